@@ -36,23 +36,25 @@ class Crew:
     """A component with people who change all the time."""
 
     def __init__(self, count: int, changes: int) -> None:
-        self.count, self.changes, self.second = count, changes, 0
+        self.changes, self.second = changes, 0
+        self.rows = [self.row(number) for number in range(count)]
+
+    def row(self, number: int) -> dict[str, Any]:
+        """Return a row as signals has it."""
+        return {
+            "role": "follower",
+            "channel": "gold",
+            "who": f"login-{number}/terminal",
+            "status": "ok",
+            "connected": True,
+            "since": 1_795_000_000_000,
+            "warnings": [],
+            "behind": (self.second + number) % 7 if number < self.changes else 0,
+        }
 
     def participants(self) -> list[dict[str, Any]]:
-        """Return rows as signals has them."""
-        return [
-            {
-                "role": "follower",
-                "channel": "gold",
-                "who": f"login-{number}/terminal",
-                "status": "ok",
-                "connected": True,
-                "since": 1_795_000_000_000,
-                "warnings": [],
-                "behind": (self.second + number) % 7 if number < self.changes else 0,
-            }
-            for number in range(self.count)
-        ]
+        """Return the rows: new ones of those who change."""
+        return [*map(self.row, range(self.changes)), *self.rows[self.changes :]]
 
 
 class Site:

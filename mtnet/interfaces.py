@@ -298,6 +298,16 @@ class IStatus(Interface):
         """Return that and what only the owner may know, for `mtnet status`."""
 
 
+class IStatusDetails(Interface):
+    """Optional: the part of `IStatus.status` that admins watch, where the whole is much more."""
+
+    def details() -> Mapping[str, Any]:
+        """
+        Return it without lists such as those of sessions; called once a second while an admin
+        watches. A mapping that is the same object as before has not changed.
+        """
+
+
 class IMetrics(Interface):
     """Optional: counters, gauges and histograms, for Prometheus."""
 
@@ -349,6 +359,7 @@ class IParticipants(Interface):
     def participants() -> Sequence[Mapping[str, Any]]:
         """
         Return one row of JSON values for each, such as a follower of a channel; it must not block.
+        A row never changes: one that is the same object as before is not looked into.
 
         `role` is one word (`follower`, `provider`); `who` is the login with `/NAME`, or the
         address of who has none; `status` is one word; `warnings` is a list, the most urgent first,

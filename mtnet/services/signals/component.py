@@ -28,6 +28,7 @@ from mtnet.interfaces import (
     ISessionVerbs,
     ISignals,
     IStatus,
+    IStatusDetails,
     IStreamListener,
 )
 from mtnet.net.endpoints import Listener
@@ -58,7 +59,9 @@ is_frame = begins_with(b"<<")
 """Recognizes the first bytes of a classic publisher and of every client of dialect 2."""
 
 
-@implementer(IService, IStreamListener, IFirstBytes, IStatus, IBackup, IHttpResources)
+@implementer(
+    IService, IStreamListener, IFirstBytes, IStatus, IStatusDetails, IBackup, IHttpResources
+)
 class SignalsComponent:
     """
     Raises:
@@ -121,8 +124,12 @@ class SignalsComponent:
         """Report for `/healthz`."""
         return self.signals.health()
 
+    def details(self) -> dict[str, object]:
+        """Report that, what each channel and view holds, and what terminals told."""
+        return {**self.signals.details(), "terminals": self._store.reports.status()}
+
     def status(self) -> dict[str, object]:
-        """Report that, and what each channel holds, and what terminals told."""
+        """Report that, who is connected, and everybody who takes part."""
         return {**self.signals.status(), "terminals": self._store.reports.status()}
 
     def backup(self, folder: Path) -> None:

@@ -515,10 +515,14 @@ class SignalService:
         """Report for `/healthz` and `mtnet status`."""
         return {**self._status.health(), **self.participants.health()}
 
+    def details(self) -> dict[str, object]:
+        """Report that, and what each channel and view holds."""
+        return {**self.health(), **self._status.details()}
+
     def status(self) -> dict[str, object]:
-        """Report that, what each channel holds, and everybody who takes part."""
+        """Report that, who is connected, and everybody who takes part."""
         rows = self.participants.participants()
-        return {**self._status.status(), **self.participants.health(), "participants": rows}
+        return {**self.details(), "sessions": self._status.sessions(), "participants": rows}
 
 
 def _result(draft: Entry, outcome: _Accepted) -> Any:

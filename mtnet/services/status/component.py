@@ -51,7 +51,7 @@ class StatusComponent:
         causes = CauseDetector(lambda: env.find(IHealth).health(), self.events)
         self._look = LoopingCall(Recurring("The look at the health", causes.look))
         self._look.clock = env.clock
-        self._feed = StatusFeed(Parts(env, self.events).readers(), env.clock)
+        self._feed = StatusFeed(Parts(env, self.events).open, env.clock)
         self._verbs = StatusVerbs(self._feed)
 
     def __conform__(self, interface: Any) -> Any:

@@ -1,6 +1,6 @@
-"""Feed of status: computes each part once a second for all who watch it, and never for nobody."""
+"""Feed of status: reads each part once a second for all who watch it, and never for nobody."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import msgspec
@@ -9,14 +9,14 @@ from twisted.internet.task import LoopingCall
 
 from mtnet.net.output.queue import Encoder
 from mtnet.recurring import Recurring
-from mtnet.services.status.rows import Rows, changes
+from mtnet.services.status.rows import Change, Section, joined
 from mtnet.services.status.wire import pieces, whole
 
 INTERVAL = 1.0
 """Seconds between two changes that are sent."""
 
-Read = Callable[[bool], Rows]
-"""Returns the rows of a part; with those for admins alone, or without."""
+Open = Callable[[str, bool], Sequence[Section]]
+"""Returns the sections of a part, with what is for admins alone, or without."""
 
 
 class Edition:
@@ -24,26 +24,25 @@ class Edition:
     The state of a part for all who may see the same, encoded once for each kind of road.
 
     Attributes:
-        rows: the state.
         watchers: those who see it.
     """
 
-    def __init__(self, what: str, read: Callable[[], Rows]) -> None:
-        self.what, self._read = what, read
-        self.rows = read()
+    def __init__(self, what: str, sections: Sequence[Section]) -> None:
+        self.what, self._sections = what, sections
         self.watchers: dict[Watcher, None] = {}
         self._encoded: dict[Encoder | None, bytes] = {}
+        self._read()
 
     def state(self, encoder: Encoder | None) -> bytes:
         """Return the whole state, as it is sent."""
         if encoder not in self._encoded:
-            self._encoded[encoder] = encode("STATE", self.what, {"set": self.rows}, encoder)
+            rows = {key: row for each in self._sections for key, row in each.rows.items()}
+            self._encoded[encoder] = encode("STATE", self.what, {"set": rows}, encoder)
         return self._encoded[encoder]
 
     def refresh(self) -> None:
-        """Compute the state anew, and send what has changed of it."""
-        before, self.rows = self.rows, self._read()
-        change = changes(before, self.rows)
+        """Read the state anew, and send what has changed of it."""
+        change = self._read()
         if not change:
             return
         self._encoded, encoded = {}, {}
@@ -51,6 +50,9 @@ class Edition:
             if watcher.encoder not in encoded:
                 encoded[watcher.encoder] = encode("CHANGED", self.what, change, watcher.encoder)
             watcher.changed(self, encoded[watcher.encoder])
+
+    def _read(self) -> Change:
+        return joined([each.refresh() for each in self._sections])
 
 
 class Watcher(Protocol):
@@ -68,11 +70,11 @@ class StatusFeed:
     Publisher of parts to watchers, with one timer that runs while anybody watches.
 
     Args:
-        parts: the readers of the parts, by name.
+        open: opens a part.
     """
 
-    def __init__(self, parts: Mapping[str, Read], clock: IReactorTime) -> None:
-        self._parts = parts
+    def __init__(self, open: Open, clock: IReactorTime) -> None:
+        self._open = open
         self._editions: dict[tuple[str, bool], Edition] = {}
         self._loop = LoopingCall(Recurring("The status for those who watch", self._refresh))
         self._loop.clock = clock
@@ -81,7 +83,7 @@ class StatusFeed:
         """Let somebody watch a part; return its state of now, or of the last second."""
         key = what, admin
         if key not in self._editions:
-            self._editions[key] = Edition(what, lambda: self._parts[what](admin))
+            self._editions[key] = Edition(what, self._open(what, admin))
         edition = self._editions[key]
         edition.watchers[watcher] = None
         if not self._loop.running:

@@ -1,12 +1,20 @@
 """The parts that can be watched: how everything is, what happened, and which alerts there are."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from mtnet.daemon.environment import Environment
-from mtnet.interfaces import IAlerts, IHealth, IParticipants, IStatus
+from mtnet.interfaces import IAlerts, IHealth, IParticipants, IStatus, IStatusDetails
 from mtnet.services.status.event_log import EventLog
-from mtnet.services.status.feed import Read
-from mtnet.services.status.rows import Rows, by_key, details, public
+from mtnet.services.status.rows import (
+    Participants,
+    PublicSection,
+    Rows,
+    Section,
+    Snapshot,
+    by_key,
+    details,
+)
 
 EVENTS = 100
 """Newest events that are watched, some 30 kB; `mtnet events` prints the others."""
@@ -15,41 +23,64 @@ HEALTH = ("healthy", "trouble", "warnings")
 
 
 class Parts:
-    """Reads the parts from the components, as rows by key."""
+    """Opens the parts, as sections of rows."""
 
     def __init__(self, env: Environment, events: EventLog) -> None:
         self._env, self._events = env, events
 
-    def readers(self) -> Mapping[str, Read]:
-        """Return the readers by the names of the parts."""
-        return {"status": self.status, "events": self.events, "alerts": self.alerts}
+    def open(self, what: str, admin: bool) -> list[Section]:
+        """Return the sections of a part; without `admin`, cut to what everybody may see."""
+        opens = {"status": self._status, "events": self._newest, "alerts": self._alerts}
+        found = opens[what](admin)
+        return found if admin else [PublicSection(each) for each in found]
 
-    def status(self, admin: bool) -> Rows:
+    def _status(self, admin: bool) -> list[Section]:
         """Return `health`, a row for each component below `service`, and the participants."""
-        report = self._env.find(IHealth).health()
-        rows: Rows = {"health": {key: report[key] for key in HEALTH}}
-        if admin:
-            for name, each in self._env.find_all(IStatus).items():
-                rows |= details(f"service/{name}", each.status())
-        else:
-            rows |= {f"service/{key}": row for key, row in report.items() if key not in HEALTH}
-        found = self._env.find_all(IParticipants).items()
-        people = [{"service": name, **row} for name, each in found for row in each.participants()]
-        keyed = by_key(people, "service", "role", "channel", "who")
-        rows |= {f"participant/{key}": row for key, row in keyed.items()}
-        return _seen(rows, admin)
+        offers = self._env.find_all(IParticipants)
+        people = [Participants(name, each.participants) for name, each in offers.items()]
+        return [Snapshot(ServiceRows(self._env, admin)), *people]
 
-    def events(self, admin: bool) -> Rows:
+    def _newest(self, admin: bool) -> list[Section]:
         """Return the newest events by their numbers."""
-        newest = self._events.newest(EVENTS)
-        return _seen({str(row["number"]): row for row in newest}, admin)
+        return [Snapshot(EventRows(self._events))]
 
-    def alerts(self, admin: bool) -> Rows:
+    def _alerts(self, admin: bool) -> list[Section]:
         """Return the alerts by name, each with the incidents that go on."""
         offers = self._env.find_all(IAlerts).values()
-        rows = [row for each in offers for row in each.rows()]
-        return _seen(by_key(rows, "name"), admin)
+        return [Snapshot(lambda: by_key([row for each in offers for row in each.rows()], "name"))]
 
 
-def _seen(rows: Rows, admin: bool) -> Rows:
-    return rows if admin else {key: public(row) for key, row in rows.items()}
+class ServiceRows:
+    """Reads the health of everything, and of each component; for admins its status."""
+
+    def __init__(self, env: Environment, admin: bool) -> None:
+        self._health = env.find(IHealth)
+        self._details: dict[str, Callable[[], Mapping[str, Any]]] = {}
+        if admin:
+            whole = {name: each.status for name, each in env.find_all(IStatus).items()}
+            cut = {name: each.details for name, each in env.find_all(IStatusDetails).items()}
+            self._details = {**whole, **cut}
+
+    def __call__(self) -> Rows:
+        report = self._health.health()
+        rows: Rows = {"health": {key: report[key] for key in HEALTH}}
+        if not self._details:
+            shown = {f"service/{key}": row for key, row in report.items() if key not in HEALTH}
+            return {**rows, **shown}
+        for name, read in self._details.items():
+            rows |= details(f"service/{name}", read())
+        return rows
+
+
+class EventRows:
+    """Reads the newest events, once for each new one."""
+
+    def __init__(self, events: EventLog) -> None:
+        self._events, self._last, self._rows = events, -1, Rows()
+
+    def __call__(self) -> Rows:
+        if self._last != self._events.last:
+            newest = self._events.newest(EVENTS)
+            self._rows = {str(row["number"]): row for row in newest}
+            self._last = self._events.last
+        return self._rows

@@ -5,11 +5,15 @@ Pure: JSON values in, JSON values out.
 """
 
 import re
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import compress, count
+from operator import is_not
+from typing import Any, Protocol
 
 Rows = dict[str, Any]
 """The state of a part: a JSON value for each key."""
+Change = dict[str, Any]
+"""`set`, rows by key, and `removed`, a list of keys; each only where there are any."""
 
 PRIVATE = frozenset(
     {
@@ -18,21 +22,25 @@ PRIVATE = frozenset(
     }
 )
 """Keys that admins alone are shown, wherever they stand."""
+_ABSENT = object()
 _PRIVATE_WORD = re.compile(r" (?:peer|network|what)=\S+")
 """Words of a line of the security log that admins alone are shown."""
 
 
-def changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
+def changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> Change:
     """
     Return what makes `after` of `before`, see `apply`; empty = nothing has changed.
 
-    Returns:
-        `set`, rows by key, and `removed`, a list of keys; each only where there are any.
+    A row that is the same object in both is not looked into.
     """
-    fresh = {key: row for key, row in after.items() if key not in before or before[key] != row}
-    gone = [key for key in before if key not in after]
-    found: dict[str, Any] = {"set": fresh} if fresh else {}
-    return {**found, "removed": gone} if gone else found
+    if before is after:
+        return {}
+    fresh = {
+        key: row
+        for key, row in after.items()
+        if (old := before.get(key, _ABSENT)) is not row and old != row
+    }
+    return _change(fresh, [key for key in before if key not in after])
 
 
 def apply(rows: Mapping[str, Any], change: Mapping[str, Any]) -> Rows:
@@ -42,22 +50,106 @@ def apply(rows: Mapping[str, Any], change: Mapping[str, Any]) -> Rows:
     return {**kept, **change.get("set", {})}
 
 
+def joined(found: Iterable[Change]) -> Change:
+    """Return the changes of several sections as one."""
+    every = [each for each in found if each]
+    fresh = {key: row for each in every for key, row in each.get("set", {}).items()}
+    return _change(fresh, [key for each in every for key in each.get("removed", ())])
+
+
 def by_key(rows: Iterable[Mapping[str, Any]], *names: str) -> Rows:
     """Return rows by the values of some of their fields; a second of one key ends in `#2`."""
     found: Rows = {}
     for row in rows:
         key = first = "/".join(str(row[name]) for name in names if row.get(name))
-        count = 1
+        number = 1
         while key in found:
-            count += 1
-            key = f"{first}#{count}"
+            number += 1
+            key = f"{first}#{number}"
         found[key] = row
     return found
 
 
+class Section(Protocol):
+    """Rows that are watched; `rows` are those of the last `refresh`."""
+
+    rows: Rows
+
+    def refresh(self) -> Change:
+        """Read the rows, and return what has changed, see `changes`."""
+
+
+class Snapshot:
+    """Section that is read as a whole, and compared with what was there before."""
+
+    def __init__(self, read: Callable[[], Rows]) -> None:
+        self._read, self.rows = read, Rows()
+
+    def refresh(self) -> Change:
+        """Read all rows, and compare them."""
+        before, self.rows = self.rows, self._read()
+        return changes(before, self.rows)
+
+
+class Participants:
+    """
+    Section of the participants of one component, by service, role, channel and who.
+
+    Keys are made anew when somebody came or went, else only the rows that are other objects than
+    before are looked into.
+
+    Args:
+        read: returns the participants, see `mtnet.interfaces.IParticipants`.
+    """
+
+    def __init__(self, service: str, read: Callable[[], Sequence[Mapping[str, Any]]]) -> None:
+        self._service, self._read, self.rows = service, read, Rows()
+        self._found: Sequence[Mapping[str, Any]] = ()
+        self._keys: list[str] = []
+
+    def refresh(self) -> Change:
+        """Read the participants, and compare those that are other objects."""
+        before, self._found = self._found, self._read()
+        found, others = self._found, map(is_not, before, self._found)
+        fresh = [*compress(count(), others)]
+        if len(before) != len(found) or any(_who(before[at]) != _who(found[at]) for at in fresh):
+            return self._refresh_all()
+        rows = {self._keys[at]: self._row(found[at]) for at in fresh}
+        changed = {key: row for key, row in rows.items() if row != self.rows[key]}
+        self.rows |= changed
+        return _change(changed)
+
+    def _refresh_all(self) -> Change:
+        rows = by_key(map(self._row, self._found), "service", "role", "channel", "who")
+        before, self.rows = self.rows, {f"participant/{key}": row for key, row in rows.items()}
+        self._keys = [*self.rows]
+        return changes(before, self.rows)
+
+    def _row(self, found: Mapping[str, Any]) -> dict[str, Any]:
+        return {"service": self._service, **found}
+
+
+class PublicSection:
+    """Section without what is for admins alone; only rows that have changed are cut."""
+
+    def __init__(self, section: Section) -> None:
+        self._section, self.rows = section, Rows()
+
+    def refresh(self) -> Change:
+        """Refresh the whole section, and cut what has changed."""
+        change = self._section.refresh()
+        shown = {key: public(row) for key, row in change.get("set", {}).items()}
+        fresh = {key: row for key, row in shown.items() if self.rows.get(key, _ABSENT) != row}
+        self.rows |= fresh
+        gone = change.get("removed", ())
+        for key in gone:
+            del self.rows[key]
+        return _change(fresh, gone)
+
+
 def details(name: str, status: Mapping[str, Any]) -> Rows:
     """
-    Return the status of a component as rows.
+    Return the status of a component, JSON values, as rows.
 
     A mapping of mappings, such as that of channels, is a row for each: `NAME/channels/gold`. Lists
     of mappings, such as that of sessions, are left out: they change all the time.
@@ -65,7 +157,7 @@ def details(name: str, status: Mapping[str, Any]) -> Rows:
     rows: Rows = {}
     own: dict[str, Any] = {}
     for key, value in status.items():
-        if isinstance(value, Mapping) and value and all(map(_is_row, value.values())):
+        if isinstance(value, dict) and value and all(map(_is_row, value.values())):
             rows |= {f"{name}/{key}/{inner}": row for inner, row in value.items()}
         elif not (isinstance(value, list) and any(map(_is_row, value))):
             own[key] = value
@@ -83,5 +175,14 @@ def public(value: Any) -> Any:
     return _PRIVATE_WORD.sub("", value) if isinstance(value, str) else value
 
 
+def _change(fresh: Rows, gone: Sequence[str] = ()) -> Change:
+    found: Change = {"set": fresh} if fresh else {}
+    return {**found, "removed": gone} if gone else found
+
+
+def _who(row: Mapping[str, Any]) -> tuple[Any, ...]:
+    return row["role"], row.get("channel"), row["who"]
+
+
 def _is_row(value: object) -> bool:
-    return isinstance(value, Mapping)
+    return isinstance(value, dict)

@@ -6,7 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mtnet.services.status.rows import apply, by_key, changes, details, public
+from mtnet.services.status.rows import (
+    Participants,
+    PublicSection,
+    apply,
+    by_key,
+    changes,
+    details,
+    public,
+)
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=4),
@@ -39,6 +47,51 @@ def test_a_change_names_no_row_that_is_as_it_was(before, after):
 def test_two_rows_of_one_key_are_both_there():
     rows = [{"who": "bob", "n": n} for n in range(3)]
     assert [*by_key(rows, "role", "who")] == ["bob", "bob#2", "bob#3"]
+
+
+PEOPLE = st.lists(
+    st.builds(
+        lambda role, who, behind, balance: {
+            "role": role, "who": who, "behind": behind, "balance": balance
+        },
+        st.sampled_from(["follower", "provider"]),
+        st.sampled_from(["bob", "eve", "mallory"]),
+        st.integers(0, 2),
+        st.sampled_from(["1", "2"]),
+    ),
+    max_size=5,
+)  # fmt: skip
+
+
+@given(st.lists(PEOPLE, max_size=8), st.booleans(), st.data())
+def test_participants_and_their_changes_are_those_of_now(states, admin, data):
+    """Rows that are equal to those before are now the same objects, now others."""
+    kept, known = [[]], {}
+    section = Participants("desk", lambda: kept[-1])
+    section = section if admin else PublicSection(section)
+    for found in states:
+        before = kept[-1]
+        kept.append([
+            before[at] if before[at:] and before[at] == row and data.draw(st.booleans()) else row
+            for at, row in enumerate(found)
+        ])  # fmt: skip
+        known = apply(known, section.refresh())
+        rows = by_key([{"service": "desk", **row} for row in found], "service", "role", "who")
+        wanted = {f"participant/{key}": row if admin else public(row) for key, row in rows.items()}
+        assert known == section.rows == wanted
+
+
+def test_a_participant_that_is_the_same_object_is_not_looked_into():
+    class Row(dict):
+        def __eq__(self, other):
+            raise AssertionError("It was compared.")
+
+    people = [Row(role="follower", who="bob"), Row(role="follower", who="eve")]
+    section = Participants("desk", lambda: [*people])
+    section.refresh()
+    assert section.refresh() == {}
+    people[1] = Row(people[1], behind=1)
+    assert [*section.refresh()["set"]] == ["participant/desk/follower/eve"]
 
 
 def test_the_details_of_a_component_are_rows_of_their_own():

@@ -5,7 +5,7 @@ import json
 import pytest
 from fakes.daemon import GRANTS, PASSWORD, FakeDaemon
 from fakes.websocket_bytes import WebSocketTerminal
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from zope.interface import implementer
 
@@ -13,7 +13,8 @@ from mtnet.errors import WireError
 from mtnet.interfaces import IAlerts, IEvents, IParticipants, IService
 from mtnet.services.alerts.settings import AlertRule
 from mtnet.services.status import wire
-from mtnet.services.status.feed import INTERVAL
+from mtnet.services.status.feed import INTERVAL, StatusFeed
+from mtnet.services.status.parts import Parts
 from mtnet.services.status.rows import apply
 from mtnet.services.status.wire import PARTS
 from mtnet.session import messages
@@ -166,6 +167,79 @@ def test_one_who_comes_later_knows_the_same_as_the_others(daemon, desk):
     second(daemon, first, later)
     assert first.parts == later.parts
     assert "participant/desk/follower/gold/bob" in later.parts["status"]
+
+
+class Reader:
+    """A watcher of one edition, and the picture that it has by STATE and CHANGED."""
+
+    encoder = staticmethod(lambda frames: frames)
+
+    def __init__(self, feed, what, admin):
+        self.feed, self.what, self.admin = feed, what, admin
+        self.picture = apply({}, self.read(feed.join(self, what, admin).state(self.encoder)))
+
+    def changed(self, edition, encoded):
+        self.picture = apply(self.picture, self.read(encoded))
+
+    def read(self, encoded):
+        (payload,) = payloads(encoded)
+        return json.loads(parse(payload).fields["data"])
+
+
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.just("second")),
+        st.tuples(st.just("join"), st.sampled_from(PARTS), st.booleans()),
+        st.tuples(st.just("leave"), st.integers(0, 9)),
+        st.tuples(st.just("event"), st.sampled_from(["it peer=192.0.2.1:1 was", "it was"])),
+        st.tuples(st.just("come"), st.sampled_from(["bob", "eve"]), st.integers(0, 1)),
+        st.tuples(st.just("go"), st.integers(0, 9)),
+        st.tuples(st.just("change"), st.integers(0, 9), st.integers(0, 2), st.booleans()),
+        st.tuples(st.just("incident"), st.sampled_from(["a", "b", ""])),
+    ),
+    max_size=25,
+)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(STEPS)
+def test_who_joins_at_any_time_has_the_picture_of_a_fresh_state(daemon, desk, steps):
+    desk.people, desk.incidents = [], []
+    events = daemon.env.find(IEvents)
+    feed, readers = StatusFeed(Parts(daemon.env, events).open, daemon.clock), []
+
+    def take(what, *more):
+        if what == "join":
+            readers.append(Reader(feed, *more))
+        elif what == "leave" and readers:
+            feed.leave(readers.pop(more[0] % len(readers)))
+        elif what == "event":
+            events.record("test", more[0])
+        elif what == "come":
+            who, behind = more
+            desk.people = [*desk.people, follower(who, behind=behind, balance="1")]
+        elif what == "go" and desk.people:
+            at = more[0] % len(desk.people)
+            desk.people = desk.people[:at] + desk.people[at + 1 :]
+        elif what == "change" and desk.people:
+            at, behind, anew = more
+            row = {**desk.people[at % len(desk.people)], "behind": behind, "balance": f"{anew}"}
+            desk.people = [
+                row if n == at % len(desk.people) else e for n, e in enumerate(desk.people)
+            ]
+        elif what == "incident":
+            found = [{"subject": more[0], "text": "It is.", "public": "Something is."}]
+            desk.incidents = [{"name": "x", "incidents": found if more[0] else []}]
+
+    for step in [*steps, ("second",)]:
+        take(*step)
+        if step == ("second",):
+            daemon.clock.advance(INTERVAL)
+            for each in readers:
+                other = StatusFeed(Parts(daemon.env, events).open, daemon.clock)
+                assert each.picture == Reader(other, each.what, each.admin).picture
+                other.close()
+    feed.close()
 
 
 def test_nothing_is_computed_while_nobody_watches(daemon, desk):

@@ -22,7 +22,7 @@ from mtnet.services.signals.values import PauseMode
 from mtnet.services.signals.views.terms import Known, terms
 from mtnet.services.signals.views.views import Summary
 
-NO_COPIES: Mapping[Any, Any] = {}
+NONE: Mapping[Any, Any] = {}
 
 
 class Moment(NamedTuple):
@@ -38,8 +38,14 @@ class Moment(NamedTuple):
     seconds: float
 
     def of(self, seconds: float | None) -> int | None:
-        """Return seconds of the clock as milliseconds since the Unix epoch."""
-        return None if seconds is None else self.when - int((self.seconds - seconds) * 1000)
+        """
+        Return seconds of the clock as milliseconds since the Unix epoch, to a tenth of a second:
+        the two clocks drift, and what has not happened must not look new.
+        """
+        if seconds is None:
+            return None
+        age = int((self.seconds - seconds) * 1000)
+        return (self.when - age + 50) // 100 * 100
 
 
 class FactCollector:
@@ -160,7 +166,9 @@ def _offline(follower: Follower, channel: ChannelFacts) -> FollowerFacts:
         follower.since,
         follower.left,
         follower.sent,
-        copies=follower.copies or NO_COPIES,
+        copies=follower.copies or NONE,
+        acked_at=follower.acked_at,
+        held=follower.held or NONE,
     )
 
 
@@ -187,9 +195,12 @@ def _online(
         bool(follower.acked_at),
         _heard(connection, moment),
         None if connection is None else moment.of(connection.stalled),
-        follower.copies or NO_COPIES,
+        follower.copies or NONE,
         _reports(reports, connection, *follower.key),
         "" if connection is None else connection.client,
+        follower.acked_at,
+        follower.held or NONE,
+        follower.acks.latency,
     )
 
 

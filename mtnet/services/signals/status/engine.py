@@ -15,7 +15,14 @@ from mtnet.services.signals.status.facts import (
     Key,
     ProviderFacts,
 )
-from mtnet.services.signals.status.warnings import Code, Finding, Judgement, duration, judgement
+from mtnet.services.signals.status.warnings import (
+    Code,
+    Finding,
+    Judgement,
+    duration,
+    judgement,
+    next_duration,
+)
 from mtnet.services.signals.views.terms import FRESH, account
 
 SILENCE = 12_000
@@ -27,6 +34,10 @@ ACK_TIME = 15_000
 """Milliseconds for an ACK: an order takes a second, and is tried again for some."""
 CATCH_UP = 5_000
 """Milliseconds in which a follower is sent what is new; it is milliseconds while all is well."""
+ALWAYS = -1
+"""The age at which is told what is told at once."""
+FOR_EVER = 2**63
+"""Later than any time."""
 EXPERT = re.compile(r"Mtnet(?:Follower|Provider) (\d+)\.(\d+)", re.ASCII)
 """The names that the experts give themselves in HELLO."""
 WANTED = 2, 0
@@ -38,6 +49,39 @@ def judge(facts: FollowerFacts | ProviderFacts, when: int) -> Judgement:
     if isinstance(facts, FollowerFacts):
         return judgement("follower", _of_follower(facts, when))
     return judgement("provider", _of_provider(facts, when))
+
+
+def lasts(facts: FollowerFacts | ProviderFacts, when: int) -> int:
+    """Return until when `judge` says the same of these facts as at one moment."""
+    return min((_lasts(since, most, when) for since, most in _ages(facts)), default=FOR_EVER)
+
+
+def _ages(facts: FollowerFacts | ProviderFacts) -> Iterator[tuple[int, int]]:
+    """Yield the moments that are judged by their age, each with the age at which that is told."""
+    if not facts.connected:
+        yield facts.since, ALWAYS
+    if facts.heard is not None:
+        yield facts.heard, SILENCE
+    if facts.reports:
+        yield max(facts.reports[0].time, facts.since), FRESH
+        yield facts.reports[0].time, FRESH
+    if isinstance(facts, FollowerFacts):
+        yield from _ages_of_follower(facts)
+
+
+def _ages_of_follower(facts: FollowerFacts) -> Iterator[tuple[int, int]]:
+    state = facts.channel.provider
+    if not state.up:
+        yield state.since, ALWAYS
+    ages = (state.heard, SILENCE), (facts.stalled, STALL), (facts.waits, CATCH_UP)
+    yield from (
+        (since, most) for since, most in (*ages, (facts.due, ACK_TIME)) if since is not None
+    )
+
+
+def _lasts(since: int, most: int, when: int) -> int:
+    age = when - since
+    return since + (most if age <= most else next_duration(age) - 1)
 
 
 def _of_follower(facts: FollowerFacts, when: int) -> Iterator[Finding]:
@@ -68,20 +112,17 @@ def _connection(facts: FollowerFacts, when: int) -> Iterator[Finding]:
         yield Finding("blind", _ago(facts.who, facts.heard, when))
     if _older(facts.stalled, STALL, when):
         yield Finding("slow", _ago(facts.who, facts.stalled, when))
-    # A follower that came back is sent what it missed, however old that is.
-    waits = None if facts.unsent is None else max(facts.unsent, facts.since)
-    if _older(waits, CATCH_UP, when):
+    if _older(facts.waits, CATCH_UP, when):
         names = {"channel": facts.channel.name, "behind": facts.channel.seq - facts.sent}
-        yield Finding("behind", {**_ago(facts.who, waits, when), **names})
+        yield Finding("behind", {**_ago(facts.who, facts.waits, when), **names})
 
 
 def _acknowledgements(facts: FollowerFacts, when: int) -> Iterator[Finding]:
     if not facts.expected:
         yield Finding("unconfirmed", {"who": facts.who})
         return
-    due = None if facts.unacknowledged is None else max(facts.unacknowledged, facts.since)
-    if _older(due, ACK_TIME, when):
-        yield Finding("not_acknowledged", {**_ago(facts.who, due, when), "next": facts.next})
+    if _older(facts.due, ACK_TIME, when):
+        yield Finding("not_acknowledged", {**_ago(facts.who, facts.due, when), "next": facts.next})
 
 
 def _copies(facts: FollowerFacts) -> Iterator[Finding]:

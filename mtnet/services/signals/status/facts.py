@@ -11,6 +11,7 @@ from typing import NamedTuple
 from msgspec import Struct
 
 from mtnet.services.signals.reports.registry import Reported
+from mtnet.services.signals.status.latency import Percentiles
 from mtnet.services.signals.values import PauseMode
 
 
@@ -120,6 +121,9 @@ class FollowerFacts(Struct, frozen=True):
         copies: the copies that are not simply right.
         reports: its last two REPORTs, newest first.
         client: its program and version, in its words.
+        acked_at: when it last acknowledged anything; 0 = it has not.
+        held: lots by symbol, as it said.
+        latency: of its acknowledgements; None = there was none since it came.
     """
 
     who: str
@@ -137,6 +141,19 @@ class FollowerFacts(Struct, frozen=True):
     copies: Mapping[Key, Copy] = {}
     reports: Sequence[Reported] = ()
     client: str = ""
+    acked_at: int = 0
+    held: Mapping[str, str] = {}
+    latency: Percentiles | None = None
+
+    @property
+    def waits(self) -> int | None:
+        """Since when an entry waits to be sent; one that it missed, since it came back."""
+        return None if self.unsent is None else max(self.unsent, self.since)
+
+    @property
+    def due(self) -> int | None:
+        """Since when an ACK is waited for; that of an entry that it missed, since it came back."""
+        return None if self.unacknowledged is None else max(self.unacknowledged, self.since)
 
     @property
     def expected(self) -> bool:

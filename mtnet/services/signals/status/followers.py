@@ -5,9 +5,9 @@ Pure: methods take `when`, in milliseconds since the Unix epoch, UTC. What a fol
 is noted as it comes; nothing is done when it is sent something.
 """
 
-from collections.abc import Callable, Container, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from decimal import Decimal
-from typing import ClassVar, Protocol, TypeAlias
+from typing import ClassVar, Protocol, TypeAlias, TypeVar
 
 from msgspec import Struct
 
@@ -34,7 +34,8 @@ forgotten. A provider can name new symbols all day."""
 NOBODY = TerminalKey("", "")
 """The key of all that gave neither login nor name."""
 
-
+K = TypeVar("K")
+V = TypeVar("V")
 Place: TypeAlias = tuple[str, TerminalKey]
 """A channel, and the key of one who follows it."""
 
@@ -83,8 +84,8 @@ class Follower:
         acked_at: when; 0 = it has acknowledged nothing.
         acks: its refusals, latencies and fills.
         sent: the last entry that it was sent before it went.
-        held: lots by symbol, as it said.
-        copies: those that are not simply right.
+        held: lots by symbol, as it said; another object once they change.
+        copies: those that are not simply right; likewise.
     """
 
     __slots__ = (
@@ -110,8 +111,8 @@ class Follower:
         self.feed: Feed | None = None
         self.epoch = ""
         self.acked = self.acked_at = self.sent = 0
-        self.held: dict[str, str] | None = None
-        self.copies: dict[Key, Copy] | None = None
+        self.held: Mapping[str, str] | None = None
+        self.copies: Mapping[Key, Copy] | None = None
 
     def inherit(self, former: "Follower") -> None:
         """Go on from what is known of a former connection of the same follower."""
@@ -150,11 +151,7 @@ class Follower:
         if entry is None:
             return
         if ack.volume is not None:
-            self.held = held = self.held or {}
-            held.pop(entry.symbol, None)
-            held[entry.symbol] = f"{ack.volume:f}"
-            if len(held) > MAX_HELD:
-                del held[next(iter(held))]
+            self.held = _with(self.held, entry.symbol, f"{ack.volume:f}", MAX_HELD)
         self.acks.note(ack, entry, self.who, self.since, when)
         self._note(Key(entry.symbol, entry.ticket), _copy(ack, entry, net))
 
@@ -170,16 +167,12 @@ class Follower:
         return {key.symbol: copy.reason for key, copy in copies if copy.failed and copy.reason}
 
     def _note(self, key: Key, copy: Copy | None) -> None:
-        if copy is None:
-            if self.copies is not None and self.copies.pop(key, None) is not None:
-                self._changed()
-            return
-        self._changed()
-        self.copies = self.copies or {}
-        self.copies.pop(key, None)
-        self.copies[key] = copy
-        if len(self.copies) > MAX_COPIES:
-            del self.copies[next(iter(self.copies))]
+        if copy is not None:
+            self._changed()
+            self.copies = _with(self.copies, key, copy, MAX_COPIES)
+        elif self.copies is not None and key in self.copies:
+            self._changed()
+            self.copies = {known: each for known, each in self.copies.items() if known != key}
 
 
 class OfflineFollowers:
@@ -381,6 +374,16 @@ def _copy(ack: Ack, entry: Entry, net: Decimal | None) -> Copy | None:
     sides = [each for each in (entry.volume, net) if each is not None]
     same = not counts or held is None or any(_sign(held) == _sign(each) for each in sides)
     return Copy(entry.volume, held if counts else None, failed, ack.reason or "", right, same)
+
+
+def _with(known: Mapping[K, V] | None, key: K, value: V, most: int) -> dict[K, V]:
+    """Return a mapping with one more item, the newest; of one too many, the oldest is left out."""
+    found = dict(known or {})
+    found.pop(key, None)
+    found[key] = value
+    if len(found) > most:
+        del found[next(iter(found))]
+    return found
 
 
 def _sign(volume: Decimal) -> int:

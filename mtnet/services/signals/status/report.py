@@ -1,5 +1,7 @@
 """Reports of the signal service: its health, and what each channel holds."""
 
+from collections.abc import Mapping
+
 from twisted.internet.interfaces import IReactorTime
 
 from mtnet.net.output.broadcast import LOOP
@@ -53,15 +55,16 @@ class Status:
             "followers": self._channels.fanout.count(),
         }
 
-    def status(self) -> dict[str, object]:
-        """Report that, and what each channel holds."""
+    def details(self) -> dict[str, object]:
+        """Report what each channel and view holds."""
         names = {*self._channels.book, *self._channels.fanout.channels()}
         channels = {name: self._channel(name) for name in sorted(names)}
-        sessions = [session.report() for session in self._channels.sessions]
-        views = self._rules.views.report()
-        shown = {"channels": channels, "views": views, "sessions": sessions}
-        named = {"diverged": self._histories.sentences()}
-        return {**self.health(), **named, "loop": LOOP, **shown}
+        shown = {"channels": channels, "views": self._rules.views.report()}
+        return {"diverged": self._histories.sentences(), "loop": LOOP, **shown}
+
+    def sessions(self) -> list[Mapping[str, object]]:
+        """Return who is connected, for `mtnet status`."""
+        return [session.report() for session in self._channels.sessions]
 
     def _channel(self, name: str) -> dict[str, object]:
         channel, (up, since) = self._channels.book.channel(name), self._presence.of(name)

@@ -41,6 +41,8 @@ Code = Literal[
     "other_volume",
     "unconfirmed",
 ]
+UNITS = ((86_400, "days"), (3_600, "h"), (60, "min"))
+"""Seconds and names of the units in which people are told durations of at least two of them."""
 ORDER: Mapping[Status, int] = {"ok": 0, "warning": 1, "error": 2, "offline": 3}
 
 
@@ -298,8 +300,18 @@ def _warning(finding: Finding) -> StatusWarning:
 
 def duration(milliseconds: int) -> str:
     """Return a duration for a sentence: `40 s`, `12 min`, `3 h`, `2 days`."""
+    count, (_, unit) = _unit(milliseconds)
+    return f"{count} {unit}"
+
+
+def next_duration(milliseconds: int) -> int:
+    """Return the milliseconds from which `duration` says something else."""
+    count, (size, _) = _unit(milliseconds)
+    return (count + 1) * size * 1000
+
+
+def _unit(milliseconds: int) -> tuple[int, tuple[int, str]]:
+    """Return how many of a unit a duration is, and the unit with its seconds."""
     seconds = max(0, milliseconds) // 1000
-    for size, unit in ((86_400, "days"), (3_600, "h"), (60, "min")):
-        if seconds >= 2 * size:
-            return f"{seconds // size} {unit}"
-    return f"{seconds} s"
+    unit = next((each for each in UNITS if seconds >= 2 * each[0]), (1, "s"))
+    return seconds // unit[0], unit

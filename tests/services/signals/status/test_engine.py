@@ -4,11 +4,13 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from mtnet.services.signals.reports.registry import Reported
 from mtnet.services.signals.reports.wire import Report
-from mtnet.services.signals.status.engine import judge
+from mtnet.services.signals.status.engine import judge, lasts
 from mtnet.services.signals.status.facts import (
     ChannelFacts,
     Copy,
@@ -191,6 +193,39 @@ def test_accounts_and_balances_stand_in_no_public_sentence():
 )  # fmt: skip
 def test_a_duration_is_one_number_with_its_unit(milliseconds, text):
     assert duration(milliseconds) == text
+
+
+AGES = st.sampled_from([0, 999, 5_000, 12_000, 15_000, 60_000, 119_500, 7_200_000]) | st.integers(
+    -5_000, 3 * 24 * HOUR
+)
+MOMENTS = AGES.map(lambda age: NOW - age)
+MAYBE = st.none() | MOMENTS
+STATES = st.builds(ProviderState, st.just("alice"), st.booleans(), MOMENTS, heard=MAYBE)
+CHANNELS = st.builds(ChannelFacts, st.just("gold"), st.just(50), STATES)
+REPORTS = st.builds(lambda time: (Reported(Report(), time),), MOMENTS) | st.just(())
+FACTS = st.builds(
+    FollowerFacts, st.just("bob"), CHANNELS, st.booleans(), MOMENTS, unsent=MAYBE, next=st.just(50),
+    unacknowledged=MAYBE, heard=MAYBE, stalled=MAYBE, reports=REPORTS,
+) | st.builds(
+    ProviderFacts, st.just("alice"), CHANNELS, st.booleans(), MOMENTS, heard=MAYBE, reports=REPORTS
+)  # fmt: skip
+
+
+@given(FACTS, st.integers(0, 999), st.data())
+def test_a_judgement_says_the_same_for_as_long_as_it_lasts(facts, later, data):
+    when = NOW + later
+    until = lasts(facts, when)
+    assert until >= when
+    then = data.draw(st.integers(when, min(until, when + 10 * 24 * HOUR)))
+    assert judge(facts, then) == judge(facts, when)
+    assert judge(facts, min(until, then + HOUR)) == judge(facts, when)
+
+
+def test_a_judgement_of_somebody_who_is_well_lasts_until_a_sign_of_life_is_due():
+    assert lasts(BOB, NOW) == NOW + 12_000
+    alone = provider(heard=None)["channel"]
+    away = replace(BOB, channel=alone, connected=False, since=NOW - 10 * MINUTE, heard=None)
+    assert lasts(away, NOW) == NOW + MINUTE - 1  # "10 min" until then
 
 
 def test_the_worst_status_counts():
