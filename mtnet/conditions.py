@@ -1,7 +1,7 @@
 """
 Grammar of the conditions of alerts: `[SUBJECT] [> LIMIT]` behind the word of a condition.
 
-Pure. Components read their own conditions with it, see `mtnet.interfaces.IAlertConditions`.
+Pure. Components read their own conditions with it, see `mtnet.interfaces.IConditionGrammar`.
 """
 
 import operator
@@ -24,6 +24,10 @@ _LIMIT = re.compile(
     r"(?P<operator>>=|<=|>|<)\s*(?P<number>[0-9]{1,12}(?:\.[0-9]{1,10})?)\s*(?P<unit>[A-Za-z]+|%)?",
     re.ASCII,
 )
+
+
+Grammar = Mapping[str, Callable[[str], Any]]
+"""What reads the text behind each word, or raises `ConfigError`."""
 
 
 class Condition(NamedTuple):

@@ -86,6 +86,42 @@ class ISettingsCheck(Interface):
         """
 
 
+class IReferences(Interface):
+    """Optional, on the plugin: settings that name what is another plugin's."""
+
+    def check_references(
+        section: Any, plugins: Mapping[str, Any], sections: Mapping[str, Any]
+    ) -> None:
+        """
+        Check them without a file or a socket, for `mtnet check` and every start.
+
+        Args:
+            section: of the type `settings`.
+            plugins: all of them by name; the daemon itself stands among them as `daemon`.
+            sections: their settings by name.
+
+        Raises:
+            mtnet.errors.ConfigError: as `ISettingsCheck`.
+        """
+
+
+class IConditionGrammar(Interface):
+    """Optional, on the plugin: the conditions of alerts that its component offers."""
+
+    def grammar() -> Mapping[str, Any]:
+        """
+        Return {word: read} for each word of `IAlertConditions`: `read(text)` takes what follows the
+        word, and raises `mtnet.errors.ConfigError` when the condition cannot be meant so.
+        """
+
+
+class IReceiverNames(Interface):
+    """Optional, on the plugin: to whom messages can be sent."""
+
+    def receivers(section: Any) -> Sequence[str]:
+        """Return the names, by the settings of the plugin."""
+
+
 class ICommand(Interface):
     """The module that a plugin's `command` names."""
 
@@ -378,7 +414,7 @@ class IAlertConditions(Interface):
         {"gold/bob": "bob is 120 signals behind on gold."}. An empty sentence says that it is not
         known yet, as after a start: an incident goes on, and none begins. The function is called
         about once a second and must not block. `make` raises `mtnet.errors.ConfigError` for a text
-        that it cannot read.
+        that it cannot read. The plugin has the same words, see `IConditionGrammar`.
         """
 
 

@@ -64,6 +64,7 @@ PURE = {
     "services/signals/status/facts.py",
     "services/signals/status/fills.py",
     "services/signals/status/followers.py",
+    "services/signals/status/judgements.py",
     "services/signals/status/latency.py",
     "services/signals/status/warnings.py",
     "services/signals/values.py",

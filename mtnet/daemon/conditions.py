@@ -10,8 +10,8 @@ from zope.interface import implementer
 
 from mtnet.access.control import AccessControl
 from mtnet.clock import WallClock
-from mtnet.conditions import SECONDS, Condition, read_condition
-from mtnet.interfaces import IAlertConditions
+from mtnet.conditions import SECONDS, Condition, Grammar, read_condition
+from mtnet.interfaces import IAlertConditions, IConditionGrammar
 from mtnet.net.tls.certificates import day
 from mtnet.net.tls.store import CertificateStore
 from mtnet.storage.space import Space
@@ -27,7 +27,47 @@ BANS_INTERVAL = 10.0
 MAX_BANS = 1_000
 """Bans that are looked at."""
 
+GRAMMAR: Grammar = {
+    "disk_low": partial(
+        read_condition,
+        "disk_low",
+        units=(*UNITS, "%"),
+        example="disk_low < 5GiB, or disk_low < 10%",
+        operators=("<",),
+    ),
+    "disk_trouble": partial(
+        read_condition, "disk_trouble", units=(), example="disk_trouble", optional=True
+    ),
+    "certificate_expires": partial(
+        read_condition,
+        "certificate_expires",
+        units=SECONDS,
+        example="certificate_expires < 14d",
+        operators=("<",),
+    ),
+    "banned": partial(
+        read_condition, "banned", units=("",), example="banned, or banned > 10", optional=True
+    ),
+    "login_new_network": partial(
+        read_condition,
+        "login_new_network",
+        units=(),
+        example="login_new_network, or login_new_network bob",
+        optional=True,
+    ),
+}
+"""The conditions of the daemon itself."""
+
 Check = Callable[[], Mapping[str, str]]
+
+
+@implementer(IConditionGrammar)
+class DaemonGrammar:
+    """The grammar of these conditions, as plugins have it."""
+
+    def grammar(self) -> Grammar:
+        """Return what reads each."""
+        return GRAMMAR
 
 
 class NewLogin(NamedTuple):
@@ -77,9 +117,7 @@ class DaemonConditions:
         }
 
     def _disk_low(self, text: str) -> Check:
-        example = "disk_low < 5GiB, or disk_low < 10%"
-        wanted = read_condition("disk_low", text, (*UNITS, "%"), example, operators=("<",))
-        return partial(self._low, wanted)
+        return partial(self._low, GRAMMAR["disk_low"](text))
 
     def _low(self, wanted: Condition) -> dict[str, str]:
         if self.space is None:
@@ -91,7 +129,7 @@ class DaemonConditions:
         return {"disk": f"The disk of the data folder has {free / 2**30:.1f} GiB left."}
 
     def _disk_trouble(self, text: str) -> Check:
-        read_condition("disk_trouble", text, (), "disk_trouble", optional=True)
+        GRAMMAR["disk_trouble"](text)
         return self._troubles
 
     def _troubles(self) -> dict[str, str]:
@@ -105,9 +143,7 @@ class DaemonConditions:
         }
 
     def _certificate_expires(self, text: str) -> Check:
-        example = "certificate_expires < 14d"
-        wanted = read_condition("certificate_expires", text, SECONDS, example, operators=("<",))
-        return partial(self._expiring, wanted.milliseconds)
+        return partial(self._expiring, GRAMMAR["certificate_expires"](text).milliseconds)
 
     def _expiring(self, left: int) -> dict[str, str]:
         found = {} if self._certificates is None else self._certificates.expiries()
@@ -118,8 +154,7 @@ class DaemonConditions:
         }
 
     def _banned(self, text: str) -> Check:
-        wanted = read_condition("banned", text, ("",), "banned, or banned > 10", optional=True)
-        return partial(self._bans_of, wanted)
+        return partial(self._bans_of, GRAMMAR["banned"](text))
 
     def _bans_of(self, wanted: Condition) -> dict[str, str]:
         when = self._clock.seconds()
@@ -138,14 +173,7 @@ class DaemonConditions:
         return {"bans": text} if wanted.holds(len(banned)) else {}
 
     def _login_new_network(self, text: str) -> Check:
-        wanted = read_condition(
-            "login_new_network",
-            text,
-            (),
-            "login_new_network, or login_new_network bob",
-            optional=True,
-        )
-        return partial(self._new_networks, wanted.subject)
+        return partial(self._new_networks, GRAMMAR["login_new_network"](text).subject)
 
     def _new_networks(self, name: str) -> dict[str, str]:
         since = self._clock.seconds() - NEW_NETWORK

@@ -11,10 +11,12 @@ from mtnet.access.addresses import is_loopback
 from mtnet.access.anonymous import AnonymousAccess
 from mtnet.config.loader import endpoints
 from mtnet.config.schema import Config
+from mtnet.daemon.components import DAEMON
+from mtnet.daemon.conditions import DaemonGrammar
 from mtnet.daemon.datadir import ACCOUNTS, check_permissions
 from mtnet.daemon.registry import broken, check_kind, default_endpoints, installed, permissions
 from mtnet.errors import ConfigError, JournalError, StartError
-from mtnet.interfaces import IServicePlugin, ISettingsCheck
+from mtnet.interfaces import IReferences, IServicePlugin, ISettingsCheck
 from mtnet.net.endpoints import Listener
 from mtnet.net.proxy.protocol import TrustedProxies
 from mtnet.net.tls.store import CertificateStore, default_files
@@ -134,6 +136,15 @@ def check_settings(config: Config, reactor: Any) -> None:
         if ISettingsCheck.providedBy(plugin):
             section = config.section(name)
             ISettingsCheck(plugin).check(section, [*heard[name], *shared], reactor)
+    _check_references(config, services)
+
+
+def _check_references(config: Config, services: Mapping[str, IServicePlugin]) -> None:
+    plugins = {**services, DAEMON: DaemonGrammar()}
+    sections = {name: config.section(name) for name in services}
+    for name, plugin in services.items():
+        if IReferences.providedBy(plugin):
+            IReferences(plugin).check_references(sections[name], plugins, sections)
 
 
 def _check_tls(config: Config) -> None:

@@ -1,11 +1,17 @@
 """Alerts: conditions that are watched, and people who are told of them."""
 
-from typing import TYPE_CHECKING, ClassVar
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from twisted.plugin import IPlugin
 from zope.interface import implementer
 
-from mtnet.interfaces import IServicePlugin
+from mtnet.interfaces import (
+    IConditionGrammar,
+    IReceiverNames,
+    IReferences,
+    IServicePlugin,
+)
 from mtnet.services.alerts.settings import AlertSettings
 
 if TYPE_CHECKING:
@@ -13,7 +19,7 @@ if TYPE_CHECKING:
     from mtnet.services.alerts.component import AlertsComponent
 
 
-@implementer(IPlugin, IServicePlugin)
+@implementer(IPlugin, IServicePlugin, IReferences, IConditionGrammar)
 class Alerts:
     """The plugin of alerts."""
 
@@ -26,6 +32,27 @@ class Alerts:
     connections: ClassVar[dict[str, int]] = {}
     listens: ClassVar[dict[str, str | None]] = {}
     command = "mtnet.cli.alerts.commands"
+
+    def grammar(self) -> Mapping[str, Any]:
+        """Return the condition about heartbeats."""
+        from mtnet.services.alerts.heartbeats import GRAMMAR
+
+        return GRAMMAR
+
+    def check_references(
+        self, section: Any, plugins: Mapping[str, Any], sections: Mapping[str, Any]
+    ) -> None:
+        """Check `when` and `to` of each alert."""
+        from mtnet.services.alerts.conditions import check_rules, words
+
+        known = [each for each in plugins.values() if IConditionGrammar.providedBy(each)]
+        names = [
+            name
+            for plugin, each in plugins.items()
+            if IReceiverNames.providedBy(each)
+            for name in each.receivers(sections[plugin])
+        ]
+        check_rules(section.tables, words(each.grammar() for each in known), names)
 
     def build(self, env: "Environment") -> "AlertsComponent":
         """Build the service."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from twisted.plugin import IPlugin
 from zope.interface import implementer
 
-from mtnet.interfaces import IAlwaysNamed, IServicePlugin, ISettingsCheck
+from mtnet.interfaces import IAlwaysNamed, IReceiverNames, IServicePlugin, ISettingsCheck
 from mtnet.services.notify.settings import NotifySettings
 
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from mtnet.services.notify.component import NotifyComponent
 
 
-@implementer(IPlugin, IServicePlugin, ISettingsCheck, IAlwaysNamed)
+@implementer(IPlugin, IServicePlugin, ISettingsCheck, IReceiverNames, IAlwaysNamed)
 class Notify:
     """The plugin of messages to people."""
 
@@ -33,6 +33,10 @@ class Notify:
         from mtnet.services.notify.receivers import open_receivers
 
         open_receivers(section.tables)
+
+    def receivers(self, section: Any) -> Sequence[str]:
+        """Return the names of [notify.NAME]."""
+        return [*section.tables]
 
     def build(self, env: "Environment") -> "NotifyComponent":
         """Build the service."""

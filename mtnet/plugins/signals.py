@@ -1,13 +1,13 @@
 """Signals: net positions from publishers to followers."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from twisted.plugin import IPlugin
 from zope.interface import implementer
 
-from mtnet.interfaces import IRestore, IServicePlugin, ISettingsCheck
+from mtnet.interfaces import IConditionGrammar, IRestore, IServicePlugin, ISettingsCheck
 from mtnet.services.signals.settings import SignalSettings
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 JOURNAL, CHECKPOINTS = "signals.sqlite", "signals.heads"
 
 
-@implementer(IPlugin, IServicePlugin, ISettingsCheck, IRestore)
+@implementer(IPlugin, IServicePlugin, ISettingsCheck, IConditionGrammar, IRestore)
 class Signals:
     """The plugin of signals."""
 
@@ -40,6 +40,12 @@ class Signals:
         from mtnet.services.signals.preflight import check
 
         check(section, endpoints, reactor)
+
+    def grammar(self) -> Mapping[str, Any]:
+        """Return the conditions about channels, followers and accounts."""
+        from mtnet.services.signals.status.conditions import GRAMMAR
+
+        return GRAMMAR
 
     def build(self, env: "Environment") -> "SignalsComponent":
         """Build the service."""

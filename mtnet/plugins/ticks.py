@@ -1,12 +1,12 @@
 """Ticks: collected from terminals by datagram and stream, sent to subscribers."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from twisted.plugin import IPlugin
 from zope.interface import implementer
 
-from mtnet.interfaces import IServicePlugin, ISettingsCheck
+from mtnet.interfaces import IConditionGrammar, IServicePlugin, ISettingsCheck
 from mtnet.services.ticks.settings import TickSettings
 
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from mtnet.services.ticks.component import TicksComponent
 
 
-@implementer(IPlugin, IServicePlugin, ISettingsCheck)
+@implementer(IPlugin, IServicePlugin, ISettingsCheck, IConditionGrammar)
 class Ticks:
     """The plugin of ticks."""
 
@@ -39,6 +39,12 @@ class Ticks:
         from mtnet.services.ticks.preflight import check
 
         check(section)
+
+    def grammar(self) -> Mapping[str, Any]:
+        """Return the conditions about ticks."""
+        from mtnet.services.ticks.health.conditions import GRAMMAR
+
+        return GRAMMAR
 
     def build(self, env: "Environment") -> "TicksComponent":
         """Build the service."""

@@ -42,7 +42,7 @@ def publisher(daemon):
 
 
 def follow(daemon, clock):
-    follower = daemon.dial("signals")
+    follower = daemon.dial("signals", peer="127.9.9.8")
     clock.advance(1.0)
     return follower
 
@@ -75,7 +75,7 @@ def test_the_status_is_a_table_of_everybody(command_line, publisher, daemon, clo
     assert head.split() == ["STATUS", "ROLE", "WHO", "CHANNEL", "BEHIND", "LAST", "ACK",
                             "HELD/WANTED", "WARNING"]  # fmt: skip
     assert provider.split() == ["ok", "provider", "127.9.9.9:50000", "main"]
-    assert follower.split()[:5] == ["ok", "follower", "127.9.9.9:50000", "main", "0"]
+    assert follower.split()[:5] == ["ok", "follower", "127.9.9.8:50000", "main", "0"]
     assert "acknowledges nothing" in follower
 
 
@@ -170,6 +170,16 @@ def test_a_command_is_passed_to_the_daemon_and_its_effect_is_printed(
     assert (status, error) == (0, "")
     count = ": 2 positions and orders" if command == "flatten" else ""
     assert out == f"main {DONE[command]}{count}.\n"
+
+
+def test_who_is_not_offline_is_not_forgotten(command_line, publisher):
+    status, out, error = command_line.on_folder(
+        "signals", "forget", "bob/desk", "--channel", "main"
+    )
+    asked = {"command": "signals forget", "follower": "bob/desk", "channel": "main"}
+    assert command_line.asked == [asked]
+    assert (status, out) == (1, "")
+    assert error.startswith("mtnet: No follower bob/desk in main is offline; ")
 
 
 def test_a_flattened_channel_holds_nothing(command_line, publisher, daemon):

@@ -38,6 +38,29 @@ def test_where_loopback_is_not_trusted_somebody_must_be_able_to_log_in(tmp_path)
     assert all(each.startswith("access.trust_loopback is off") for each in found)
 
 
+@pytest.mark.parametrize(
+    ("sets", "sentence"),
+    [
+        (["alerts.x.when=sloow gold"], "alerts.x.when names the condition 'sloow'; there are "),
+        (
+            ["alerts.x.when=price EURUSD"],
+            "alerts.x.when: Invalid condition 'price EURUSD'. Example",
+        ),
+        (["alerts.x.when=disk_low < 5"], "alerts.x.when: Invalid condition 'disk_low < 5'. Exam"),
+        (["alerts.x.when=damaged", "alerts.x.to=ops"], "alerts.x.to names 'ops', and [notify."),
+    ],
+)
+def test_an_alert_that_names_what_there_is_not_is_found(tmp_path, sets, sentence):
+    (found,) = problems(tmp_path, *sets)
+    assert found.startswith(sentence)
+
+
+def test_an_alert_to_people_of_the_configuration_is_sound(tmp_path):
+    sets = ("alerts.x.when=no_ack gold/bob > 60s", "alerts.x.to=ops")
+    urls = "notify.ops.urls=json://127.0.0.1:1"
+    check(load(data=str(tmp_path), sets=[*sets, urls]), MemoryReactorClock(), lambda: 0)
+
+
 @pytest.mark.parametrize("codepage", ["cp0", "utf-16", "utf-7", "cp037", "hex", "idna"])
 def test_a_code_page_writes_ascii_as_ascii(tmp_path, codepage):
     (found,) = problems(tmp_path, f"signals.codepage={codepage}")

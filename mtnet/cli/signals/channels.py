@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from mtnet.cli import local, parsers, server_options
 from mtnet.cli.output import local_time, pairs, print_result, table
 from mtnet.cli.signals.status import PAUSED, status
+from mtnet.errors import ClientError
 
 if TYPE_CHECKING:
     from mtnet.cli.parsers import Commands
@@ -44,6 +45,10 @@ def configure(parser: ArgumentParser) -> None:
         ("flatten", "close every position of a channel, then accept only reductions"),
     ):
         _add_channel(local.add(signals, name, partial(_operate, name), summary, "main"))
+    summary = "miss a follower no more that is offline"
+    parser = local.add(signals, "forget", forget, summary, "bob/desk")
+    parser.add_argument("follower", metavar="LOGIN[/NAME]", help="without NAME: all of the login")
+    parser.add_argument("--channel", metavar="NAME", default="", help="default: every channel")
     summary = "show a sentence to the people at all sessions"
     parser = local.add(signals, "notice", notice, summary, "'The server restarts at 22:00 UTC'")
     parser.add_argument("text", metavar="TEXT")
@@ -173,6 +178,25 @@ def _operate(name: str, arguments: Namespace) -> None:
     result = local.ask_daemon(arguments, f"signals {name}", channel=arguments.channel)
     count = f": {result} positions and orders" if isinstance(result, int) else ""
     print(f"{arguments.channel} {DONE[name]}{count}.", flush=True)
+
+
+def forget(arguments: Namespace) -> None:
+    """
+    Miss an offline follower no more.
+
+    Raises:
+        ClientError: no daemon answers, or there is no such follower.
+        WireError: it is connected.
+    """
+    follower, channel = arguments.follower, arguments.channel
+    found = local.ask_daemon(arguments, "signals forget", follower=follower, channel=channel)
+    if not found:
+        where = f" in {channel}" if channel else ""
+        raise ClientError(
+            f"No follower {follower}{where} is offline; `mtnet signals status` names those who are."
+        )
+    for row in found:
+        print(f"{row['who']} is missed in {row['channel']} no more.", flush=True)
 
 
 def notice(arguments: Namespace) -> None:

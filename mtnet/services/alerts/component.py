@@ -8,7 +8,6 @@ from twisted.web.client import Agent
 from zope.interface import implementer
 
 from mtnet.daemon.environment import Environment
-from mtnet.errors import ConfigError
 from mtnet.interfaces import (
     IAlertConditions,
     IAlerts,
@@ -23,7 +22,7 @@ from mtnet.interfaces import (
     IStatus,
 )
 from mtnet.services.alerts.commands import AlertCommands
-from mtnet.services.alerts.conditions import read_when, words
+from mtnet.services.alerts.conditions import GuardedCheck, check_rules, read_when, words
 from mtnet.services.alerts.heartbeat_out import TIMEOUT, HeartbeatSender
 from mtnet.services.alerts.heartbeats import Heartbeats
 from mtnet.services.alerts.incidents import Incident, Incidents, Terms
@@ -102,17 +101,14 @@ def assemble(env: Environment, watch: AlertWatch) -> None:
     Raises:
         ConfigError: there is no such condition, or no such people.
     """
-    known = words(env.find_all(IAlertConditions).values())
+    makers = words(each.conditions() for each in env.find_all(IAlertConditions).values())
     notifier = env.find(INotifier)
     names = () if notifier is None else tuple(notifier.names)
-    for name, rule in watch.rules.items():
-        unknown = [each for each in rule.to if each not in names]
-        if unknown:
-            raise ConfigError(
-                f"alerts.{name}.to names {unknown[0]!r}, and [notify.NAME] has only "
-                f"{', '.join(names) or 'none'}."
-            )
-    watch.checks = {name: read_when(name, rule.when, known) for name, rule in watch.rules.items()}
+    check_rules(watch.rules, makers, names)
+    watch.checks = {
+        name: GuardedCheck(name, read_when(name, rule.when, makers))
+        for name, rule in watch.rules.items()
+    }
     watch.tell = notifier.notify if names else None
 
 

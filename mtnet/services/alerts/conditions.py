@@ -1,30 +1,52 @@
 """Conditions of all components, and what `when` of an alert names."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from twisted.logger import Logger
 
 from mtnet.errors import ConfigError
+from mtnet.services.alerts.settings import AlertRule
 
 Check = Callable[[], Mapping[str, str]]
 """Returns a sentence by subject of what holds now."""
 
 
-def words(providers: Iterable[Any]) -> dict[str, list[Callable[[str], Check]]]:
-    """Return what makes the check of each word; several components may have one word."""
-    found: dict[str, list[Callable[[str], Check]]] = {}
-    for each in providers:
-        for word, make in each.conditions().items():
-            found.setdefault(word, []).append(make)
+def check_rules(
+    rules: Mapping[str, AlertRule], known: Mapping[str, list[Any]], names: Sequence[str]
+) -> None:
+    """
+    Check what [alerts.NAME] refer to.
+
+    Args:
+        known: what reads the condition of each word, see `words`.
+        names: those of [notify.NAME].
+
+    Raises:
+        ConfigError: there is no such condition, it cannot read its text, or there is no such name.
+    """
+    for name, rule in rules.items():
+        unknown = [each for each in rule.to if each not in names]
+        if unknown:
+            raise ConfigError(
+                f"alerts.{name}.to names {unknown[0]!r}, and [notify.NAME] has only "
+                f"{', '.join(names) or 'none'}."
+            )
+        read_when(name, rule.when, known)
+
+
+def words(grammars: Iterable[Mapping[str, Any]]) -> dict[str, list[Any]]:
+    """Return what reads, or makes, the condition of each word; several components may have it."""
+    found: dict[str, list[Any]] = {}
+    for each in grammars:
+        for word, read in each.items():
+            found.setdefault(word, []).append(read)
     return found
 
 
-def read_when(
-    alert: str, when: str, known: Mapping[str, list[Callable[[str], Check]]]
-) -> "GuardedCheck":
+def read_when(alert: str, when: str, known: Mapping[str, list[Callable[[str], Any]]]) -> list[Any]:
     """
-    Return the check that `when` of an alert names.
+    Return what reads the condition that `when` of an alert names, of each component that has it.
 
     Raises:
         ConfigError: there is no such condition, or it cannot read its text.
@@ -36,7 +58,7 @@ def read_when(
             f"{', '.join(sorted(known))}. Example: disk_low < 5GiB."
         )
     try:
-        return GuardedCheck(alert, [make(text.strip()) for make in known[word]])
+        return [read(text.strip()) for read in known[word]]
     except ConfigError as error:
         raise ConfigError(f"alerts.{alert}.when: {error}") from error
 

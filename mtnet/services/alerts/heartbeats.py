@@ -17,7 +17,7 @@ from zope.interface import implementer
 
 from mtnet.access.throttle import LogThrottle
 from mtnet.clock import WallClock
-from mtnet.conditions import SECONDS, read_condition
+from mtnet.conditions import SECONDS, Grammar, read_condition
 from mtnet.errors import ConfigError
 from mtnet.interfaces import IAlertConditions
 from mtnet.services.alerts.store import AlertStore, Heartbeat
@@ -31,7 +31,15 @@ SAVE_INTERVAL = 60_000
 """Milliseconds between two writes of the last sign of life of a program: only people read it."""
 MAX_UNKNOWN = 30
 """Requests with an unknown token of one network in a minute; more are refused with 429."""
-EXAMPLE = "heartbeat_missing backup > 300s"
+GRAMMAR: Grammar = {
+    "heartbeat_missing": partial(
+        read_condition,
+        "heartbeat_missing",
+        units=SECONDS,
+        example="heartbeat_missing backup > 300s",
+    )
+}
+"""The condition about heartbeats."""
 
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,32}", re.ASCII)
 
@@ -128,7 +136,7 @@ class Heartbeats:
         return {"heartbeat_missing": self._missing}
 
     def _missing(self, text: str) -> Callable[[], Mapping[str, str]]:
-        wanted = read_condition("heartbeat_missing", text, SECONDS, EXAMPLE)
+        wanted = GRAMMAR["heartbeat_missing"](text)
         return partial(self._silent, wanted.subject, wanted.milliseconds / 1000)
 
     def _silent(self, name: str, seconds: float) -> dict[str, str]:

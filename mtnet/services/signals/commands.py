@@ -8,7 +8,7 @@ from twisted.internet.defer import Deferred
 from mtnet.errors import WireError
 from mtnet.services.signals.service import SignalService
 from mtnet.services.signals.values import PauseMode
-from mtnet.services.signals.views.commands import ViewCommands
+from mtnet.services.signals.views.commands import ViewCommands, asked_by
 from mtnet.services.signals.wire import MAX_NOTICE
 
 MODES: Mapping[str, PauseMode | None] = {
@@ -33,10 +33,11 @@ class SignalCommands:
         has no text) or `JournalError` (the disk does not keep it).
         """
         return {
-            **ViewCommands(self._signals.views).commands(),
+            **ViewCommands(self._signals.views, self._signals.channels.events).commands(),
             **{f"signals {name}": self._pause(mode) for name, mode in MODES.items()},
             "signals accept": lambda asked: Deferred.fromCoroutine(self._accept(asked)),
             "signals flatten": lambda asked: Deferred.fromCoroutine(self._flatten(asked)),
+            "signals forget": self._forget,
             "signals notice": lambda asked: self._signals.channels.notify(_notice(asked)),
         }
 
@@ -45,26 +46,37 @@ class SignalCommands:
             channel = _channel(asked)
             done = self._signals.pauses.pause(channel, mode)
             # It counts from now on, whatever the disk does.
-            self._signals.channels.events.paused(channel, mode, _who(asked))
+            self._signals.channels.events.paused(channel, mode, asked_by(asked))
             return done
 
         return pause
 
+    def _forget(self, asked: Mapping[str, Any]) -> list[dict[str, Any]]:
+        follower, channel = asked.get("follower"), asked.get("channel", "")
+        if not (isinstance(follower, str) and follower and isinstance(channel, str)):
+            raise WireError("field", "Name a follower, as bob or bob/desk")
+        followers = self._signals.channels.followers
+        found = followers.forget_offline(follower, channel)
+        if not found and followers.is_connected(follower, channel):
+            raise WireError(
+                "denied", f"{follower} is connected, and can be forgotten once it is not"
+            )
+        self._signals.participants.refresh()
+        for each in found:
+            self._signals.channels.events.forgotten(each.channel, each.who, asked_by(asked))
+        return [{"channel": each.channel, "who": each.who, "since": each.since} for each in found]
+
     async def _accept(self, asked: Mapping[str, Any]) -> int:
         channel, anew = _channel(asked), asked.get("new_epoch") is True
         held = await self._signals.epochs.accept(channel, anew)
-        self._signals.channels.events.accepted(channel, anew, _who(asked))
+        self._signals.channels.events.accepted(channel, anew, asked_by(asked))
         return held
 
     async def _flatten(self, asked: Mapping[str, Any]) -> int:
         channel = _channel(asked)
         closed = await self._signals.pauses.flatten(channel)
-        self._signals.channels.events.flattened(channel, closed, _who(asked))
+        self._signals.channels.events.flattened(channel, closed, asked_by(asked))
         return closed
-
-
-def _who(asked: Mapping[str, Any]) -> str:
-    return str(asked.get("who") or "the owner")
 
 
 def _channel(asked: Mapping[str, Any]) -> str:

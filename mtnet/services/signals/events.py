@@ -14,6 +14,13 @@ _PAUSES = {
     None: ("channel_resumed", "{channel} takes everything again: {who} resumed it."),
 }
 
+_VIEWS = {
+    "view_added": "The view {view} is new: {who} added it.",
+    "view_edited": "The view {view} has other settings: {who} edited {settings}.",
+    "view_removed": "The view {view} is gone: {who} removed it.",
+    "view_monitored": "The view {view} computes and sends nothing: {who} set it to monitor.",
+}
+
 _LOG_LEVELS = {"info": LogLevel.info, "warning": LogLevel.warn, "error": LogLevel.error}
 
 
@@ -67,6 +74,16 @@ class SignalEvents:
         how = "a new epoch" if new_epoch else "its epoch"
         text = f"{channel} goes on as it is, with {how}: {who} accepted it."
         self._record("channel_accepted", text, channel, "warning", who=who)
+
+    def forgotten(self, channel: str, follower: str, who: str) -> None:
+        """Record that a person misses an offline follower no more."""
+        text = f"{follower} is missed in {channel} no more: {who} forgot it."
+        self._record("follower_forgotten", text, channel, who=who, follower=follower)
+
+    def view_changed(self, kind: str, view: str, who: str, settings: str = "") -> None:
+        """Record that a person has added, edited, removed or monitors a view."""
+        text = _VIEWS[kind].format(view=view, who=who, settings=settings or "nothing")
+        self._record(kind, text, view, who=who)
 
     def struck(self, view: str, why: str) -> None:
         """Record that a limit of a view keeps it from opening anything."""

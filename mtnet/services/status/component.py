@@ -27,7 +27,7 @@ from mtnet.services.status.commands import EventCommands
 from mtnet.services.status.event_log import EventLog
 from mtnet.services.status.event_store import EventStore
 from mtnet.services.status.feed import StatusFeed
-from mtnet.services.status.parts import Parts
+from mtnet.services.status.parts import opener
 from mtnet.services.status.resources import status_routes
 from mtnet.services.status.verbs import StatusVerbs
 from mtnet.storage.sqlite import copy_database
@@ -51,7 +51,7 @@ class StatusComponent:
         causes = CauseDetector(lambda: env.find(IHealth).health(), self.events)
         self._look = LoopingCall(Recurring("The look at the health", causes.look))
         self._look.clock = env.clock
-        self._feed = StatusFeed(Parts(env, self.events).open, env.clock)
+        self._feed = StatusFeed(opener(env, self.events), env.clock)
         self._verbs = StatusVerbs(self._feed)
 
     def __conform__(self, interface: Any) -> Any:

@@ -6,6 +6,7 @@ from typing import Any
 from mtnet.daemon.environment import Environment
 from mtnet.interfaces import IAlerts, IHealth, IParticipants, IStatus, IStatusDetails
 from mtnet.services.status.event_log import EventLog
+from mtnet.services.status.feed import Open
 from mtnet.services.status.rows import (
     Participants,
     PublicSection,
@@ -22,32 +23,31 @@ HEALTH = ("healthy", "trouble", "warnings")
 """Keys of the health report that are no part of it."""
 
 
-class Parts:
-    """Opens the parts, as sections of rows."""
+def opener(env: Environment, events: EventLog) -> Open:
+    """Return what opens the parts, as sections of rows."""
 
-    def __init__(self, env: Environment, events: EventLog) -> None:
-        self._env, self._events = env, events
+    def status(admin: bool) -> list[Section]:
+        """Return `health`, a row for each component below `service`, and the participants."""
+        offers = env.find_all(IParticipants)
+        people = [Participants(name, each.participants) for name, each in offers.items()]
+        return [Snapshot(ServiceRows(env, admin)), *people]
 
-    def open(self, what: str, admin: bool) -> list[Section]:
-        """Return the sections of a part; without `admin`, cut to what everybody may see."""
-        opens = {"status": self._status, "events": self._newest, "alerts": self._alerts}
-        found = opens[what](admin)
+    def newest(admin: bool) -> list[Section]:
+        """Return the newest events by their numbers."""
+        return [Snapshot(EventRows(events))]
+
+    def alerts(admin: bool) -> list[Section]:
+        """Return the alerts by name, each with the incidents that go on."""
+        offers = env.find_all(IAlerts).values()
+        return [Snapshot(lambda: by_key([row for each in offers for row in each.rows()], "name"))]
+
+    parts = {"status": status, "events": newest, "alerts": alerts}
+
+    def open(what: str, admin: bool) -> list[Section]:
+        found = parts[what](admin)
         return found if admin else [PublicSection(each) for each in found]
 
-    def _status(self, admin: bool) -> list[Section]:
-        """Return `health`, a row for each component below `service`, and the participants."""
-        offers = self._env.find_all(IParticipants)
-        people = [Participants(name, each.participants) for name, each in offers.items()]
-        return [Snapshot(ServiceRows(self._env, admin)), *people]
-
-    def _newest(self, admin: bool) -> list[Section]:
-        """Return the newest events by their numbers."""
-        return [Snapshot(EventRows(self._events))]
-
-    def _alerts(self, admin: bool) -> list[Section]:
-        """Return the alerts by name, each with the incidents that go on."""
-        offers = self._env.find_all(IAlerts).values()
-        return [Snapshot(lambda: by_key([row for each in offers for row in each.rows()], "name"))]
+    return open
 
 
 class ServiceRows:

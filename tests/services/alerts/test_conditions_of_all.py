@@ -6,10 +6,12 @@ from pathlib import Path
 import pytest
 from twisted.internet.task import Clock
 
-from mtnet.daemon.conditions import DaemonConditions
+from mtnet.daemon.components import DAEMON
+from mtnet.daemon.conditions import DaemonConditions, DaemonGrammar
+from mtnet.daemon.registry import installed
 from mtnet.errors import ConfigError
-from mtnet.interfaces import IAlertConditions
-from mtnet.services.alerts.conditions import read_when, words
+from mtnet.interfaces import IAlertConditions, IConditionGrammar
+from mtnet.services.alerts.conditions import GuardedCheck, read_when, words
 from mtnet.testing import make_environment
 
 PAGE = (Path(__file__).parents[3] / "docs/alerts.md").read_text("utf-8")
@@ -42,7 +44,19 @@ CONTRACT = [
 def known(tmp_path):
     env = make_environment(tmp_path, Clock())
     own = DaemonConditions(env.access, lambda: {"healthy": True}, None, env.clock, env.now)
-    return words([*env.find_all(IAlertConditions).values(), own])
+    offers = [*env.find_all(IAlertConditions).values(), own]
+    return words(each.conditions() for each in offers)
+
+
+def test_plugins_know_the_words_of_their_components_before_these_are_built(tmp_path):
+    env = make_environment(tmp_path, Clock())
+    own = DaemonConditions(env.access, lambda: {"healthy": True}, None, env.clock, env.now)
+    offered = {**env.find_all(IAlertConditions), DAEMON: own}
+    plugins = {name: each for name, each in installed().items() if IConditionGrammar(each, None)}
+    declared = {**plugins, DAEMON: DaemonGrammar()}
+    assert {name: {*each.conditions()} for name, each in offered.items()} == {
+        name: {*each.grammar()} for name, each in declared.items()
+    }
 
 
 def test_every_condition_is_offered_and_shown(known):
@@ -52,7 +66,7 @@ def test_every_condition_is_offered_and_shown(known):
 
 @pytest.mark.parametrize("when", SHOWN)
 def test_a_condition_that_is_shown_can_be_used(known, when):
-    found = read_when("x", when, known)()
+    found = GuardedCheck("x", read_when("x", when, known))()
     assert found is not None
     assert all(isinstance(text, str) for pair in found.items() for text in pair)
 

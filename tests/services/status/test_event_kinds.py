@@ -158,6 +158,45 @@ def test_pauses_say_who_and_how(daemon, new):
     assert found[-1]["closed"] == 1
 
 
+def test_changes_of_views_say_who(daemon, new):
+    publisher(daemon, PUBLISH % b"a-1")
+    new()
+    command(daemon, "views add", view="half", settings={"sources": ["main"], "value": "0.5"})
+    command(daemon, "views edit", view="half", settings={"value": "2", "max": "1"})
+    command(daemon, "signals pause", channel="half")
+    command(daemon, "signals resume", channel="half")
+    command(daemon, "views monitor", view="half")
+    command(daemon, "views remove", view="half")
+    found = new()
+    assert [each["kind"] for each in found] == [
+        "view_added", "view_edited", "channel_paused", "channel_resumed", "view_monitored",
+        "view_removed",
+    ]  # fmt: skip
+    assert {(each["channel"], each["who"]) for each in found} == {("half", WHO)}
+    assert found[1]["text"] == f"The view half has other settings: {WHO} edited max and value."
+
+
+def test_a_view_that_was_refused_is_no_event(daemon, new):
+    refused = []
+    command(daemon, "views remove", view="nothing").addErrback(refused.append)
+    assert "no view" in refused[0].getErrorMessage()
+    assert new() == []
+
+
+def test_a_follower_that_is_forgotten_is_an_event(daemon, new):
+    publisher(daemon, PUBLISH % b"a-1")[0]
+    follower = daemon.dial("signals")
+    daemon.say(follower, hello("alice") + b"<<SUBSCRIBE|channel=main>>")
+    follower.hang_up()
+    new()
+    command(daemon, "signals forget", follower="alice", channel="silver")
+    assert new() == []
+    command(daemon, "signals forget", follower="alice")
+    (event,) = new()
+    assert (event["kind"], event["channel"]) == ("follower_forgotten", "main")
+    assert (event["follower"], event["who"]) == ("alice", WHO)
+
+
 def test_a_pause_that_was_refused_is_no_event(daemon, new):
     with pytest.raises(Exception, match="no channel"):
         command(daemon, "signals pause", channel="nothing")

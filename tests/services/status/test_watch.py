@@ -14,7 +14,7 @@ from mtnet.interfaces import IAlerts, IEvents, IParticipants, IService
 from mtnet.services.alerts.settings import AlertRule
 from mtnet.services.status import wire
 from mtnet.services.status.feed import INTERVAL, StatusFeed
-from mtnet.services.status.parts import Parts
+from mtnet.services.status.parts import opener
 from mtnet.services.status.rows import apply
 from mtnet.services.status.wire import PARTS
 from mtnet.session import messages
@@ -206,7 +206,7 @@ STEPS = st.lists(
 def test_who_joins_at_any_time_has_the_picture_of_a_fresh_state(daemon, desk, steps):
     desk.people, desk.incidents = [], []
     events = daemon.env.find(IEvents)
-    feed, readers = StatusFeed(Parts(daemon.env, events).open, daemon.clock), []
+    feed, readers = StatusFeed(opener(daemon.env, events), daemon.clock), []
 
     def take(what, *more):
         if what == "join":
@@ -236,7 +236,7 @@ def test_who_joins_at_any_time_has_the_picture_of_a_fresh_state(daemon, desk, st
         if step == ("second",):
             daemon.clock.advance(INTERVAL)
             for each in readers:
-                other = StatusFeed(Parts(daemon.env, events).open, daemon.clock)
+                other = StatusFeed(opener(daemon.env, events), daemon.clock)
                 assert each.picture == Reader(other, each.what, each.admin).picture
                 other.close()
     feed.close()

@@ -29,6 +29,7 @@ from twisted.internet.task import Clock
 from mtnet.access.accounts.cred import Identity
 from mtnet.interfaces import ISignals
 from mtnet.net.endpoints import Listener
+from mtnet.services.signals.events import SignalEvents
 from mtnet.services.signals.views.commands import ViewCommands
 from mtnet.services.web import websocket
 from mtnet.services.web.websocket import SLICE
@@ -131,7 +132,7 @@ def test_signals_are_published_and_followed(server):
 def test_a_view_is_the_channel_main_of_its_account_in_every_message(server, clock):
     views = server.env.find(ISignals).views
     half = {"sources": ["main"], "value": "0.5", "accounts": ["bob"]}
-    ViewCommands(views).commands()["views add"]({"view": "half", "settings": half})
+    ViewCommands(views, SignalEvents()).commands()["views add"]({"view": "half", "settings": half})
     publisher, follower = server.greet(), server.open()
     follower.terminal.protocol.peer.become(Identity("bob", rights("follow:signals/half")))
     (welcome,) = follower.ask(HELLO)

@@ -1,4 +1,4 @@
-"""Pauses and views by HTTP: people change them, with the commands of the control socket."""
+"""Pauses, followers and views by HTTP: people change them, as by the control socket."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
@@ -29,6 +29,20 @@ class ViewPath(Struct):
     """The view in a path."""
 
     view: ChannelName
+
+
+class FollowerPath(ChannelPath):
+    """A follower in a path, by its login, or by login and name: `bob%2Fdesk`."""
+
+    follower: str
+
+
+class ForgottenFollower(Struct):
+    """A follower that is missed no more; `since` it was offline, in milliseconds UTC."""
+
+    channel: str
+    who: str
+    since: int
 
 
 class ExplainQuery(ViewPath):
@@ -72,7 +86,7 @@ class ShownView(Struct):
 
 
 class Operating:
-    """Pauses, freezes, resumes and flattens channels and views."""
+    """Pauses, freezes, resumes and flattens channels and views, and forgets followers."""
 
     def __init__(self, signals: SignalService, commands: Commands) -> None:
         self._signals, self._commands = signals, commands
@@ -92,7 +106,23 @@ class Operating:
                 errors=(404,),
             )
             for name, summary in PAUSES.items()
+        ] + [
+            Route(
+                method="DELETE",
+                path="/v1/channels/{channel}/followers/{follower}",
+                handler=self._forget,
+                summary="Miss an offline follower no more.",
+                params=FollowerPath,
+                right=ADMIN,
+                answers={200: list[ForgottenFollower]},
+            )
         ]
+
+    def _forget(self, request: HttpRequest, path: FollowerPath) -> Any:
+        access = RequestAccess(request, self._signals)
+        asked = {"follower": path.follower, "channel": access.meant(path.channel)}
+        found = self._commands["signals forget"]({**asked, "who": _author(request)})
+        return [ForgottenFollower(**{**each, "channel": path.channel}) for each in found]
 
     def _handler(self, name: str) -> Callable[..., "Deferred[ChannelChanged]"]:
         def handle(
@@ -105,7 +135,7 @@ class Operating:
             channel = access.meant(path.channel)
             done = maybeDeferred(
                 self._commands[f"signals {name}"],
-                {"channel": channel, "who": access.login or access.host},
+                {"channel": channel, "who": _author(request)},
             )
             return done.addCallback(self._changed, path.channel, channel)
 
@@ -173,8 +203,9 @@ class ViewResources:
             **more,
         )
 
-    async def _ask(self, name: str, **asked: Any) -> Any:
-        return await maybeDeferred(self._commands[f"views {name}"], asked)
+    async def _ask(self, name: str, request: HttpRequest | None = None, **asked: Any) -> Any:
+        who = {} if request is None else {"who": _author(request)}
+        return await maybeDeferred(self._commands[f"views {name}"], {**asked, **who})
 
     async def _list(self, request: HttpRequest) -> Any:
         return await self._ask("list")
@@ -187,22 +218,27 @@ class ViewResources:
         return ShownView(view, (await self._ask("list"))[view], rows)
 
     async def _add(self, request: HttpRequest, asked: NewView) -> Answer:
-        await self._ask("add", **to_builtins(asked))
+        await self._ask("add", request, **to_builtins(asked))
         return Answer(201, await self._shown(asked.view))
 
     async def _edit(self, request: HttpRequest, path: ViewPath, asked: EditedView) -> ShownView:
-        await self._ask("edit", view=path.view, **to_builtins(asked))
+        await self._ask("edit", request, view=path.view, **to_builtins(asked))
         return await self._shown(path.view)
 
     async def _diff(self, request: HttpRequest, path: ViewPath, asked: EditedView) -> Any:
         return await self._ask("diff", view=path.view, settings=asked.settings)
 
     async def _monitor(self, request: HttpRequest, path: ViewPath) -> ShownView:
-        await self._ask("monitor", view=path.view)
+        await self._ask("monitor", request, view=path.view)
         return await self._shown(path.view)
 
     async def _explain(self, request: HttpRequest, asked: ExplainQuery) -> Any:
         return await self._ask("explain", view=asked.view, symbol=asked.symbol)
 
     async def _remove(self, request: HttpRequest, asked: RemoveQuery) -> None:
-        await self._ask("remove", view=asked.view, leftovers=asked.leftovers)
+        await self._ask("remove", request, view=asked.view, leftovers=asked.leftovers)
+
+
+def _author(request: HttpRequest) -> str:
+    """Return who asks, for events."""
+    return request.peer.host if request.identity is None else request.identity.name

@@ -6,9 +6,17 @@ from functools import partial
 from typing import TypeAlias
 
 from mtnet.clock import WallClock
-from mtnet.conditions import Condition, read_condition
+from mtnet.conditions import Condition, Grammar, read_condition
 from mtnet.services.signals.reports.equity import DAY, Bases
 from mtnet.services.signals.reports.registry import Reports, Terminal
+
+GRAMMAR: Grammar = {
+    word: partial(
+        read_condition, word, units=("", "%"), example=f"{word} > 10%, or {word} bob > 500"
+    )
+    for word in ("drawdown", "daily_loss")
+}
+"""The conditions about accounts."""
 
 Check: TypeAlias = Callable[[], Mapping[str, str]]
 """Returns what holds now: a sentence by subject."""
@@ -28,11 +36,10 @@ class AccountConditions:
 
     def conditions(self) -> dict[str, Callable[[str], Check]]:
         """Return the words, see `mtnet.interfaces.IAlertConditions`."""
-        return {word: partial(self._loss, word) for word in ("drawdown", "daily_loss")}
+        return {word: partial(self._loss, word) for word in GRAMMAR}
 
     def _loss(self, word: str, text: str) -> Check:
-        example = f"{word} > 10%, or {word} bob > 500"
-        wanted = read_condition(word, text, ("", "%"), example)
+        wanted = GRAMMAR[word](text)
         return lambda: dict(self._losses(word, wanted))
 
     def _losses(self, word: str, wanted: Condition) -> Iterator[tuple[str, str]]:

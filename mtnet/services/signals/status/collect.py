@@ -18,6 +18,7 @@ from mtnet.services.signals.status.facts import (
     ViewState,
 )
 from mtnet.services.signals.status.followers import Follower
+from mtnet.services.signals.status.judgements import Participant
 from mtnet.services.signals.values import PauseMode
 from mtnet.services.signals.views.terms import Known, terms
 from mtnet.services.signals.views.views import Summary
@@ -69,6 +70,14 @@ class FactCollector:
         self._channels, self._rules = channels, rules
         self._mode, self._has_diverged, self._damaged = mode, has_diverged, damaged
 
+    def everybody(self, moment: Moment) -> Iterator[Participant]:
+        """Yield everybody who takes part in a channel, providers first."""
+        channels = self.channels(moment)
+        for number, provider in enumerate(self.providers(channels, moment)):
+            yield Participant(number, "provider", provider)
+        for follower, facts in self.followers(channels, moment):
+            yield Participant(follower, "follower", facts, follower)
+
     def channels(self, moment: Moment) -> dict[str, ChannelFacts]:
         """Return the facts about each channel, views included."""
         names = {*self._channels.book, *(each.channel for each in self._channels.followers)}
@@ -95,14 +104,27 @@ class FactCollector:
     def followers(
         self, channels: Mapping[str, ChannelFacts], moment: Moment
     ) -> Iterator[tuple[Follower, FollowerFacts]]:
-        """Yield each follower, those that went offline included."""
+        """
+        Yield each follower, those that went offline included.
+
+        One that publishes in the channel, or did so last, watches what it sets itself: it is a
+        provider alone.
+        """
         book, reports = self._channels.book, self._rules.views.reports
+        providers = {name: self._providers_of(name) for name in channels}
         for each in self._channels.followers:
             channel = channels[each.channel]
+            if each.who in providers[each.channel]:
+                continue
             if each.connection is None:
                 yield each, _offline(each, channel)
             else:
                 yield each, _online(each, channel, book.channel(each.channel), reports, moment)
+
+    def _providers_of(self, name: str) -> set[str]:
+        found = self._rules.ownership.attendance(name)
+        last = () if found.last is None else (found.last,)
+        return {each.shown for each in (*found.present, *last)}
 
     def _channel(self, name: str, moment: Moment) -> ChannelFacts:
         view, reports = self._rules.views.known.get(name), self._rules.views.reports

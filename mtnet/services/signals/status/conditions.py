@@ -8,22 +8,50 @@ from typing import TypeAlias
 from zope.interface import implementer
 
 from mtnet.clock import WallClock
-from mtnet.conditions import SECONDS, Condition, read_condition
+from mtnet.conditions import SECONDS, Condition, Grammar, read_condition
 from mtnet.interfaces import IAlertConditions
+from mtnet.services.signals.reports import conditions as accounts
 from mtnet.services.signals.reports.conditions import AccountConditions
 from mtnet.services.signals.status.facts import FollowerFacts
-from mtnet.services.signals.status.participants import Judged, Participants
+from mtnet.services.signals.status.judgements import Judged
+from mtnet.services.signals.status.participants import Participants
 from mtnet.services.signals.status.warnings import Code, duration
 
 Check: TypeAlias = Callable[[], Mapping[str, str]]
 """Returns what holds now: a sentence by subject."""
 ABSENT: tuple[Code, ...] = ("provider_offline", "provider_switched_off", "provider_silent")
-CODES: Mapping[str, tuple[Code, ...]] = {
-    "provider_silent": ABSENT,
-    "follower_not_trading": ("trading_off",),
-    "no_ack": ("not_acknowledged",),
+"""The warnings that `provider_silent` without a limit stands for."""
+GRAMMAR: Grammar = {
+    "provider_silent": partial(
+        read_condition,
+        "provider_silent",
+        units=SECONDS,
+        example="provider_silent gold > 4h",
+        optional=True,
+    ),
+    "follower_behind": partial(
+        read_condition,
+        "follower_behind",
+        units=("", *SECONDS),
+        example="follower_behind > 100, or follower_behind gold > 30s",
+    ),
+    "follower_not_trading": partial(
+        read_condition,
+        "follower_not_trading",
+        units=(),
+        example="follower_not_trading gold/bob",
+        optional=True,
+    ),
+    "no_ack": partial(
+        read_condition, "no_ack", units=SECONDS, example="no_ack gold/bob > 60s", optional=True
+    ),
+    "refused_acks": partial(
+        read_condition, "refused_acks", units=("",), example="refused_acks > 5", optional=True
+    ),
+    "damaged": partial(read_condition, "damaged", units=(), example="damaged gold", optional=True),
+    **accounts.GRAMMAR,
 }
-"""The warnings that each condition without a limit stands for."""
+"""The conditions of signals."""
 REFUSED = Condition("", ">", Decimal(5))
 """Refused acknowledgements of an hour, where a condition names no number."""
 
@@ -52,7 +80,7 @@ class SignalConditions:
         return {
             "provider_silent": self._provider_silent,
             "follower_behind": self._follower_behind,
-            "follower_not_trading": partial(self._plain, "follower_not_trading"),
+            "follower_not_trading": self._not_trading,
             "no_ack": self._no_ack,
             "refused_acks": self._refused_acks,
             "damaged": self._damage,
@@ -61,13 +89,12 @@ class SignalConditions:
 
     # Participants
 
-    def _plain(self, word: str, text: str) -> Check:
-        wanted = read_condition(word, text, (), f"{word} gold/bob", optional=True)
-        return lambda: dict(self._warned(CODES[word], wanted))
+    def _not_trading(self, text: str) -> Check:
+        wanted = GRAMMAR["follower_not_trading"](text)
+        return lambda: dict(self._warned(("trading_off",), wanted))
 
     def _provider_silent(self, text: str) -> Check:
-        example = "provider_silent gold > 4h"
-        wanted = read_condition("provider_silent", text, SECONDS, example, optional=True)
+        wanted = GRAMMAR["provider_silent"](text)
         if not wanted.operator:
             return lambda: dict(self._warned(ABSENT, wanted))
         return lambda: dict(self._quiet(wanted))
@@ -82,8 +109,7 @@ class SignalConditions:
                 yield channel.name, f"Nobody has published in {channel.name} for {duration(age)}."
 
     def _follower_behind(self, text: str) -> Check:
-        example = "follower_behind > 100, or follower_behind gold > 30s"
-        wanted = read_condition("follower_behind", text, ("", *SECONDS), example)
+        wanted = GRAMMAR["follower_behind"](text)
         return lambda: dict(self._behind(wanted))
 
     def _behind(self, wanted: Condition) -> Iterator[tuple[str, str]]:
@@ -101,9 +127,9 @@ class SignalConditions:
                 yield _subject(each), ""  # it came, or the daemon did: time counts anew
 
     def _no_ack(self, text: str) -> Check:
-        wanted = read_condition("no_ack", text, SECONDS, "no_ack gold/bob > 60s", optional=True)
+        wanted = GRAMMAR["no_ack"](text)
         if not wanted.operator:
-            return lambda: dict(self._warned(CODES["no_ack"], wanted))
+            return lambda: dict(self._warned(("not_acknowledged",), wanted))
         return lambda: dict(self._unacknowledged(wanted))
 
     def _unacknowledged(self, wanted: Condition) -> Iterator[tuple[str, str]]:
@@ -119,8 +145,7 @@ class SignalConditions:
                     yield _subject(each), ""  # it came, or the daemon did: time counts anew
 
     def _refused_acks(self, text: str) -> Check:
-        example = "refused_acks > 5"
-        wanted = read_condition("refused_acks", text, ("",), example, optional=True)
+        wanted = GRAMMAR["refused_acks"](text)
         limit = wanted if wanted.operator else REFUSED._replace(subject=wanted.subject)
         return lambda: dict(self._refused(limit))
 
@@ -147,7 +172,7 @@ class SignalConditions:
     # Channels
 
     def _damage(self, text: str) -> Check:
-        wanted = read_condition("damaged", text, (), "damaged gold", optional=True)
+        wanted = GRAMMAR["damaged"](text)
         return lambda: {
             name: f"{why}." for name, why in self._damaged().items() if wanted.subject in ("", name)
         }

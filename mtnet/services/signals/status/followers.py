@@ -7,7 +7,7 @@ is noted as it comes; nothing is done when it is sent something.
 
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from decimal import Decimal
-from typing import ClassVar, Protocol, TypeAlias, TypeVar
+from typing import ClassVar, Protocol, TypeAlias
 
 from msgspec import Struct
 
@@ -34,8 +34,6 @@ forgotten. A provider can name new symbols all day."""
 NOBODY = TerminalKey("", "")
 """The key of all that gave neither login nor name."""
 
-K = TypeVar("K")
-V = TypeVar("V")
 Place: TypeAlias = tuple[str, TerminalKey]
 """A channel, and the key of one who follows it."""
 
@@ -151,7 +149,12 @@ class Follower:
         if entry is None:
             return
         if ack.volume is not None:
-            self.held = _with(self.held, entry.symbol, f"{ack.volume:f}", MAX_HELD)
+            held = dict(self.held or {})
+            held.pop(entry.symbol, None)
+            held[entry.symbol] = f"{ack.volume:f}"
+            if len(held) > MAX_HELD:
+                del held[next(iter(held))]
+            self.held = held
         self.acks.note(ack, entry, self.who, self.since, when)
         self._note(Key(entry.symbol, entry.ticket), _copy(ack, entry, net))
 
@@ -169,7 +172,12 @@ class Follower:
     def _note(self, key: Key, copy: Copy | None) -> None:
         if copy is not None:
             self._changed()
-            self.copies = _with(self.copies, key, copy, MAX_COPIES)
+            copies = dict(self.copies or {})
+            copies.pop(key, None)
+            copies[key] = copy
+            if len(copies) > MAX_COPIES:
+                del copies[next(iter(copies))]
+            self.copies = copies
         elif self.copies is not None and key in self.copies:
             self._changed()
             self.copies = {known: each for known, each in self.copies.items() if known != key}
@@ -333,6 +341,29 @@ class Followers:
         """Remove a follower that unsubscribes."""
         self._part(follower)
 
+    def forget_offline(self, who: str, channel: str = "") -> list[Follower]:
+        """
+        Forget followers that are offline, and return them.
+
+        Args:
+            who: a login, for all of its names, or login and name: `bob/desk`.
+            channel: empty = every channel.
+        """
+        found = [
+            each
+            for each in self._offline
+            if who in (each.who, each.key.login) and channel in ("", each.channel)
+        ]
+        for each in found:
+            self._offline.pop(each.place)
+        if found:
+            self._note_change()
+        return found
+
+    def is_connected(self, who: str, channel: str = "") -> bool:
+        """Return whether a follower is connected, in one channel or in any."""
+        return any(each.who == who and channel in ("", each.channel) for each in self._connected)
+
     def expire(self, when: int) -> None:
         """Forget those that have been offline for too long."""
         old = [each for each in self._offline if when - each.since >= self._keep]
@@ -374,16 +405,6 @@ def _copy(ack: Ack, entry: Entry, net: Decimal | None) -> Copy | None:
     sides = [each for each in (entry.volume, net) if each is not None]
     same = not counts or held is None or any(_sign(held) == _sign(each) for each in sides)
     return Copy(entry.volume, held if counts else None, failed, ack.reason or "", right, same)
-
-
-def _with(known: Mapping[K, V] | None, key: K, value: V, most: int) -> dict[K, V]:
-    """Return a mapping with one more item, the newest; of one too many, the oldest is left out."""
-    found = dict(known or {})
-    found.pop(key, None)
-    found[key] = value
-    if len(found) > most:
-        del found[next(iter(found))]
-    return found
 
 
 def _sign(volume: Decimal) -> int:

@@ -69,7 +69,8 @@ RULES: Mapping[Code, Rule] = {
         10,
         "offline",
         None,
-        "{who} was switched off {ago} ago: start its program again, or unsubscribe it.",
+        "{who} was switched off {ago} ago: start its program again, or say `mtnet signals forget "
+        "{who}`.",
     ),
     "frozen": Rule(
         12,

@@ -9,6 +9,7 @@ from twisted.internet.defer import Deferred
 
 from mtnet.config.reasons import explain
 from mtnet.errors import WireError
+from mtnet.services.signals.events import SignalEvents
 from mtnet.services.signals.views.changes import Leftovers
 from mtnet.services.signals.views.settings import ChannelName, ViewSettings
 from mtnet.services.signals.views.views import Views
@@ -17,10 +18,10 @@ Asked = Mapping[str, Any]
 
 
 class ViewCommands:
-    """The commands of the control socket that are about views."""
+    """The commands of the control socket that are about views; changes are events."""
 
-    def __init__(self, views: Views) -> None:
-        self._views = views
+    def __init__(self, views: Views, events: SignalEvents) -> None:
+        self._views, self._events = views, events
 
     def commands(self) -> dict[str, Callable[[Asked], Any]]:
         """
@@ -35,7 +36,7 @@ class ViewCommands:
             "views edit": self._run(self._edit),
             "views diff": self._run(self._diff),
             "views remove": self._run(self._remove),
-            "views monitor": self._run(lambda asked: self._views.set_mode(_view(asked), "monitor")),
+            "views monitor": self._run(self._monitor),
             "views show": self._run(lambda asked: self._views.rows(_view(asked))),
             "views explain": self._run(
                 lambda asked: self._views.explain(_view(asked), str(asked.get("symbol", "")))
@@ -48,11 +49,19 @@ class ViewCommands:
         return lambda asked: Deferred.fromCoroutine(command(asked))
 
     async def _add(self, asked: Asked) -> None:
-        await self._views.add(_name(asked), _settings({}, asked))
+        name = _name(asked)
+        await self._views.add(name, _settings({}, asked))
+        self._events.view_changed("view_added", name, asked_by(asked))
 
     async def _edit(self, asked: Asked) -> None:
         settings, apply = self._changed(asked), asked.get("apply") is True
         await self._views.edit(_view(asked), settings, apply)
+        names = " and ".join(sorted(asked.get("settings", {})))
+        self._events.view_changed("view_edited", _view(asked), asked_by(asked), names)
+
+    async def _monitor(self, asked: Asked) -> None:
+        await self._views.set_mode(_view(asked), "monitor")
+        self._events.view_changed("view_monitored", _view(asked), asked_by(asked))
 
     async def _diff(self, asked: Asked) -> list[dict[str, str]]:
         return await self._views.diff(_view(asked), self._changed(asked))
@@ -69,6 +78,12 @@ class ViewCommands:
         if leftovers not in get_args(Leftovers):
             raise WireError("field", f"leftovers is one of {', '.join(get_args(Leftovers))}")
         await self._views.remove(_view(asked), cast(Leftovers, leftovers))
+        self._events.view_changed("view_removed", _view(asked), asked_by(asked))
+
+
+def asked_by(asked: Asked) -> str:
+    """Return who asks for a command."""
+    return str(asked.get("who") or "the owner")
 
 
 def _view(asked: Asked) -> str:

@@ -2,17 +2,52 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from decimal import Decimal
-from typing import Protocol, TypeAlias
+from functools import partial
+from typing import NamedTuple, Protocol, TypeAlias
 
 from zope.interface import implementer
 
 from mtnet import values
 from mtnet.clock import WallClock
-from mtnet.conditions import OPERATORS, SECONDS, Condition, read_condition
+from mtnet.conditions import OPERATORS, SECONDS, Condition, Grammar, read_condition
 from mtnet.errors import ConfigError, WireError
 from mtnet.interfaces import IAlertConditions
 from mtnet.services.ticks.model import Gap, Source
 from mtnet.services.ticks.wire import ABSENT, canonical_symbol, pad, plain_symbol
+
+
+class SymbolCondition(NamedTuple):
+    """A condition about a symbol; empty = all."""
+
+    wanted: Condition
+    symbol: bytes
+
+
+def _read_silent(text: str) -> SymbolCondition:
+    example = "ticks_silent EURUSD > 60s"
+    wanted = read_condition("ticks_silent", text, SECONDS, example)
+    symbol = _symbol("ticks_silent", wanted.subject, example) if wanted.subject else b""
+    return SymbolCondition(wanted, symbol)
+
+
+def _read_price(text: str) -> SymbolCondition:
+    example = "price EURUSD >= 1.1"
+    wanted = read_condition("price", text, ("",), example, OPERATORS)
+    return SymbolCondition(wanted, _symbol("price", wanted.subject, example))
+
+
+GRAMMAR: Grammar = {
+    "ticks_silent": _read_silent,
+    "ticks_gap": partial(
+        read_condition,
+        "ticks_gap",
+        units=("",),
+        example="ticks_gap, or ticks_gap desk > 10",
+        optional=True,
+    ),
+    "price": _read_price,
+}
+"""The conditions of ticks."""
 
 Check: TypeAlias = Callable[[], Mapping[str, str]]
 """Returns what holds now: a sentence by subject."""
@@ -49,12 +84,10 @@ class TickConditions:
         }
 
     def _silent(self, text: str) -> Check:
-        example = "ticks_silent EURUSD > 60s"
-        wanted = read_condition("ticks_silent", text, SECONDS, example)
+        wanted, symbol = GRAMMAR["ticks_silent"](text)
         began = self._now()
-        if not wanted.subject:
+        if not symbol:
             return lambda: self._silence("ticks", "any symbol", self._newest(), began, wanted)
-        symbol = _symbol("ticks_silent", wanted.subject, example)
 
         def check() -> Mapping[str, str]:
             last = self._ticks.last_tick(symbol)
@@ -81,8 +114,7 @@ class TickConditions:
         return max((each.last for each in self._ticks.sources() if each.last), default=None)
 
     def _gap(self, text: str) -> Check:
-        example = "ticks_gap, or ticks_gap desk > 10"
-        wanted = read_condition("ticks_gap", text, ("",), example, optional=True)
+        wanted = GRAMMAR["ticks_gap"](text)
         limit = wanted if wanted.operator else Condition(wanted.subject, ">")
         return lambda: dict(self._gaps(limit))
 
@@ -96,9 +128,7 @@ class TickConditions:
                     yield source.name, f"{missing} datagrams of {source.name} are missing."
 
     def _price(self, text: str) -> Check:
-        example = "price EURUSD >= 1.1"
-        wanted = read_condition("price", text, ("",), example, OPERATORS)
-        symbol = _symbol("price", wanted.subject, example)
+        wanted, symbol = GRAMMAR["price"](text)
 
         def check() -> Mapping[str, str]:
             last = self._ticks.last_tick(symbol)

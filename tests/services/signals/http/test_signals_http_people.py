@@ -156,6 +156,19 @@ def test_a_view_is_made_shown_changed_explained_and_ended(web):
     assert web.ask("GET", "/v1/views").json == {}
 
 
+def test_an_offline_follower_is_missed_no_more(web):
+    web.post(signal("a"))
+    assert ack(web, {"seq": 1, "status": "filled"}, name="desk/attic").error == (422, "field")
+    path = "/v1/channels/main/followers/desk"
+    assert web.ask("DELETE", path).json == []
+    web.read("?name=desk")
+    assert web.ask("DELETE", path).error == (403, "denied")  # it was here just now
+    web.clock.advance(3_600)
+    (found,) = web.ask("DELETE", path).json
+    assert (found["channel"], found["who"]) == ("main", "desk")
+    assert web.ask("DELETE", path).json == []
+
+
 @pytest.mark.parametrize(
     ("method", "path", "body", "error"),
     [

@@ -7,6 +7,7 @@ import pytest
 from fakes.daemon import PASSWORD, FakeDaemon
 from signals_peers import frame
 
+from mtnet.errors import WireError
 from mtnet.interfaces import IControlCommands, IParticipants, IStatus
 from mtnet.services.signals import wire
 from mtnet.services.signals.reports import wire as reports
@@ -116,6 +117,38 @@ def test_a_follower_that_says_bye_was_switched_off(scene, pair):
 def test_a_follower_that_unsubscribes_is_forgotten(scene, pair):
     scene.say(pair[1], wire.unsubscribe("gold"))
     assert scene.codes() == {}
+
+
+def test_an_offline_follower_can_be_forgotten_at_once(scene, pair):
+    forget = IControlCommands(scene.component).commands()["signals forget"]
+    pair[1].hang_up()
+    scene.follow("silver", name="attic").hang_up()
+    assert scene.codes() == {"bob/desk": ["offline"]}
+    assert forget({"follower": "bob/des"}) == []
+    (found,) = forget({"follower": "bob", "channel": "gold"})
+    assert (found["who"], found["channel"]) == ("bob/desk", "gold")
+    rows = IParticipants(scene.component).participants()  # within the same second
+    assert [row["who"] for row in rows if row["role"] == "follower"] == []
+    assert not any(each.saved() for each in [scene.signals.channels.followers])
+
+
+def test_a_follower_that_is_connected_cannot_be_forgotten(scene, pair):
+    forget = IControlCommands(scene.component).commands()["signals forget"]
+    with pytest.raises(WireError, match="bob/desk is connected"):
+        forget({"follower": "bob/desk"})
+    with pytest.raises(WireError, match="Name a follower, as bob"):
+        forget({})
+    assert scene.codes() == {"bob/desk": []}
+
+
+@pytest.mark.parametrize("present", [True, False])
+def test_a_provider_that_follows_its_own_channel_has_one_row(scene, pair, present):
+    provider = pair[0]
+    scene.say(provider, wire.subscribe("gold"))
+    if not present:
+        provider.hang_up()
+    assert "alice/desk" not in scene.codes()
+    assert [*scene.codes("provider")] == ["alice/desk"]
 
 
 def test_a_new_filter_keeps_the_follower(scene, pair):
@@ -414,14 +447,9 @@ def test_a_file_that_cannot_be_read_is_said_and_begun_anew(tmp_path, clock, warn
 @pytest.mark.parametrize(("took", "held"), [(0.001, 1.0), (0.05, 2.5), (3.0, LONGEST)])
 def test_an_expensive_judgement_holds_longer_and_not_for_long(scene, pair, took, held):
     class Slow:
-        def channels(self, moment):
+        def everybody(self, moment):
             scene.clock.advance(took)
-            return {}
-
-        def providers(self, channels, moment):
             return ()
-
-        followers = providers
 
     people = Participants(Slow(), scene.signals.channels.followers, scene.clock, scene.env.now)
     before = people.judged()

@@ -13,6 +13,7 @@ from twisted.internet.task import Clock
 
 from mtnet.access.accounts.cred import Identity
 from mtnet.errors import JournalError, PrunedError, WireError
+from mtnet.services.signals.events import SignalEvents
 from mtnet.services.signals.reports.registry import Reports, TerminalKey
 from mtnet.services.signals.reports.wire import Report
 from mtnet.services.signals.views.commands import ViewCommands
@@ -159,7 +160,7 @@ def test_an_unknown_view_is_named_in_the_error(server):
 )
 def test_a_wrong_setting_is_said_in_a_sentence_and_nothing_opens(server, chosen, sentence):
     add(server, name="other")
-    command = ViewCommands(server.signals.views).commands()["views add"]
+    command = ViewCommands(server.signals.views, SignalEvents()).commands()["views add"]
     failures = []
     asked = {"view": "half", "settings": {"sources": ["main"], **chosen}}
     command(asked).addErrback(failures.append)

@@ -1,0 +1,151 @@
+"""
+Judgements of everybody, and rows of them: what has not changed is neither judged nor shown anew.
+
+Pure: methods take `when`, in milliseconds since the Unix epoch, UTC.
+"""
+
+from collections.abc import Hashable, Iterable
+from typing import Any, NamedTuple, TypeAlias
+
+from msgspec import Struct, to_builtins
+
+from mtnet.services.signals.status.engine import judge, lasts
+from mtnet.services.signals.status.facts import FollowerFacts, ProviderFacts
+from mtnet.services.signals.status.followers import Follower
+from mtnet.services.signals.status.warnings import Judgement, Role
+
+Facts: TypeAlias = FollowerFacts | ProviderFacts
+Row: TypeAlias = dict[str, Any]
+"""A participant in plain JSON values, see `IParticipants`."""
+
+
+class Judged(Struct, eq=False):
+    """
+    A participant, and its status.
+
+    Attributes:
+        facts: what is known of it.
+        follower: None = it is a provider.
+        begin, until: milliseconds since the Unix epoch, between which the judgement holds; 0 =
+            the end is not computed yet.
+    """
+
+    role: Role
+    facts: Facts
+    judgement: Judgement
+    follower: Follower | None
+    begin: int
+    until: int = 0
+
+    def holds(self, facts: Facts, when: int) -> bool:
+        """Return whether a judgement of these facts would say the same."""
+        if self.facts != facts or when < self.begin:
+            return False
+        self.until = self.until or lasts(self.facts, self.begin)
+        return when <= self.until
+
+    def behind(self) -> tuple[int, int | None]:
+        """Return how many signals a follower is behind, and since when; None = none."""
+        facts, follower = self.facts, self.follower
+        if not isinstance(facts, FollowerFacts) or follower is None:
+            return 0, None
+        acknowledges = facts.expected if facts.connected else bool(follower.acked_at)
+        confirmed = follower.acked if acknowledges else facts.sent
+        if facts.connected and not facts.next and facts.unsent is None:
+            confirmed = facts.channel.seq  # a filter has left out the others
+        count = max(0, facts.channel.seq - confirmed)
+        waits = facts.unacknowledged if acknowledges else facts.unsent
+        first = facts.unsent if waits is None else waits
+        return count, max(facts.since, first or 0) if count else None
+
+
+class Participant(NamedTuple):
+    """
+    Somebody who is to be judged.
+
+    Attributes:
+        key: by which it is the same the next time.
+        follower: None = it is a provider.
+    """
+
+    key: Hashable
+    role: Role
+    facts: Facts
+    follower: Follower | None = None
+
+
+class Judgements:
+    """Memo of judgements and of rows."""
+
+    def __init__(self) -> None:
+        self._judged: dict[Hashable, Judged] = {}
+        self._rows: dict[Hashable, tuple[Judged, Row]] = {}
+        self._shown = False
+
+    def judge(self, everybody: Iterable[Participant], when: int) -> list[Judged]:
+        """Judge those whose facts are others than before, or for whom time says something new."""
+        if not self._shown:
+            self._rows = {}  # nobody has asked for them since the last time
+        self._shown = False
+        self._judged = {each.key: self._judge(each, when) for each in everybody}
+        return [*self._judged.values()]
+
+    def rows(self) -> list[Row]:
+        """Return a row for each; that of one that has not changed is the same object as before."""
+        self._shown = True
+        self._rows = {key: self._row(key, each) for key, each in self._judged.items()}
+        return [row for _, row in self._rows.values()]
+
+    def _judge(self, known: Participant, when: int) -> Judged:
+        before = self._judged.get(known.key)
+        if before is not None and before.holds(known.facts, when):
+            return before
+        return Judged(known.role, known.facts, judge(known.facts, when), known.follower, when)
+
+    def _row(self, key: Hashable, judged: Judged) -> tuple[Judged, Row]:
+        before = self._rows.get(key)
+        if before is not None and before[0] is judged:
+            return before
+        row = _row(judged)
+        return judged, row if before is None or before[1] != row else before[1]
+
+
+def _row(judged: Judged) -> Row:
+    facts, judgement = judged.facts, judged.judgement
+    row: Row = {
+        "role": judged.role,
+        "who": facts.who,
+        "channel": facts.channel.name,
+        "status": judgement.status,
+        "connected": facts.connected,
+        "since": facts.since,
+        "client": facts.client,
+        "build": facts.reports[0].report.build if facts.reports else None,
+        "warnings": to_builtins(judgement.warnings),
+    }
+    if isinstance(facts, FollowerFacts):
+        row.update(_progress(facts, *judged.behind()))
+    return row
+
+
+def _progress(facts: FollowerFacts, count: int, since: int | None) -> Row:
+    """Return what a row says of a follower besides; of a latency milliseconds."""
+    latency = facts.latency
+    return {
+        "sent": facts.sent,
+        "behind": count,
+        "behind_since": since,
+        "last_ack": facts.acked_at or None,
+        "latency": None if latency is None else latency._asdict(),
+        "held": dict(facts.held),
+        "wrong": [
+            {
+                "symbol": key.symbol,
+                "ticket": key.ticket,
+                "wanted": f"{copy.wanted:f}",
+                "held": None if copy.held is None else f"{copy.held:f}",
+                "reason": copy.reason,
+            }
+            for key, copy in facts.copies.items()
+        ],
+    }
