@@ -20,7 +20,7 @@ from peers import HOST, free_port
 
 SERVER_CPU, LOAD_CPU = 0, 1
 PINNED = ("taskset", "-c", str(SERVER_CPU))
-START = 30.0
+START = 60.0
 """Seconds that a server may take to start."""
 IDLE, LOOK, CALM = 0.002, 0.1, 20.0
 """Seconds of CPU in LOOK seconds below which a server has nothing left to do, CALM at most."""

@@ -24,8 +24,8 @@ from harness import add_folder
 from peers import HOST, SignalsDaemon, free_port
 
 SYMBOLS = [f"S{number}" for number in range(8)]
-PATIENCE = 60.0
-"""Seconds in which followers must have everything in the end."""
+PATIENCE = 120.0
+"""Seconds in which publishers must have an answer, and followers everything, in the end."""
 
 
 class Client:
@@ -178,6 +178,8 @@ def finish(name: str, publisher: Publisher, follower: Follower) -> str:
     while follower.held != publisher.held and time.monotonic() < until:
         time.sleep(0.1)
     wrong = publisher.wrong or follower.wrong
+    if publisher.is_alive():
+        wrong = wrong or f"its last request has no answer within {PATIENCE:g} s"
     if follower.held != publisher.held:
         wrong = wrong or f"held {follower.held}, and not {publisher.held}"
     if publisher.seqs != sorted({*publisher.seqs}):

@@ -14,7 +14,7 @@ from mtnet.daemon.control.client import ask
 from mtnet.errors import ClientError
 
 LOOPBACK = "tcp:0:interface=127.0.0.1"
-PATIENCE = 20.0
+PATIENCE = 60.0
 
 
 def until(condition, seconds=PATIENCE):
