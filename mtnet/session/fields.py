@@ -21,12 +21,16 @@ COMMA = "%2C"
 LISTS = frozenset({"channels", "services", "symbols"})
 """The keys whose values are lists of texts, in the messages of every service."""
 FLAGS = frozenset(
-    {"closed", "current", "diverged", "observe", "retain", "retained", "take", "trading"}
+    {
+        *("closed", "current", "diverged", "observe", "take", "trading"),
+        *("presence", "present", "retain", "retained"),
+    }
 )
 """The keys whose values are `1` or `0`: in JSON a number, from a client also `true` or `false`."""
 NUMBERS = frozenset(
     {
-        *("after", "count", "prev", "seq", "skipped", "ticks"),
+        *("after", "count", "oldest", "prev", "seq", "skipped", "ticks"),
+        *("members", "receivers"),
         *("flags", "spread"),
         *FLAGS,
         *("bar", "opened", "popened", "ptime", "received", "since", "time", "until"),
