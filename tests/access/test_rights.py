@@ -47,9 +47,9 @@ def test_an_invalid_right_is_refused_with_the_verbs_and_an_example(text):
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("follow:ticks", "follow:signals"),
+        ("follow:ticks", "follow:signals or follow:topics"),
         ("send:signals", "send:ticks or send:notify"),
-        ("publish:web", "publish:signals or publish:templates"),
+        ("publish:web", "publish:signals or publish:templates or publish:topics"),
         ("admin:signals", "admin"),
     ],
 )
@@ -148,6 +148,7 @@ def test_the_roles_of_services_are_merged():
         "terminal": ("fetch:templates", "send:ticks"),
         "reader": ("read:ticks",),
         "monitor": ("read:metrics",),
+        "member": ("follow:topics", "publish:topics"),
         "watcher": ("read:status",),
         "admin": ("admin",),
     }

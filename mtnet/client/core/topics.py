@@ -1,0 +1,200 @@
+"""
+One topic, or the topics of a pattern: messages over lost connections, and messages to send.
+
+Pure. `when` is seconds of a clock that is never set.
+"""
+
+from collections.abc import Iterable, Iterator
+from typing import Protocol
+
+from msgspec import Struct
+
+from mtnet.client.core.events import Connected, LeftOut, Lost, Notice, Refused, Unreachable
+from mtnet.client.core.framing import Framing
+from mtnet.client.core.login import Login
+from mtnet.client.core.session import Session
+from mtnet.errors import ClientError, WireError
+from mtnet.services.signals import wire as signals
+from mtnet.services.topics.wire import ANSWERS, Joined, Member, Post, Sent, is_pattern, request
+from mtnet.session import messages
+from mtnet.session.grammar import Message
+
+
+class Missed(Struct, frozen=True):
+    """Messages that the server does not have any more; or it has started, and numbers anew."""
+
+    text: str
+
+
+TopicEvent = (
+    Connected | Lost | LeftOut | Notice | Refused | Unreachable | Post | Member | Sent | Missed
+)
+Events = Iterable[TopicEvent]
+
+
+class Task(Protocol):
+    """Something that a client does in each session."""
+
+    def request(self) -> bytes:
+        """Return what it asks for after WELCOME."""
+
+    def take(self, answer: object) -> Iterator[TopicEvent]:
+        """Yield what an answer of the server says."""
+
+
+def _asked(verb: str, **fields: str | int | None) -> bytes:
+    try:
+        return request(verb, **fields)
+    except WireError as error:
+        raise ClientError(f"{error}.") from error
+
+
+class Listening:
+    """
+    JOIN, and after a lost connection what was missed.
+
+    Args:
+        after: the last message that is known; None = none is asked for that was sent before.
+        presence: whether members that come and go are events.
+
+    Raises:
+        ClientError: there is no such topic.
+    """
+
+    def __init__(self, topic: str, after: int | None = None, presence: bool = False) -> None:
+        self._topic, self._after, self._presence = topic, after, presence
+        self._epoch: str | None = None
+        self.request()
+
+    def request(self) -> bytes:
+        """Return JOIN."""
+        return _asked(
+            "JOIN",
+            topic=self._topic,
+            after=self._after,
+            epoch=None if self._after is None else self._epoch,
+            presence=int(self._presence) or None,
+        )
+
+    def take(self, answer: object) -> Iterator[TopicEvent]:
+        """Yield messages, members and what is missing."""
+        if isinstance(answer, Joined):
+            yield Connected()
+            yield from self._joined(answer)
+        elif isinstance(answer, Post):
+            if not answer.retained and not is_pattern(self._topic):
+                self._after = answer.seq
+            yield answer
+        elif isinstance(answer, Member):
+            yield answer
+
+    def _joined(self, answer: Joined) -> Iterator[TopicEvent]:
+        if self._epoch not in (None, answer.epoch):
+            yield Missed("The server has started anew: messages may be missing.")
+        elif self._after is not None and self._after + 1 < answer.oldest:
+            lost = answer.oldest - self._after - 1
+            yield Missed(f"{lost} messages are missing: the server does not have them any more.")
+        self._epoch = answer.epoch
+        if self._after is None and not is_pattern(self._topic):
+            self._after = answer.seq
+
+
+class Sending:
+    """
+    SEND of one message.
+
+    Raises:
+        ClientError: it cannot be sent.
+    """
+
+    def __init__(
+        self, topic: str, data: str, key: str = "", retain: bool = False, to: str = ""
+    ) -> None:
+        self._frame = _asked(
+            "SEND",
+            topic=topic,
+            data=data,
+            key=key or None,
+            retain=int(retain) or None,
+            to=to or None,
+        )
+
+    def request(self) -> bytes:
+        """Return SEND."""
+        return self._frame
+
+    def take(self, answer: object) -> Iterator[TopicEvent]:
+        """Yield the answer."""
+        if isinstance(answer, Sent):
+            yield answer
+
+
+class TopicCore:
+    """
+    Client state machine of topics.
+
+    Args:
+        login: sent only over TLS or within this machine.
+    """
+
+    def __init__(self, task: Task, login: Login | None) -> None:
+        self.session = Session("", login, _read)
+        self._task, self._unreachable = task, False
+
+    def begin(self, framing: Framing, when: float, clear_peer: str = "") -> Events:
+        """Say HELLO on a new connection."""
+        self._unreachable = False
+        self.session.begin(framing, when, clear_peer)
+        return ()
+
+    def receive(self, data: bytes, when: float) -> Iterator[TopicEvent]:
+        """Take what the server has sent."""
+        for answer in self.session.receive(data, when):
+            if isinstance(answer, messages.Welcome):
+                yield from self._welcomed(answer)
+            elif isinstance(answer, messages.Error):
+                yield Refused(answer.code, answer.text)
+            elif isinstance(answer, signals.Notice):
+                yield Notice(answer.text)
+            elif isinstance(answer, LeftOut):
+                yield answer
+            else:
+                yield from self._task.take(answer)
+
+    def expire(self, when: float) -> Events:
+        """Do what is due."""
+        self.session.expire(when)
+        return ()
+
+    def lose(self, reason: str) -> Events:
+        """Note the end of the connection; the next attempt follows."""
+        return (Lost(self.session.lose(reason)),)
+
+    def unreachable(self, text: str) -> Events:
+        """Note that an attempt to connect has failed; the first one in a row is an event."""
+        first, self._unreachable = not self._unreachable, True
+        return (Unreachable(text),) if first else ()
+
+    def stop(self) -> Events:
+        """Say that the client leaves."""
+        self.session.bye()
+        return ()
+
+    @property
+    def deadline(self) -> float | None:
+        """When `expire` is due."""
+        return self.session.deadline
+
+    def _welcomed(self, welcome: messages.Welcome) -> Events:
+        if "topics" not in (welcome.services or ()):
+            return (Refused("denied", "The server offers this login no topics"),)
+        self.session.send(self._task.request())
+        self.session.succeeded()
+        return ()
+
+
+READERS = {**signals.ANSWERS, **ANSWERS}
+
+
+def _read(message: Message) -> object:
+    return messages.read(READERS, message)

@@ -1,0 +1,37 @@
+"""Topics: messages between clients."""
+
+from typing import TYPE_CHECKING, ClassVar
+
+from twisted.plugin import IPlugin
+from zope.interface import implementer
+
+from mtnet.interfaces import IAlwaysNamed, IServicePlugin
+from mtnet.services.topics.settings import TopicSettings
+
+if TYPE_CHECKING:
+    from mtnet.daemon.environment import Environment
+    from mtnet.services.topics.component import Disabled, TopicsComponent
+
+
+@implementer(IPlugin, IServicePlugin, IAlwaysNamed)
+class Topics:
+    """The plugin of messages between clients."""
+
+    name = "topics"
+    description = "messages between clients, by topic"
+    settings = TopicSettings
+    shared = False
+    permissions = ("follow", "publish")
+    roles: ClassVar = {"member": ("follow:topics", "publish:topics")}
+    connections: ClassVar[dict[str, int]] = {}
+    listens: ClassVar[dict[str, str | None]] = {}
+    command = "mtnet.cli.topics.command"
+
+    def build(self, env: "Environment") -> "TopicsComponent | Disabled":
+        """Build the service."""
+        from mtnet.services.topics.component import build
+
+        return build(env)
+
+
+topics = Topics()

@@ -1,0 +1,159 @@
+"""Topics as a component of the daemon."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.task import LoopingCall
+from zope.interface import implementer
+
+from mtnet.daemon.environment import Environment
+from mtnet.interfaces import (
+    IBackup,
+    IControlCommands,
+    IHttpResources,
+    IMetrics,
+    IService,
+    ISessionVerbs,
+    IStatus,
+)
+from mtnet.metrics import Metric
+from mtnet.recurring import Recurring
+from mtnet.services.topics.resources import TopicResources
+from mtnet.services.topics.retention import RetainedWriter
+from mtnet.services.topics.service import TopicService
+from mtnet.services.topics.store import RetainedStore
+from mtnet.services.topics.verbs import TopicVerbs
+from mtnet.storage.sqlite import copy_database
+
+LOOK = 3_600.0
+"""Seconds between two looks for values that are older than `topics.keep`."""
+FILE = "topics.sqlite"
+
+
+@implementer(IService)
+class Disabled:
+    """Topics that are off: there is nothing of them."""
+
+    def start(self) -> None:
+        """Start nothing."""
+
+    def stop(self) -> None:
+        """Stop nothing."""
+
+
+@implementer(IService, IStatus, IMetrics, IControlCommands, IBackup)
+class TopicsComponent:
+    """
+    Joins topics with the daemon.
+
+    Args:
+        offers: what provides the other interfaces, by interface.
+    """
+
+    obsolete = ()
+
+    def __init__(
+        self,
+        env: Environment,
+        topics: TopicService,
+        writer: RetainedWriter,
+        offers: Mapping[Any, object],
+    ) -> None:
+        self._topics, self._writer, self._offers = topics, writer, offers
+        self._path = env.file(FILE)
+        self._look = LoopingCall(Recurring("The look for old retained values", topics.expire))
+        self._look.clock = env.clock
+
+    def __conform__(self, interface: Any) -> Any:
+        return self._offers.get(interface)
+
+    def start(self) -> None:
+        """Remove old values now and then."""
+        self._look.start(LOOK)
+
+    def stop(self) -> "Deferred[None]":
+        """Store what was taken."""
+        if self._look.running:
+            self._look.stop()
+        self._topics.fanout.close()
+        return self._writer.close()
+
+    def health(self) -> dict[str, object]:
+        """Report for `/healthz`."""
+        trouble = self._writer.trouble and "Retained values of topics are not stored."
+        return {"healthy": trouble is None, "trouble": trouble}
+
+    def status(self) -> dict[str, object]:
+        """Report that, and how much is used."""
+        topics = self._topics
+        trouble = self._writer.trouble
+        return {
+            "healthy": trouble is None,
+            "trouble": trouble,
+            "topics": len(topics.book.topics),
+            "memberships": topics.index.count,
+            "retained": topics.book.retained,
+            "messages": topics.sent,
+        }
+
+    def metrics(self) -> list[Metric]:
+        """Return how much is sent, and to how many."""
+        topics = self._topics
+        return [
+            Metric(
+                "mtnet_topics_messages_total",
+                "counter",
+                "Messages that clients sent.",
+                lambda: topics.sent,
+            ),
+            Metric(
+                "mtnet_topics_deliveries_total",
+                "counter",
+                "Messages that were written to members.",
+                lambda: topics.fanout.delivered,
+            ),
+            Metric(
+                "mtnet_topics_memberships",
+                "gauge",
+                "Topics and patterns that sessions have joined, each counted for each session.",
+                lambda: topics.index.count,
+            ),
+            Metric(
+                "mtnet_topics_retained",
+                "gauge",
+                "Retained values.",
+                lambda: topics.book.retained,
+            ),
+        ]
+
+    def commands(self) -> dict[str, Callable[[Mapping[str, Any]], Any]]:
+        """Return the commands of the control socket."""
+        return {"topics list": lambda asked: self._topics.rows()}
+
+    def backup(self, folder: Path) -> None:
+        """Copy the retained values."""
+        if self._path.exists():
+            copy_database(self._path, folder / FILE)
+
+
+def build(env: Environment) -> TopicsComponent | Disabled:
+    """
+    Build the component.
+
+    Raises:
+        JournalError: the retained values cannot be read.
+    """
+    settings = env.section
+    if not settings.enabled:
+        return Disabled()
+    store = RetainedStore(env.file(FILE))
+    writer = RetainedWriter(store, env.worker())
+    topics = TopicService(settings, writer, env.clock, env.now)
+    topics.book.load(store.load())
+    offers: dict[Any, object] = {
+        ISessionVerbs: TopicVerbs(topics, settings.max_joined),
+        IHttpResources: TopicResources(topics, env.clock),
+    }
+    return TopicsComponent(env, topics, writer, offers)

@@ -1,0 +1,107 @@
+"""Fan-out of messages to members: one encoding for each form, and slices of time."""
+
+from collections import deque
+from collections.abc import Hashable, Iterable, Sequence
+from typing import Protocol
+
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
+from mtnet.net.output.broadcast import Broadcast, BroadcastGroup
+from mtnet.net.output.queue import Encoder, SendQueue
+
+SLICE = 5_000
+"""Deliveries in one slice, before other connections are served: about 20 ms."""
+
+
+class Receiver(Hashable, Protocol):
+    """A JOIN of one session; another one after LEAVE is another receiver."""
+
+    @property
+    def queue(self) -> SendQueue: ...
+
+
+class TopicFanout:
+    """
+    Broadcast groups of topics, by form.
+
+    Attributes:
+        delivered: messages that were written to members.
+    """
+
+    def __init__(self, clock: IReactorTime) -> None:
+        self._clock = clock
+        self._groups: dict[str, dict[Encoder | None, BroadcastGroup[Receiver]]] = {}
+        self._queue: deque[Broadcast[Receiver] | _Direct] = deque()
+        self._timer: IDelayedCall | None = None
+        self.delivered = 0
+
+    def attach(self, topic: str, receiver: Receiver) -> None:
+        """Send a receiver each message from now on."""
+        groups = self._groups.setdefault(topic, {})
+        encoder = receiver.queue.encoder
+        groups.setdefault(encoder, BroadcastGroup()).add(receiver, receiver.queue)
+
+    def detach(self, topic: str, receiver: Receiver) -> None:
+        """Send it nothing more."""
+        groups = self._groups.get(topic, {})
+        group = groups.get(receiver.queue.encoder)
+        if group is not None:
+            group.discard(receiver)
+            if not group:
+                del groups[receiver.queue.encoder]
+        if not groups:
+            self._groups.pop(topic, None)
+
+    def send(self, topic: str, frame: bytes, seq: int) -> None:
+        """Send a message to all receivers of a topic."""
+        for encoder, group in self._groups.get(topic, {}).items():
+            data = frame if encoder is None else encoder(frame)
+            self._queue.append(Broadcast(group, data, seq))
+        self._begin()
+
+    def send_to(self, topic: str, receivers: Iterable[Receiver], frame: bytes) -> None:
+        """Send a message to some of them, behind those before it."""
+        groups = list(self._groups.get(topic, {}).values())
+        self._queue.append(_Direct(groups, deque(receivers), frame))
+        self._begin()
+
+    def close(self) -> None:
+        """Send nothing more."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._queue.clear()
+
+    def _begin(self) -> None:
+        if self._timer is None:
+            self._deliver()
+
+    def _deliver(self) -> None:
+        """Deliver a slice of what is queued."""
+        count, self._timer = 0, None
+        while self._queue and count < SLICE:
+            delivery = self._queue[0]
+            count += delivery.send(SLICE - count, self._clock.seconds())
+            if not delivery.left:
+                self._queue.popleft()
+        self.delivered += count
+        if self._queue:
+            self._timer = self._clock.callLater(0, self._deliver)
+
+
+class _Direct:
+    """A message to some receivers of a topic, as far as they are still there."""
+
+    def __init__(
+        self, groups: Sequence[BroadcastGroup[Receiver]], left: deque[Receiver], frame: bytes
+    ) -> None:
+        self._groups, self.left, self._frame = groups, left, frame
+
+    def send(self, most: int, when: float) -> int:
+        """Send to at most so many; return to how many."""
+        count = min(most, len(self.left))
+        for _ in range(count):
+            receiver = self.left.popleft()
+            if any(receiver in group for group in self._groups):
+                receiver.queue.send(self._frame)
+        return count

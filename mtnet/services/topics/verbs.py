@@ -1,0 +1,167 @@
+"""The verbs of topics in a session: JOIN, LEAVE, MEMBERS and SEND."""
+
+from collections.abc import Mapping
+from functools import partial
+from typing import ClassVar
+
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from mtnet.errors import JournalError, PolicyError, WireError
+from mtnet.interfaces import ISessionHandler, ISessionVerbs
+from mtnet.services.topics import wire
+from mtnet.services.topics.membership import Membership
+from mtnet.services.topics.service import TopicService
+from mtnet.services.topics.wire import Join, Leave, Members, Send, Sent, covers
+from mtnet.session import messages
+from mtnet.session.grammar import Message
+from mtnet.session.session import Session, Verb
+
+SERVICE = "topics"
+FOLLOW, PUBLISH = "follow", "publish"
+NOT_STORED = "The members were sent the message, but the disk does not take it at present"
+
+
+@implementer(ISessionHandler)
+class TopicClient:
+    """The verbs of topics in one session."""
+
+    __slots__ = ("_joined", "_max_joined", "_session", "_topics", "_unanswered")
+
+    def __init__(self, session: Session, topics: TopicService, max_joined: int) -> None:
+        self._session, self._topics, self._max_joined = session, topics, max_joined
+        self._joined: dict[str, Membership] = {}
+        self._unanswered = 0
+
+    def welcomed(self) -> dict[str, str]:
+        self._end()  # perhaps it has another login now
+        return {}
+
+    def heartbeat(self) -> dict[str, str]:
+        return {}
+
+    def rights_gained(self) -> None:
+        pass
+
+    def busy(self) -> bool:
+        return self._unanswered > 0 or bool(self._joined)
+
+    def leaving(self) -> None:
+        self._end()
+
+    def closed(self, bye: bool) -> None:
+        self._end()
+
+    def join(self, asked: Join) -> None:
+        """JOIN: send the retained values, what the client misses, and what comes."""
+        self._demand(FOLLOW, asked.topic)
+        self._check_overlap(asked.topic)
+        self._leave(asked.topic)
+        session = self._session
+        membership = Membership(asked, self._member, session.queue, self._too_late)
+        self._joined[asked.topic] = membership
+        session.send(wire.joined(self._topics.join(membership, asked)))
+        self._topics.begin(membership, asked)
+
+    def leave(self, asked: Leave) -> None:
+        """LEAVE: send nothing more of a topic or a pattern."""
+        self._leave(asked.topic)
+        self._session.send(wire.left(asked.topic))
+        self._session.check_finished()
+
+    def members(self, asked: Members) -> None:
+        """MEMBERS: name those who are sent the messages of a topic."""
+        self._demand(FOLLOW, asked.topic)
+        found = self._topics.index.members(asked.topic)
+        frames = [wire.member(asked.topic, each) for each in found]
+        self._session.send(wire.member_count(asked.topic, len(found)) + b"".join(frames))
+
+    def send(self, asked: Send) -> None:
+        """SEND: send a message, and answer once a retained value is on disk."""
+        self._demand(PUBLISH, asked.topic)
+        wire.check_size(asked.data, escaped=self._session.queue.encoder is None)
+        done = self._topics.send(asked, self._member)
+        self._unanswered += 1
+        done.addCallbacks(self._answer, partial(self._refuse, asked.id))
+
+    @property
+    def _member(self) -> str:
+        return self._session.login or self._session.address
+
+    def _demand(self, verb: str, name: str) -> None:
+        """
+        Check a right; that to a pattern must have it as a whole.
+
+        Raises:
+            WireError: `denied`.
+        """
+        if not self._session.peer.rights.may(verb, SERVICE, name):
+            raise WireError("denied", f"There is no right {verb}:{SERVICE}/{name} here")
+
+    def _check_overlap(self, name: str) -> None:
+        """
+        Check that no message would be sent twice.
+
+        Raises:
+            WireError: `field`.
+            PolicyError: `denied`; the client has joined too much.
+        """
+        for other in self._joined:
+            if other != name and (covers(other, name) or covers(name, other)):
+                text = f"In JOIN topic is apart from {other}, which is joined: LEAVE that, or not"
+                raise WireError("field", text, name.encode())
+        if name not in self._joined and len(self._joined) >= self._max_joined:
+            text = f"A session joins {self._max_joined} names, as topics.max_joined allows"
+            raise PolicyError("denied", text)
+
+    def _leave(self, name: str) -> None:
+        membership = self._joined.pop(name, None)
+        if membership is not None:
+            self._topics.leave(membership)
+
+    def _end(self) -> None:
+        for name in list(self._joined):
+            self._leave(name)
+
+    def _answer(self, answer: Sent) -> None:
+        self._unanswered -= 1
+        if not self._session.closed:
+            self._session.send(wire.sent(answer))
+            self._session.check_finished()
+
+    def _refuse(self, id: str, failure: Failure) -> None:
+        failure.trap(JournalError)
+        self._unanswered -= 1
+        if not self._session.closed:
+            request = Message("SEND", {"id": id} if id else {})
+            self._session.refuse(WireError("server", NOT_STORED), request)
+            self._session.check_finished()
+
+    def _too_late(self) -> None:
+        text = "Messages are gone that were not read yet; reconnect, and JOIN again"
+        self._session.close_with(messages.error("slow", text), "slow")
+
+
+@implementer(ISessionVerbs)
+class TopicVerbs:
+    """Attaches the verbs of topics to sessions."""
+
+    service, every_session = SERVICE, False
+    verbs: ClassVar[Mapping[str, Verb]] = {
+        "JOIN": Verb(wire.REQUESTS["JOIN"], TopicClient.join),
+        "LEAVE": Verb(wire.REQUESTS["LEAVE"], TopicClient.leave),
+        "MEMBERS": Verb(wire.REQUESTS["MEMBERS"], TopicClient.members),
+        "SEND": Verb(wire.REQUESTS["SEND"], TopicClient.send),
+    }
+
+    def __init__(self, topics: TopicService, max_joined: int) -> None:
+        self._topics, self._max_joined = topics, max_joined
+
+    def permitted(self, session: Session) -> bool:
+        """Return whether the client may join or send anything."""
+        rights = session.peer.rights
+        return rights.any(FOLLOW, SERVICE) or rights.any(PUBLISH, SERVICE)
+
+    def attach(self, session: Session) -> TopicClient:
+        """Return the handler of the verbs in one session."""
+        return TopicClient(session, self._topics, self._max_joined)
