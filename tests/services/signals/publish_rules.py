@@ -9,8 +9,15 @@ from decimal import Decimal
 from types import MappingProxyType
 from typing import NamedTuple
 
-from mtnet.services.signals.model import Closed, Entry, Repeated, Several, Unchanged, entries_of
-from mtnet.services.signals.ownership.publishers import LINGER
+from mtnet.services.signals.model import (
+    Closed,
+    Entry,
+    Repeated,
+    Several,
+    Unchanged,
+    WholeState,
+    entries_of,
+)
 
 FLAT = Decimal(0)
 NOTHING = MappingProxyType({})
@@ -91,11 +98,17 @@ class Rules:
 
     def leave(self, publisher, bye, when):
         """A publisher is gone."""
-        self.left[publisher] = None if bye else when + LINGER
+        self.left[publisher] = None if bye else when + publisher.who.lingers
         self.present.discard(publisher)
         self.owners = {key: each for key, each in self.owners.items() if each is not publisher}
         if publisher is self.holder:
             self._hold(publisher)
+
+    def resume(self, publisher):
+        """One comes back that held the channel when it was gone."""
+        before = self.holder
+        if before is not None and before in self.left and before.who == publisher.who:
+            self._replace(publisher)
 
     def _hold(self, publisher):
         """It holds the channel; one that is gone without BYE does so for a while."""
@@ -129,16 +142,22 @@ class Rules:
                 if publisher.number >= _count(self.owners.get(symbol)):
                     self.owners[symbol] = publisher
         for publisher in done.takes:
-            before = self.holder
-            self._hold(publisher)
-            self.present.discard(before)
-            if not publisher.gone:
-                self.present.add(publisher)
-            if before is not None and before is not publisher:
-                self.fenced.add(before.number)
+            self._replace(publisher)
+
+    def _replace(self, publisher):
+        before = self.holder
+        self._hold(publisher)
+        self.present.discard(before)
+        if not publisher.gone:
+            self.present.add(publisher)
+        if before is not None and before is not publisher:
+            self.fenced.add(before.number)
 
     def check(self, truth, draft, outcome):
         """Compare what became of a draft, and add what it stored to the truth."""
+        if isinstance(draft, WholeState):
+            self._check_whole(truth, draft, outcome)
+            return
         pending, word = self._asked[id(draft)], word_of(outcome)
         held = {key: entry.volume for key, entry in truth.held.items()}
         # A classic reduction that was refused is one of the net position still.
@@ -151,6 +170,35 @@ class Rules:
         expected = {"taken": change.after, "closed": change.closed}.get(word, held)
         assert truth.state() == expected, got
         self._remember(pending, word, change)
+
+    def _check_whole(self, truth, draft, outcome):
+        """Compare what became of a whole state: closings first, then reductions, then the rest."""
+        pending = self._asked[id(draft)]
+        if self._is_fenced(pending):
+            assert outcome.code == "fenced"
+            return
+        stored = {(entry.symbol, entry.ticket): entry for entry in outcome.entries}
+        refused = {_key(part): why for part, why in outcome.refused}
+        after = truth.copy()
+        for part in differences(draft, truth.held):
+            key, change = _key(part), change_of(part, after.held, False)
+            why, allowed = refused.pop(key, None), self._allowed_to_change(part, after, change)
+            word = "taken" if why is None else "closed" if why.closed else why.code
+            assert word in allowed, f"{word} for {part} of {draft}: it must be one of {allowed}"
+            after.add([stored.pop(key)] if word in ("taken", "closed") else [])
+            expected = {"taken": change.after, "closed": change.closed}.get(word)
+            assert expected is None or after.state() == expected
+            if change.effect != "other form":
+                self._remember_reduction(part, word, change)
+        assert not stored
+        assert not refused
+        for part in draft.positions:
+            if not any(part is each for each in differences(draft, truth.held)):
+                self._next.owed.pop(_key(part), None)
+        truth.add(outcome.entries)
+        assert truth.held == after.held
+        if outcome.seq and (outcome.entries or not outcome.refused):
+            self._next.take(pending.publisher)
 
     def owing(self):
         """Return the classic publishers that are to be closed when pauses and rivals end."""
@@ -225,7 +273,7 @@ class Rules:
         other = holder is not None and holder is not publisher and holder.who != publisher.who
         if publisher.who in self._next.fences:
             return True
-        if other and holder not in self._gone:
+        if other and (holder not in self._gone or holder.who.http):
             self._next.fences.add(publisher.who)
             return True
         return False
@@ -308,6 +356,30 @@ class _Commit:
         self.fences.discard(publisher.who)
         self.holder = publisher
         self.takes.append(publisher)
+
+
+def differences(whole, held):
+    """Return what a whole state changes; `held` is entries by (symbol, ticket)."""
+    if whole.scope is not None:
+        return []  # a sign of life
+    wanted = {_key(part): part for part in whole.positions}
+    closings = [
+        Entry(whole.channel, symbol, FLAT, whole.when, ticket)
+        for symbol, ticket in held
+        if (symbol, ticket) not in wanted
+    ]
+    parts = [part for key, part in wanted.items() if key not in held or not _same(held[key], part)]
+    reductions = [part for part in parts if _is_less(part, held.get(_key(part)))]
+    return closings + reductions + [part for part in parts if part not in reductions]
+
+
+def _same(entry, part):
+    return _content(entry) == _content(part)
+
+
+def _is_less(part, standing):
+    before = FLAT if standing is None else standing.volume
+    return abs(part.volume) < abs(before) or part.volume * before < 0
 
 
 def change_of(draft, held, classic):

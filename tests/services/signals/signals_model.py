@@ -63,6 +63,12 @@ class Truth:
             if entry.volume:
                 self.held[entry.symbol, entry.ticket] = entry
 
+    def copy(self):
+        """Return what can be added to without this."""
+        made = Truth()
+        made.entries, made.held, made.known = [*self.entries], dict(self.held), set(self.known)
+        return made
+
     def knows(self, seq, h):
         """Whether an entry that somebody knows is one of these."""
         if not seq:

@@ -62,13 +62,13 @@ class Server:
 
     def __init__(self, folder, clock, *sets, listener=LISTENER, now=None):
         self.clock, self.disk = clock, ManualThread(held=False)
-        env = make_environment(folder, clock, *sets, now=now)
+        self.root = env = make_environment(folder, clock, *sets, now=now)
         settings = env.of("signals").section
         self.journal = BadJournal(folder / "signals.sqlite", settings.retain, slice=1)
         self.signals = SignalService(settings, self.journal, clock, env.now, self.disk)
         self.signals.open()
-        reports = ReportStore(folder / "signals.reports", clock, self.disk)
-        verbs = SignalVerbs(self.signals, reports)
+        self.reports = ReportStore(folder / "signals.reports", clock, self.disk)
+        verbs = SignalVerbs(self.signals, self.reports)
         sessions = open_sessions(env.of("signals"), [verbs])
         self.env = env.of("signals")
         self.factory = SignalsFactory(self.env, listener, self.signals, sessions)

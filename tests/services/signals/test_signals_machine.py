@@ -17,6 +17,7 @@ from hypothesis.stateful import (
     rule,
 )
 from machine_histories import ClockJumps, Rollbacks
+from machine_http import HttpClients, site_of
 from machine_pauses import Pauses
 from publish_rules import Limits, Rules
 from signals_model import (
@@ -33,8 +34,9 @@ from twisted.internet.task import Clock
 
 from mtnet.net.output import queue
 from mtnet.services.signals import replay_cache, subscription
+from mtnet.services.signals.http.expiry import PRESENT, STEP
 from mtnet.services.signals.journal.upkeep import EXPIRY
-from mtnet.services.signals.ownership.publishers import KEPT, LINGER
+from mtnet.services.signals.ownership.publishers import HELD, KEPT, LINGER
 
 RUNS = int(os.environ.get("MTNET_TEST_RUNS", "0"))
 """How many random runs to search for faults; 0 = the same 50 each time, so that a change of
@@ -59,7 +61,7 @@ OFTEN = st.sampled_from([True, True, False])
 RAILS = {"symbols": ("A", "B", "T"), "max_volume": Decimal(3), "max_change": Decimal(2)}
 
 
-class Signals(Pauses, Rollbacks, ClockJumps, RuleBasedStateMachine):
+class Signals(HttpClients, Pauses, Rollbacks, ClockJumps, RuleBasedStateMachine):
     @initialize(
         rails=st.booleans(),
         symbols=st.sampled_from([3, 1_000]),
@@ -86,6 +88,7 @@ class Signals(Pauses, Rollbacks, ClockJumps, RuleBasedStateMachine):
         self.classic = ClassicFollower(self)
         self.masters = [Master(self, "127.0.0.2"), Master(self, "127.0.0.3")]
         self.rules.masters = self.masters
+        self.join_by_http()
         self.begin()
 
     def begin(self):
@@ -108,6 +111,7 @@ class Signals(Pauses, Rollbacks, ClockJumps, RuleBasedStateMachine):
         self.forget_pauses()
         self.note_start()
         self.watch(self.server.signals)
+        self.server.web = site_of(self.server)
         self.server.signals.start()
         self.note_run()
         self.fail(None)
@@ -121,6 +125,7 @@ class Signals(Pauses, Rollbacks, ClockJumps, RuleBasedStateMachine):
     def watch(self, signals):
         """Tell the rules when commits are judged and stored, and when publishers go."""
         policy, finish, leave = signals._commits._policy, signals._worker._finish, signals.leave
+        resume = signals.resume
 
         def begin(batch, when):
             self.rules.begin(batch, when)
@@ -134,7 +139,12 @@ class Signals(Pauses, Rollbacks, ClockJumps, RuleBasedStateMachine):
             self.rules.leave(publisher, bye, self.clock.seconds())
             leave(publisher, bye)
 
+        def back(publisher, channel):
+            self.rules.resume(publisher)
+            resume(publisher, channel)
+
         signals._commits._policy, signals._worker._finish, signals.leave = begin, stored, gone
+        signals.resume = back
 
     def fail(self, fault):
         journal = self.server.journal
@@ -144,7 +154,8 @@ class Signals(Pauses, Rollbacks, ClockJumps, RuleBasedStateMachine):
 
     @property
     def everybody(self):
-        return [*self.publishers, *self.followers, self.classic, *self.masters]
+        sessions = *self.publishers, *self.followers, self.classic, *self.masters
+        return [*sessions, *self.providers, *self.pollers]
 
     def teardown(self):
         try:
@@ -165,8 +176,10 @@ class Signals(Pauses, Rollbacks, ClockJumps, RuleBasedStateMachine):
         self.pause("resume")
         for each in self.publishers:
             each.leave()
+        self.check_pollers()
         # Nobody holds the channel any more; what classic frames were refused for is over.
-        self.clock.advance(LINGER)
+        self.clock.advance(PRESENT + 2 * STEP)
+        self.clock.advance(HELD)
         self.settle()
         assert not self.rules.owed, "a reduction that a frozen channel refused is lost"
         assert all(publisher.gone for publisher in owed)
@@ -184,8 +197,10 @@ class Signals(Pauses, Rollbacks, ClockJumps, RuleBasedStateMachine):
         self.classic.check()
         self.check_closes()
         self.all_is_as_it_must_be()
+        self.check_pollers()
         for each in self.everybody:
             each.cut(1.0)
+        self.clock.advance(PRESENT + 2 * STEP)
         self.check_that_nothing_is_left()
 
     def check_masters(self):
@@ -360,7 +375,7 @@ class Signals(Pauses, Rollbacks, ClockJumps, RuleBasedStateMachine):
         self.classic.cut(share)
         self.classic.connect()
 
-    @rule(who=st.integers(0, 6), share=SHARES)
+    @rule(who=st.integers(0, 10), share=SHARES)
     def cut(self, who, share):
         self.everybody[who].cut(share)
 
