@@ -2,10 +2,13 @@
 Signals by HTTP: what a held long poll costs with each signal, and a whole state with each PUT.
 
 A real daemon on a CPU of its own. `--polls` connections each hold a long poll, and ask again with
-each answer; a signal is published by POST `--rate` times a second. Then `--publishers` connections
-send whole states of 20 positions, of which one has changed, `--puts` times a second together, each
-to a channel of its own. Reported are the CPU of the daemon for each answer, over all its threads,
-and the delay from the request to its answer.
+each answer; a signal is published by POST `--rate` times a second. In turns with that, as many
+connections hold a request at a bare resource of `twisted.web`, on the same CPU, which answers them
+all. A follower by TCP takes each signal, with the polls and before there are any.
+
+Then `--publishers` connections send whole states of 20 positions, of which one has changed,
+`--puts` times a second together, each to a channel of its own. Reported are the CPU of the daemon
+for each answer, over all its threads, and the delay from the request to its answer.
 
 Run it from a development environment: `python bench/long_polls.py`.
 """
@@ -13,16 +16,60 @@ Run it from a development environment: `python bench/long_polls.py`.
 import argparse
 import asyncio
 import json
+import statistics
+import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from harness import PINNED, add_folder, allow_descriptors, percentile, pin_load
-from peers import HOST, SignalsDaemon, free_port
+from harness import PINNED, Server, add_folder, allow_descriptors, percentile, pin_load
+from peers import HOST, SignalsDaemon, Speaker, free_port
+
+from mtnet.services.signals import wire
 
 POSITIONS = 20
+ROUNDS = 3
+"""Turns of the daemon and of the bare resource."""
+BARE = """
+import sys
+from twisted.internet import endpoints, reactor
+from twisted.web.resource import Resource
+from twisted.web.server import NOT_DONE_YET, Site
+
+class Held(Resource):
+    isLeaf = True
+    held = []
+
+    def render_GET(self, request):
+        self.held.append(request)
+        return NOT_DONE_YET
+
+    def render_POST(self, request):
+        waiting, Held.held = self.held, []
+        for each in waiting:
+            each.setHeader(b"Content-Type", b"application/json")
+            each.setHeader(b"Content-Length", b"202")
+            each.write(b'"%s"' % (b"x" * 200))
+            each.finish()
+        return b"{}"
+
+listening = endpoints.serverFromString(reactor, sys.argv[1]).listen(Site(Held()))
+reactor.run()
+"""
+"""A program that holds each GET until a POST comes."""
+
+
+class BareServer(Server):
+    """A resource of `twisted.web` alone."""
+
+    name = "bare"
+
+    def command(self) -> list[str]:
+        """Return what is run."""
+        return [sys.executable, "-c", BARE, f"tcp:{self.port}:interface={HOST}"]
 
 
 class Client:
@@ -79,32 +126,100 @@ async def paced(rate: float, seconds: float, call: Callable[[int], Awaitable[Non
     await asyncio.gather(*tasks)
 
 
-async def measure_polls(daemon: Any, port: int, options: argparse.Namespace) -> None:
-    """Measure signals to many long polls."""
-    publisher, delays = Client(port), []
-    await publisher.ask("POST", "/v1/channels/main/signals", signals("first"))
-    followers = [Follower(port, f"f{number}") for number in range(options.polls)]
-    tasks = [asyncio.create_task(each.run()) for each in followers]
-    await asyncio.sleep(3 + options.polls / 1_000)
-    before, answers = cpu(daemon), sum(each.answers for each in followers)
+class Held(Client):
+    """A connection that holds a request at the bare resource, and counts its answers."""
+
+    answers = 0
+
+    async def run(self) -> None:
+        """Ask for ever."""
+        while True:
+            await self.ask("GET", "/")
+            self.answers += 1
+
+
+class Listener(Speaker):
+    """A follower by TCP: the seconds from the sending of each signal until it is here."""
+
+    def __init__(self, port: int) -> None:
+        super().__init__(port)
+        self.sent: deque[float] = deque()
+        self.delays: list[float] = []
+
+    def welcomed(self, said: wire.Welcome) -> None:
+        """Follow."""
+        self.say(wire.subscribe())
+
+    def heard(self, said: wire.Answer) -> None:
+        """Take a signal."""
+        if isinstance(said, wire.Signal):
+            self.delays.append(time.monotonic() - self.sent.popleft())
+
+
+class Turns:
+    """The turns of one server: its CPU for each answer to `pollers`."""
+
+    def __init__(self, server: Any, pollers: Sequence[Follower | Held]) -> None:
+        self._server, self._pollers = server, pollers
+        self.costs: list[float] = []
+        self.answers = 0
+
+    async def take(self, work: Awaitable[None]) -> None:
+        """Measure while `work` is done."""
+        before, answers = cpu(self._server), sum(each.answers for each in self._pollers)
+        await work
+        await asyncio.sleep(1)
+        found = sum(each.answers for each in self._pollers) - answers
+        self.costs.append((cpu(self._server) - before) / max(1, found))
+        self.answers += found
+
+    def __str__(self) -> str:
+        cost = statistics.median(self.costs)
+        return f"CPU {cost * 1e6:.0f} us an answer ({self.answers} answers)"
+
+
+async def measure_polls(daemon: Any, bare: Any, port: int, options: argparse.Namespace) -> None:
+    """Measure signals to many long polls, in turns with a bare resource."""
+    publisher, trigger, listener = Client(port), Client(bare.port), Listener(daemon.number)
+    delays: list[float] = []
 
     async def publish(number: int) -> None:
         begin = time.monotonic()
-        await publisher.ask("POST", "/v1/channels/main/signals", signals(f"s{number}"))
+        listener.sent.append(begin)
+        await publisher.ask("POST", "/v1/channels/main/signals", signals(f"{begin}-{number}"))
         delays.append(time.monotonic() - begin)
 
-    await paced(options.rate, options.seconds, publish)
-    await asyncio.sleep(2)
-    used = cpu(daemon) - before
-    found = sum(each.answers for each in followers) - answers
-    missed = sum(each.signals < int(options.rate * options.seconds) for each in followers)
+    async def answer(number: int) -> None:
+        await trigger.ask("POST", "/", {})
+
+    await publisher.ask("POST", "/v1/channels/main/signals", signals("first"))
+    listener.dial()
+    await asyncio.sleep(1)
+    part = options.seconds / ROUNDS
+    await paced(options.rate, options.seconds / 2, publish)
+    alone, listener.delays = listener.delays, []
+    delays.clear()
+    followers = [Follower(port, f"f{number}") for number in range(options.polls)]
+    held = [Held(bare.port) for _ in range(options.polls)]
+    tasks = [asyncio.create_task(each.run()) for each in (*followers, *held)]
+    await asyncio.sleep(3 + options.polls / 500)
+    ours, floor = Turns(daemon, followers), Turns(bare, held)
+    for _ in range(ROUNDS):
+        await ours.take(paced(options.rate, part, publish))
+        await floor.take(paced(options.rate, part, answer))
+    missed = sum(each.signals < len(delays) for each in followers)
     for each in tasks:
         each.cancel()
-    for follower in followers:
-        follower.close()
+    for client in (*followers, *held):
+        client.close()
+    listener.stop()
     print(f"{options.polls} long polls, {options.rate:g} signals a second:")
-    print(f"  CPU {used / found * 1e6:.0f} us an answer ({found} answers), {missed} behind")
+    print(f"  {ours}, {missed} behind; a bare resource: {floor}")
     print(f"  POST p50 {percentile(delays, 0.5):.1f}, p99 {percentile(delays, 0.99):.1f} ms")
+    print(
+        f"  to a follower by TCP p99 {percentile(listener.delays, 0.99):.1f} ms, "
+        f"without polls {percentile(alone, 0.99):.1f} ms"
+    )
 
 
 async def measure_puts(daemon: Any, port: int, options: argparse.Namespace) -> None:
@@ -158,17 +273,20 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=10.0)
     add_folder(parser)
     options = parser.parse_args()
-    allow_descriptors(options.polls)
+    allow_descriptors(2 * options.polls)
     pin_load()
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
         port = free_port()
         daemon = SignalsDaemon(Path(folder), prefix=PINNED)
         daemon.more.append(f"web=tcp:{port}:interface={HOST}")
         daemon.start()
+        bare = BareServer(Path(folder))
         try:
-            asyncio.run(measure_polls(daemon, port, options))
+            bare.start()
+            asyncio.run(measure_polls(daemon, bare, port, options))
             asyncio.run(measure_puts(daemon, port, options))
         finally:
+            bare.stop()
             daemon.stop()
 
 
