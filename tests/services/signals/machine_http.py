@@ -17,6 +17,8 @@ from mtnet.testing import connect
 
 CHANNEL = "/v1/channels/main"
 PROVIDERS = st.integers(0, 1)
+OFTEN = st.sampled_from([True, True, False])
+TAKE = st.sampled_from([False, False, True])
 STATES = st.dictionaries(
     st.sampled_from([("A", ""), ("B", ""), ("C", ""), ("T", "1"), ("T", "2")]),
     st.sampled_from([Decimal(number) for number in (1, 2, -3)]),
@@ -230,30 +232,34 @@ class HttpClients:
         self.providers = [Provider(self, "shop"), Provider(self, "script")]
         self.pollers = [Poller(self), Poller(self, {"A", "T"})]
 
-    @rule(who=PROVIDERS, state=STATES, take=st.booleans(), stored=st.booleans())
-    def put_a_whole_state(self, who, state, take, stored):
-        provider = self.ready(who)
-        if provider.waiting is None:
-            provider.put(state, take)
-        self.work(stored)
-        provider.read()
+    @rule(
+        asked=st.lists(st.tuples(PROVIDERS, STATES, TAKE), min_size=1, max_size=4),
+        stored=OFTEN,
+    )
+    def put_whole_states(self, asked, stored):
+        for who, state, take in asked:
+            provider = self.ready(who)
+            if provider.waiting is None:
+                provider.put(state, take)
+            self.work(stored)
+            provider.read()
 
     @rule(
-        who=PROVIDERS,
-        contents=st.lists(CONTENTS, max_size=3),
-        take=st.booleans(),
-        stored=st.booleans(),
+        asked=st.lists(
+            st.tuples(PROVIDERS, st.lists(CONTENTS, max_size=3), TAKE), min_size=1, max_size=4
+        ),
+        stored=OFTEN,
     )
-    def post_signals(self, who, contents, take, stored):
-        provider = self.ready(who)
-        if provider.waiting is None:
-            signals = {}
-            for content in contents:
-                self.count += 1
-                signals[f"n{self.count}"] = self.sent[f"n{self.count}"] = content
-            provider.post(signals, take)
-        self.work(stored)
-        provider.read()
+    def post_signals(self, asked, stored):
+        for who, contents, take in asked:
+            provider = self.ready(who)
+            if provider.waiting is None:
+                first, self.count = self.count + 1, self.count + len(contents)
+                signals = {f"n{first + at}": content for at, content in enumerate(contents)}
+                self.sent.update(signals)
+                provider.post(signals, take)
+            self.work(stored)
+            provider.read()
 
     def ready(self, who):
         """Return a provider that is connected, and has read its last answer."""

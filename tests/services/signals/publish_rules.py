@@ -183,7 +183,9 @@ class Rules:
         for part in differences(draft, truth.held):
             key, change = _key(part), change_of(part, after.held, False)
             why, allowed = refused.pop(key, None), self._allowed_to_change(part, after, change)
-            word = "taken" if why is None else "closed" if why.closed else why.code
+            word = (
+                "taken" if why is None else "closed" if getattr(why, "closed", False) else why.code
+            )
             assert word in allowed, f"{word} for {part} of {draft}: it must be one of {allowed}"
             after.add([stored.pop(key)] if word in ("taken", "closed") else [])
             expected = {"taken": change.after, "closed": change.closed}.get(word)

@@ -324,7 +324,8 @@ class Publisher(Client):
         elif answer.code == "server":
             assert not same or again
         elif not again:
-            assert verdict == ("closed" if answer.closed else answer.code)
+            said = "closed" if answer.closed else answer.code
+            assert verdict == said, f"{identity}: {verdict}, not {answer}; {self.world.truth.wrong}"
             assert entry is None
 
 

@@ -254,7 +254,9 @@ class Transaction:
             elif isinstance(outcome, Closed):
                 outcome.why.closed = True
                 refused.append((draft, outcome.why))
-        policy.replaced(whole, bool(entries), bool(entries) or not refused)
+        # Nobody holds a channel that has no entry.
+        accepted = self._seq > 0 and (bool(entries) or not refused)
+        policy.replaced(whole, bool(entries), accepted)
         return Replaced(tuple(entries), tuple(refused), self._seq, self._hash[:4].hex())
 
     def _differences(self, whole: WholeState, policy: CommitPolicy) -> list[Entry]:
