@@ -54,6 +54,7 @@ export class Accounts {
       true,
     );
     this.people = element("div", {}, this.table.node, element("h3", {}, "Tokens"), this.keys.node);
+    this.shows = ["clock"];
     this.node = panel("accounts", "Accounts", this.people, element("h3", {}, "Logins of browsers"), this.logins.node, this.error);
   }
 

@@ -20,6 +20,7 @@ export class Alerts {
       ],
       "No alerts are set: the section [alerts.NAME] of the configuration sets them.",
     );
+    this.shows = ["alerts", "clock"];
     this.node = panel("alerts", "Alerts", this.table.node, this.error);
   }
 

@@ -17,12 +17,14 @@ export class Chart {
     this.connection = connection;
     this.signals = signals;
     this.session = session;
-    this.fills = new Fills(() => signals.changed());
+    this.fills = new Fills(() => signals.changed("bars"));
     this.bars = new Map();
     this.dirty = new Set();
     this.offset = 0;
+    this.price = "";
     this.drawn = 0;
     this.marked = "";
+    this.shows = ["status", "signals", "bars"];
     this.symbols = [];
     this.symbol = choice("Symbol", () => this.ask());
     this.period = choice("Period", () => this.ask());
@@ -58,8 +60,7 @@ export class Chart {
 
   paint() {
     if (!this.chart) return;
-    const style = getComputedStyle(document.documentElement);
-    const colour = (name) => style.getPropertyValue(`--${name}`).trim();
+    const colour = palette();
     const [up, down] = [colour("up"), colour("down")];
     this.chart.applyOptions({
       layout: { background: { color: colour("panel") }, textColor: colour("quiet"), fontFamily: "system-ui, sans-serif" },
@@ -86,7 +87,8 @@ export class Chart {
     this.forget();
     this.connection.want("bars", { verb: "BARS", symbol, period, count: COUNT }, { verb: "BARS", symbol, period, count: 0 });
     this.connection.want("ticks", { verb: "TICKS", symbols: [symbol] }, { verb: "TICKS", symbols: [] });
-    this.quote.textContent = "";
+    this.price = "";
+    this.signals.changed("bars");
   }
 
   forget() {
@@ -99,7 +101,7 @@ export class Chart {
   mark() {
     this.marked = "";
     this.signals.chart(this.channel.value);
-    this.signals.changed();
+    this.signals.changed("signals");
   }
 
   heard(message) {
@@ -118,12 +120,13 @@ export class Chart {
     if (bar.period !== this.period.value) return;
     this.bars.set(bar.time, bar);
     this.dirty.add(bar.time);
-    this.signals.changed();
+    this.signals.changed("bars");
   }
 
   TICK({ bid, ask, last, time, received }) {
     if (time !== undefined && !this.utc) this.offset = Math.round((time - received) / QUARTER) * QUARTER;
-    this.quote.textContent = bid === undefined ? (last ?? "") : `${bid} / ${ask ?? "–"}`;
+    this.price = bid === undefined ? (last ?? "") : `${bid} / ${ask ?? "–"}`;
+    this.signals.changed("bars");
   }
 
   show(rows) {
@@ -133,6 +136,7 @@ export class Chart {
       this.signals.chart(this.channel.value);
     }
     this.fills.show(this.channel.value, rows, this.session.maySeeFollowers);
+    if (this.quote.textContent !== this.price) this.quote.textContent = this.price;
     const times = [...this.bars.keys()].sort((a, b) => a - b);
     if (this.list.open) this.table.show(times.slice(-LISTED).reverse().map((time) => [time, this.bars.get(time)]));
     if (!this.chart || times.length === 0) return;
@@ -154,29 +158,30 @@ export class Chart {
   }
 
   update_markers(times) {
-    const entries = this.signals.channels.get(this.channel.value)?.entries ?? new Map();
-    const own = [...entries.values()].filter((each) => each.symbol === this.symbol.value).sort((a, b) => a.seq - b.seq);
-    const said = `${own.at(-1)?.seq} ${own.length} ${times[0]} ${this.offset} ${this.fills.channel} ${this.fills.version}`;
+    const { entries, version } = this.signals.channels.get(this.channel.value) ?? { entries: new Map() };
+    const said = `${this.channel.value} ${version} ${times[0]} ${this.offset} ${this.fills.version}`;
     if (said === this.marked) return;
     this.marked = said;
-    const [marks, prices] = [new Map(), []];
+    const own = [...entries.values()].filter((each) => each.symbol === this.symbol.value).sort((a, b) => a.seq - b.seq);
+    const [marks, prices, colours] = [new Map(), new Map(), palette()];
+    const add = (...mark) => prices.set(mark.join(), at_price(...mark));
     for (const each of own) {
       // A signal that came just now belongs to the open bar, whatever the two clocks say.
       if (each.live && each.bar === undefined) each.bar = times.at(-1);
       const time = each.bar ?? this.bar_of(times, each.time);
       if (time === undefined) continue;
       marks.set(time, [...(marks.get(time) ?? []), each]);
-      if (each.price) prices.push(at_price(time, Number(each.price), "circle", "link"));
+      if (each.price) add(time, Number(each.price), "circle", colours("link"));
     }
     for (const [when, price] of this.fills.of(this.symbol.value)) {
       const time = this.bar_of(times, when);
-      if (time !== undefined) prices.push(at_price(time, price, "square", "fill"));
+      if (time !== undefined) add(time, price, "square", colours("fill"));
     }
-    const shown = [...marks].map(([time, each]) => marker(each, time));
-    this.markers.setMarkers([...shown, ...prices].sort((a, b) => a.time - b.time));
+    const shown = [...marks].map(([time, each]) => marker(each, time, colours));
+    this.markers.setMarkers([...shown, ...prices.values()].sort((a, b) => a.time - b.time));
     this.box.dataset.markers = shown.length;
-    this.box.dataset.prices = prices.length;
-    this.key.hidden = prices.length === 0;
+    this.box.dataset.prices = prices.size;
+    this.key.hidden = prices.size === 0;
   }
 
   // Returns the bar in which a time in UTC lies.
@@ -185,10 +190,15 @@ export class Chart {
   }
 }
 
+// Returns what tells the colour of a name, in light or dark.
+function palette() {
+  const style = getComputedStyle(document.documentElement);
+  return (name) => style.getPropertyValue(`--${name}`).trim();
+}
+
 // Returns a mark at a price.
-function at_price(time, price, shape, name) {
-  const colour = getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
-  return { time: time / 1000, position: "atPriceMiddle", price, shape, color: colour, size: 0.4 };
+function at_price(time, price, shape, color) {
+  return { time: time / 1000, position: "atPriceMiddle", price, shape, color, size: 0.4 };
 }
 
 function mark(kind, text) {
@@ -229,10 +239,8 @@ function floor(times, time) {
 }
 
 // Returns one mark for all signals of a bar: the position that they led to.
-function marker(signals, time) {
+function marker(signals, time, colour) {
   const { volume } = signals.at(-1);
-  const style = getComputedStyle(document.documentElement);
-  const colour = (name) => style.getPropertyValue(`--${name}`).trim();
   const number = Number(volume);
   const shared = { time: time / 1000, text: number === 0 ? "flat" : signed(volume) };
   if (signals.length > 1) shared.text += ` (${signals.length})`;

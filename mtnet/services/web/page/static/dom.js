@@ -45,18 +45,8 @@ export class Table {
     this.rows = new Map();
     let place = this.body.firstChild;
     for (const [key, row] of pairs) {
-      const texts = this.columns.map((each) => [each.text(row), each.class ? each.class(row) : ""]);
-      const said = JSON.stringify(texts);
-      let known = before.get(key);
-      if (known === undefined || known.said !== said) {
-        const made = this.make(row, texts);
-        if (known === undefined) this.body.insertBefore(made, place);
-        else {
-          if (place === known.node) place = made;
-          known.node.replaceWith(made);
-        }
-        known = { said, node: made };
-      }
+      const known = before.get(key) ?? this.make();
+      this.fill(known, row);
       before.delete(key);
       this.rows.set(key, known);
       if (place === known.node) place = place.nextSibling;
@@ -67,13 +57,19 @@ export class Table {
     this.empty.hidden = this.rows.size !== 0;
   }
 
-  make(row, texts) {
-    const cells = this.columns.map((each, index) => {
-      const [text, kind] = texts[index];
-      const shown = each.node ? each.node(row) : text;
-      return element("td", { class: classes(each, kind) || null, "data-title": each.title }, shown);
-    });
-    return element("tr", {}, ...cells);
+  make() {
+    const cells = this.columns.map((each) => element("td", { "data-title": each.title }));
+    return { cells, said: this.columns.map(() => undefined), node: element("tr", {}, ...cells) };
+  }
+
+  fill({ cells, said }, row) {
+    for (const [index, each] of this.columns.entries()) {
+      const [text, kind] = [each.text(row), classes(each, each.class ? each.class(row) : "")];
+      if (said[index]?.text === text && said[index].kind === kind) continue;
+      said[index] = { text, kind };
+      cells[index].className = kind;
+      cells[index].replaceChildren(each.node ? each.node(row) : text);
+    }
   }
 }
 

@@ -14,6 +14,7 @@ export class Events {
       "Nothing has happened yet.",
     );
     this.table.scroll.classList.add("tall");
+    this.shows = ["events", "clock"];
     this.node = panel("events", "Events", this.table.node);
   }
 

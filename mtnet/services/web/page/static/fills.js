@@ -45,8 +45,7 @@ export class Fills {
     this.channel = channel;
     this.node.hidden = !may || !channel;
     if (this.node.hidden || document.hidden) return;
-    const acks = rows.participants.filter(([, row]) => row.channel === channel && row.last_ack).map(([, row]) => row.last_ack);
-    const newest = Math.max(0, ...acks);
+    const newest = rows.crew(channel).reduce((most, row) => Math.max(most, row.last_ack ?? 0), 0);
     if (newest > this.known && Date.now() >= this.due) void this.load(channel, newest);
     if (this.node.open) this.table.show(this.rows.slice(-LISTED).reverse().map((row) => [row.seq, row]));
   }
@@ -65,10 +64,14 @@ export class Fills {
     }
   }
 
-  // Returns [time in UTC, price, who] of each fill of a symbol.
+  // Returns [time in UTC, price] of the lowest and the highest fill of each signal of a symbol.
   of(symbol) {
-    const own = this.rows.filter((each) => each.symbol === symbol);
-    return own.flatMap((row) => row.fills.map((each) => [each.time, Number(each.price), each.who]));
+    const own = this.rows.filter((each) => each.symbol === symbol && each.fills.length > 0);
+    return own.flatMap(({ fills }) => {
+      const sorted = fills.map((each) => [each.time, Number(each.price)]).sort(([, a], [, b]) => a - b);
+      const [low, high] = [sorted[0], sorted.at(-1)];
+      return low[1] === high[1] ? [low] : [low, high];
+    });
   }
 }
 

@@ -24,6 +24,17 @@ export function ago(time) {
   return time ? duration(Math.max(1000, now() - time)) : "";
 }
 
+// How old something is that goes on and on, in steps, so that a new one changes nothing.
+export function age(time) {
+  return time && now() - time < 15_000 ? "< 15 s" : ago(time);
+}
+
+// A delay with two digits, from 10 ms on: what is less is noise.
+export function delay(milliseconds) {
+  if (milliseconds < 10) return "< 10 ms";
+  return duration(milliseconds < 1000 ? Number(milliseconds.toPrecision(milliseconds < 100 ? 1 : 2)) : milliseconds);
+}
+
 export function moment(time) {
   const date = new Date(time);
   const clock = date.toLocaleTimeString([], { hour12: false });

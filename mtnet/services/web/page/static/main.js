@@ -20,11 +20,15 @@ import { Views } from "./views.js";
 
 // Seconds between two looks at the clock, for "12 s ago".
 const AGES = 5;
+// Milliseconds between two pictures: nobody reads faster, and candles move four times a second.
+const PICTURE = 250;
 
 const session = new Session(restart);
 const rows = new Rows(soon);
 const connection = new Connection(state, heard);
 const signals = new Signals(connection, soon);
+// What has changed since the last picture.
+const fresh = new Set();
 // From top to bottom; of two lists the panels of the first stand on the left, of the second on the right.
 const layout = [
   new People(),
@@ -34,18 +38,28 @@ const layout = [
   new Accounts(session),
 ];
 const panels = layout.flat(2);
-let due = false;
+let drawn = 0;
 
-// Shows everything once with the next picture, however much has changed till then.
-function soon() {
-  if (due) return;
-  due = true;
-  requestAnimationFrame(() => {
-    due = false;
-    showSummary(rows);
-    signals.follow(rows.channels);
-    for (const each of panels) each.show(rows);
-  });
+// Shows what has changed once with the next picture, however often it has changed till then.
+function soon(what) {
+  if (fresh.size === 0) setTimeout(() => requestAnimationFrame(picture), Math.max(0, drawn + PICTURE - performance.now()));
+  fresh.add(what);
+}
+
+// Shows everything at once: what a login may not see is gone with it.
+function show() {
+  fresh.add("all");
+  picture(performance.now());
+}
+
+function picture(time) {
+  drawn = time;
+  const changed = new Set(fresh);
+  fresh.clear();
+  const whole = changed.has("all");
+  if (whole || changed.has("status") || changed.has("alerts")) showSummary(rows);
+  if (whole || changed.has("status")) signals.follow(rows.channels);
+  for (const each of panels) if (whole || each.shows.some((what) => changed.has(what))) each.show(rows);
 }
 
 function place(part) {
@@ -60,6 +74,7 @@ function state(word, text) {
   document.body.classList.toggle("old", word === "waiting");
   if (word === "login") {
     rows.clear();
+    show();
     session.open(text);
   }
 }
@@ -76,24 +91,25 @@ async function welcomed(message) {
   setClock(message.time);
   await session.load();
   spread(message);
+  show();
 }
 
 function spread(message) {
   signals.heard(message);
   for (const each of panels) each.heard?.(message);
-  soon();
 }
 
 function restart() {
   for (const name of signals.channels.keys()) connection.drop(`channel ${name}`);
   signals.clear();
   rows.clear();
+  show();
   connection.restart();
 }
 
 find("main").append(...layout.map(place));
 connection.want("status", { verb: "WATCH", what: ["status", "events", "alerts"] }, { verb: "WATCH", what: [] });
-setInterval(() => document.hidden || soon(), AGES * 1000);
+setInterval(() => document.hidden || soon("clock"), AGES * 1000);
 await session.load();
 connection.start();
-soon();
+show();

@@ -1,7 +1,7 @@
 // Followers and providers: how they are, and what to do.
 
 import { Table, element, panel } from "./dom.js";
-import { ago, count, now, duration } from "./format.js";
+import { age, count, delay, duration, now } from "./format.js";
 
 const SHOWN = 3;
 // Rows that are shown, the worst first; a thousand that change each second keep a browser busy.
@@ -19,17 +19,18 @@ export class People {
         { title: "Channel", text: (row) => row.channel, class: () => "name" },
         { title: "Behind", text: behind, number: true, class: (row) => (row.behind ? "bad" : "") },
         { title: "Latency", text: latency, number: true },
-        { title: "Last ACK", text: (row) => ago(row.last_ack), number: true },
+        { title: "Last ACK", text: (row) => age(row.last_ack), number: true },
         { title: "Held / wanted", text: wrong, class: (row) => (row.wrong?.length ? "bad" : "") },
         { title: "Client", text: (row) => row.client ?? "", wide: true, class: () => "name" },
         { title: "Build", text: (row) => String(row.build ?? ""), number: true, wide: true },
-        { title: "What to do", text: (row) => advice(row).join(" "), node: advices, grow: true },
+        { title: "What to do", text: (row) => advice(row).join(" "), node: advices, grow: true, class: (row) => (row.status === "ok" ? "quiet" : "") },
       ],
       "Nobody takes part yet. A provider publishes to the port of signals; followers connect there too.",
       true,
     );
     this.table.scroll.classList.add("tall");
     this.whole = false;
+    this.shows = ["status", "clock"];
     this.more = element("button", { type: "button", hidden: true, click: () => this.toggle() });
     this.node = panel("people", "Followers and providers", this.table.node, this.more);
   }
@@ -40,7 +41,7 @@ export class People {
   }
 
   show(rows) {
-    const pairs = rows.participants.sort(([, a], [, b]) => RANK[a.status] - RANK[b.status] || order(a, b));
+    const pairs = rows.once("worst first", () => [...rows.participants].sort(([, a], [, b]) => order(a, b)));
     this.rows = rows;
     this.more.hidden = pairs.length <= MOST;
     this.more.textContent = this.whole ? `Show the first ${MOST}` : `Show all ${count(pairs.length)}`;
@@ -48,8 +49,11 @@ export class People {
   }
 }
 
+const { compare } = new Intl.Collator();
+
 function order(a, b) {
-  return urgency(a) - urgency(b) || a.channel.localeCompare(b.channel) || b.role.localeCompare(a.role) || a.who.localeCompare(b.who);
+  const urgent = RANK[a.status] - RANK[b.status] || urgency(a) - urgency(b);
+  return urgent || compare(a.channel, b.channel) || compare(b.role, a.role) || compare(a.who, b.who);
 }
 
 function urgency(row) {
@@ -66,7 +70,7 @@ function behind(row) {
 function latency(row) {
   if (!row.latency) return "";
   const { p50, p99 } = row.latency;
-  return `${duration(p50)} / ${duration(p99)}`;
+  return `${delay(p50)} / ${delay(p99)}`;
 }
 
 function wrong(row) {
@@ -82,6 +86,6 @@ function advice(row) {
 }
 
 function advices(row) {
-  const lines = advice(row).map((text, index) => element("div", { class: index || row.status === "ok" ? "quiet" : null }, text));
+  const lines = advice(row).map((text, index) => element("div", { class: index ? "quiet" : null }, text));
   return element("div", {}, ...lines);
 }

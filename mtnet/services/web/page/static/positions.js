@@ -22,6 +22,7 @@ export class Channels {
       true,
     );
     this.record = new Record();
+    this.shows = ["status", "signals", "clock"];
     this.node = panel("channels", "Channels", this.table.node, this.record.node);
   }
 
@@ -31,7 +32,7 @@ export class Channels {
 }
 
 function describe(name, rows, observed) {
-  const people = rows.participants.map(([, row]) => row).filter((row) => row.channel === name);
+  const people = rows.crew(name);
   const providers = people.filter((row) => row.role === "provider");
   const status = rows.parts.status.get(`service/signals/channels/${name}`);
   const view = rows.parts.status.get(`service/signals/views/${name}`);
@@ -85,6 +86,7 @@ export class Positions {
       "No channel holds a position.",
     );
     this.table.scroll.classList.add("tall");
+    this.shows = ["signals", "clock"];
     this.node = panel("positions", "Positions", this.table.node);
   }
 

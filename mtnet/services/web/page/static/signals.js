@@ -11,11 +11,12 @@ class Channel {
     this.positions = new Map();
     this.entries = new Map();
     this.denied = false;
+    this.version = 0;
   }
 }
 
 export class Signals {
-  // `changed()` is called after every change.
+  // `changed(what)` is called after every change.
   constructor(connection, changed) {
     this.connection = connection;
     this.changed = changed;
@@ -56,7 +57,8 @@ export class Signals {
     const take = this[message.verb];
     if (take === undefined) return;
     take.call(this, channel, message);
-    this.changed();
+    channel.version += 1;
+    this.changed("signals");
   }
 
   SNAPSHOT(channel, { epoch, seq }) {

@@ -11,7 +11,7 @@ export class Senders {
       [
         { title: "Sender", text: (row) => row.name, class: () => "name" },
         { title: "Ticks", text: (row) => count(row.received), number: true },
-        { title: "Missing batches", text: (row) => count(row.missing), number: true, class: bad("missing") },
+        { title: "Missing", text: (row) => count(row.missing), number: true, class: bad("missing") },
         { title: "Dropped", text: (row) => count(row.dropped), number: true, class: bad("dropped") },
         { title: "Refused", text: (row) => count(row.refused), number: true, class: bad("refused") },
         { title: "Restarts", text: (row) => count(row.restarts), number: true, wide: true },
@@ -20,6 +20,7 @@ export class Senders {
       "Nobody has sent a tick yet.",
     );
     this.table.scroll.classList.add("tall");
+    this.shows = ["status", "clock"];
     this.node = panel("senders", "Ticks", this.table.node);
   }
 
@@ -51,6 +52,7 @@ export class Terminals {
       "",
     );
     this.equity = new Equity();
+    this.shows = ["status", "clock"];
     this.node = panel("terminals", "Accounts of terminals", this.equity.node, this.table.node);
   }
 

@@ -25,23 +25,27 @@ export function findings(rows) {
   return found.map(([, , level, text]) => [level, text]);
 }
 
+let shown = "";
+
+// Shows the findings; what says the same as before is neither drawn nor read out again.
 export function showSummary(rows) {
+  const lines = sentences(rows);
+  const said = JSON.stringify(lines);
+  if (said === shown) return;
+  shown = said;
+  const [first, ...others] = lines;
   const box = find("summary");
-  if (!rows.parts.status.has("health")) {
-    box.replaceChildren();
-    box.className = "";
-    return;
-  }
+  box.className = first?.[0] ?? "";
+  const more = others.map(([level, text]) => element("li", { class: level }, text));
+  box.replaceChildren(...(first ? [element("p", {}, first[1])] : []), ...(more.length ? [element("ul", {}, ...more)] : []));
+}
+
+function sentences(rows) {
+  if (!rows.parts.status.has("health")) return [];
   const found = findings(rows);
-  box.className = found.length ? found[0][0] : "ok";
-  if (found.length === 0) {
-    box.replaceChildren(element("p", {}, well(rows)));
-    return;
-  }
-  const [[, first], ...others] = found;
-  const more = others.slice(0, SHOWN).map(([level, text]) => element("li", { class: level }, text));
-  if (others.length > SHOWN) more.push(element("li", {}, `and ${others.length - SHOWN} more, below`));
-  box.replaceChildren(element("p", {}, first), ...(more.length ? [element("ul", {}, ...more)] : []));
+  if (found.length === 0) return [["ok", well(rows)]];
+  const more = found.length - 1 - SHOWN;
+  return more > 0 ? [...found.slice(0, SHOWN + 1), ["", `and ${more} more, below`]] : found;
 }
 
 function well(rows) {

@@ -21,6 +21,7 @@ export class Templates {
       ],
       "There are no templates yet.",
     );
+    this.shows = ["clock"];
     this.table.scroll.classList.add("tall");
     this.node = panel("templates", "Templates", this.table.node);
   }
@@ -29,6 +30,7 @@ export class Templates {
     const may = this.session.rights.some((each) => each === "admin" || each.startsWith("fetch"));
     this.rows = may ? await ask("GET", "/templates") : [];
     this.node.hidden = !may;
+    this.show();
   }
 
   heard(message) {

@@ -25,6 +25,7 @@ export class Views {
       true,
     );
     this.details = new ViewDetails(signals);
+    this.shows = ["status", "signals"];
     this.node = panel("views", "Views", this.table.node, this.details.node);
   }
 
@@ -91,7 +92,7 @@ class ViewDetails {
     this.reasons.replaceChildren();
     this.copies.show([]);
     this.seq = -1;
-    this.signals.changed();
+    this.signals.changed("signals");
   }
 
   show(rows) {
@@ -135,7 +136,7 @@ class ViewDetails {
 }
 
 function followersOf(name, rows) {
-  return rows.participants.map(([, row]) => row).filter((row) => row.role === "follower" && row.channel === name);
+  return rows.crew(name).filter((row) => row.role === "follower");
 }
 
 // Returns a row for each symbol that a view wants or a follower holds; `wrong` = they differ.
