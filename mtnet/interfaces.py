@@ -400,7 +400,8 @@ class IParticipants(Interface):
         `role` is one word (`follower`, `provider`); `who` is the login with `/NAME`, or the
         address of who has none; `status` is one word; `warnings` is a list, the most urgent first,
         of {`code`: one word, `priority`: an integer, lower is more urgent, `text`: a sentence that
-        says what to do}. Other keys are the component's own.
+        says what to do}. Other keys are the component's own; `sent`, `behind`, `behind_since`,
+        `last_ack`, `latency` and `held` are told to those who watch when there is time.
         """
 
 

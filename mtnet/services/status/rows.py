@@ -6,7 +6,7 @@ Pure: JSON values in, JSON values out.
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from itertools import compress, count
+from itertools import compress, count, islice
 from operator import is_not
 from typing import Any, Protocol
 
@@ -22,7 +22,13 @@ PRIVATE = frozenset(
     }
 )
 """Keys that admins alone are shown, wherever they stand."""
+PROGRESS = frozenset({"sent", "behind", "behind_since", "last_ack", "latency", "held"})
+"""Keys of a participant that change with each signal while all is well."""
+PROGRESS_ROWS = 100
+"""Participants with nothing but progress that are told in one change, those that have waited
+longest first: a screen shows no more, and with a thousand each of them is told every 10 s."""
 _ABSENT = object()
+_NO_PROGRESS = dict.fromkeys(PROGRESS)
 _PRIVATE_WORD = re.compile(r" (?:peer|network|what)=\S+")
 """Words of a line of the security log that admins alone are shown."""
 
@@ -96,7 +102,7 @@ class Participants:
     Section of the participants of one component, by service, role, channel and who.
 
     Keys are made anew when somebody came or went, else only the rows that are other objects than
-    before are looked into.
+    before are looked into. Those with nothing but progress take turns, `PROGRESS_ROWS` at a time.
 
     Args:
         read: returns the participants, see `mtnet.interfaces.IParticipants`.
@@ -106,6 +112,7 @@ class Participants:
         self._service, self._read, self.rows = service, read, Rows()
         self._found: Sequence[Mapping[str, Any]] = ()
         self._keys: list[str] = []
+        self._waiting: dict[int, None] = {}
 
     def refresh(self) -> Change:
         """Read the participants, and compare those that are other objects."""
@@ -114,15 +121,34 @@ class Participants:
         fresh = [*compress(count(), others)]
         if len(before) != len(found) or any(_who(before[at]) != _who(found[at]) for at in fresh):
             return self._refresh_all()
-        rows = {self._keys[at]: self._row(found[at]) for at in fresh}
+        rows = {self._keys[at]: self._row(found[at]) for at in self._take(fresh)}
         changed = {key: row for key, row in rows.items() if row != self.rows[key]}
         self.rows |= changed
         return _change(changed)
+
+    def _take(self, fresh: Iterable[int]) -> list[int]:
+        """Return the places of rows to tell now: others wait for their turn."""
+        urgent, calm = [], self._waiting
+        for at in fresh:
+            if self._only_progress(at):
+                calm[at] = None
+            else:
+                urgent.append(at)
+                calm.pop(at, None)
+        turn = [*islice(calm, PROGRESS_ROWS)]
+        for at in turn:
+            del calm[at]
+        return urgent + turn
+
+    def _only_progress(self, at: int) -> bool:
+        before, after = self.rows[self._keys[at]], self._row(self._found[at])
+        return bool(before | _NO_PROGRESS == after | _NO_PROGRESS)
 
     def _refresh_all(self) -> Change:
         rows = by_key(map(self._row, self._found), "service", "role", "channel", "who")
         before, self.rows = self.rows, {f"participant/{key}": row for key, row in rows.items()}
         self._keys = [*self.rows]
+        self._waiting.clear()
         return changes(before, self.rows)
 
     def _row(self, found: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mtnet.services.status.rows import (
+    PROGRESS_ROWS,
     Participants,
     PublicSection,
     apply,
@@ -92,6 +93,38 @@ def test_a_participant_that_is_the_same_object_is_not_looked_into():
     assert section.refresh() == {}
     people[1] = Row(people[1], behind=1)
     assert [*section.refresh()["set"]] == ["participant/desk/follower/eve"]
+
+
+def crew(count, second, **more):
+    return [
+        {"role": "follower", "who": f"f{number}", "status": "ok", "last_ack": second, **more}
+        for number in range(count)
+    ]
+
+
+def test_participants_with_nothing_but_progress_take_turns():
+    count, seconds, told = 3 * PROGRESS_ROWS, [0], []
+    section = Participants("desk", lambda: crew(count, seconds[-1]))
+    section.refresh()
+    for second in (1, 2, 3):
+        seconds.append(second)
+        told.append(section.refresh()["set"])
+    assert [len(each) for each in told] == [PROGRESS_ROWS] * 3
+    assert len({key for each in told for key in each}) == count
+    assert {row["last_ack"] for row in told[2].values()} == {3}
+    rest = [len(section.refresh().get("set", ())) for _ in range(3)]
+    assert rest == [PROGRESS_ROWS, PROGRESS_ROWS, 0]
+
+
+def test_a_participant_with_more_than_progress_waits_for_no_turn():
+    people = crew(2 * PROGRESS_ROWS, 0)
+    section = Participants("desk", lambda: people)
+    section.refresh()
+    people = crew(2 * PROGRESS_ROWS, 1)
+    people[-1]["status"] = "error"
+    told = section.refresh()["set"]
+    assert len(told) == PROGRESS_ROWS + 1
+    assert told[f"participant/desk/follower/f{len(people) - 1}"]["status"] == "error"
 
 
 def test_the_details_of_a_component_are_rows_of_their_own():
