@@ -1,14 +1,18 @@
 """A socket that systemd made and handed over."""
 
 import os
+import shutil
 import signal
 import socket
+import struct
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from live_daemon import PATIENCE, until
 
+ROOT = Path(__file__).parents[2]
 ACTIVATE = """
 import os, sys
 os.dup2(int(sys.argv[1]), 3)
@@ -59,24 +63,88 @@ def test_a_socket_that_systemd_did_not_hand_over_is_one_sentence(daemon):
     assert len(result.stderr.strip().splitlines()) == 1
 
 
+class Manager:
+    """The end of the protocol that systemd has: it knows the process of each datagram."""
+
+    CREDENTIALS = struct.Struct("3i")
+
+    def __init__(self, path):
+        self.path, self.socket = path, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+        self.socket.bind(str(path))
+        self.socket.settimeout(PATIENCE)
+
+    def read(self):
+        """Return the first line of a datagram, and the process that sent it."""
+        data, ancillary, _, _ = self.socket.recvmsg(4_096, socket.CMSG_SPACE(12))
+        ((_, _, credentials),) = ancillary
+        return data.partition(b"\n")[0], self.CREDENTIALS.unpack(credentials)[0]
+
+    def wait_for(self, state):
+        """Return the process that says so."""
+        while (found := self.read())[0] != state:
+            pass
+        return found[1]
+
+
+@pytest.fixture
+def manager(tmp_path):
+    manager = Manager(tmp_path / "n")
+    yield manager
+    manager.socket.close()
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="systemd is Linux's.")
-def test_systemd_is_told_of_start_life_reload_and_stop(daemon, tmp_path):
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as receiver:
-        receiver.bind(str(tmp_path / "n"))
-        receiver.settimeout(PATIENCE)
-        daemon.environ.update(NOTIFY_SOCKET=str(tmp_path / "n"), WATCHDOG_USEC="400000")
-        daemon.start()
+@pytest.mark.parametrize("foreground", [True, False])
+def test_the_main_process_alone_reports_to_systemd(daemon, manager, foreground):
+    """`NotifyAccess=main`: what another process says, systemd does not hear."""
+    daemon.environ.update(NOTIFY_SOCKET=str(manager.path), WATCHDOG_USEC="400000")
+    command = daemon.command(foreground=foreground)
+    with (daemon.folder / "log.txt").open("ab") as log:
+        process = subprocess.Popen(command, env=daemon.environ, cwd=daemon.folder, stdout=log)
+    main = manager.wait_for(b"READY=1")
+    try:
+        if foreground:
+            assert main == process.pid
+        else:
+            assert main == int((daemon.folder / "twistd.pid").read_text())
+            assert process.wait(PATIENCE) == 0
+        assert manager.wait_for(b"WATCHDOG=1") == main
+        os.kill(main, signal.SIGHUP)
+        assert manager.wait_for(b"RELOADING=1") == main
+        assert manager.wait_for(b"READY=1") == main
+    finally:
+        os.kill(main, signal.SIGTERM)
+    assert manager.wait_for(b"STOPPING=1") == main
+    process.wait(PATIENCE)
+    until(lambda: not (daemon.data / "control").exists())
 
-        def wait_for(state):
-            while receiver.recv(100).partition(b"\n")[0] != state:
-                pass
 
-        wait_for(b"READY=1")
-        assert daemon.answers()
-        wait_for(b"WATCHDOG=1")
-        daemon.process.send_signal(signal.SIGHUP)
-        wait_for(b"RELOADING=1")
-        wait_for(b"READY=1")
-        daemon.process.terminate()
-        wait_for(b"STOPPING=1")
-        assert daemon.process.wait(PATIENCE) is not None
+@pytest.mark.skipif(sys.platform != "linux", reason="systemd is Linux's.")
+def test_a_process_that_hangs_gives_no_sign_of_life(daemon, manager):
+    daemon.environ.update(NOTIFY_SOCKET=str(manager.path), WATCHDOG_USEC="200000")
+    daemon.start()
+    manager.wait_for(b"WATCHDOG=1")
+    daemon.process.send_signal(signal.SIGSTOP)
+    manager.socket.settimeout(1.0)
+    with pytest.raises(TimeoutError):
+        manager.wait_for(b"STOPPING=1")
+    daemon.process.send_signal(signal.SIGCONT)
+    manager.socket.settimeout(PATIENCE)
+    manager.wait_for(b"WATCHDOG=1")
+
+
+@pytest.mark.skipif(shutil.which("systemd-notify") is None, reason="systemd is not installed.")
+def test_systemds_own_program_says_the_same(daemon, manager):
+    environ = {**os.environ, "NOTIFY_SOCKET": str(manager.path)}
+    subprocess.run(["systemd-notify", "--no-block", "--ready"], env=environ, check=True)
+    assert manager.read()[0] == b"READY=1"
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not installed.")
+def test_systemd_reads_the_unit_without_a_complaint(tmp_path):
+    unit = (ROOT / "contrib/mtnet.service").read_text("utf-8")
+    (tmp_path / "mtnet.service").write_text(unit.replace("/opt/mtnet/bin/mtnet", sys.executable))
+    command = ["systemd-analyze", "verify", "--man=no", str(tmp_path / "mtnet.service")]
+    found = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (found.returncode, found.stdout, found.stderr) == (0, "", "")

@@ -26,7 +26,8 @@ class NotifySettings(NamedTables, frozen=True):
     rate: Count = 20
     """Messages to one name in a minute; more are counted, and the next message says how many."""
     sender_rate: Count = 5
-    """Messages of one login in a minute, by NOTIFY: a program in a loop must not drown alerts."""
+    """Messages of one login in a minute, or of one network without a login, by NOTIFY: a program
+    in a loop must not drown alerts."""
     retry: Positive = 5.0
     """Seconds after a receiver took nothing; each further attempt waits twice as long."""
     max_retry: Positive = 600.0

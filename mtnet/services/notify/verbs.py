@@ -8,6 +8,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from mtnet.access.addresses import network_of
 from mtnet.errors import JournalError, PolicyError, WireError
 from mtnet.interfaces import ISessionHandler, ISessionVerbs
 from mtnet.services.notify import wire
@@ -63,7 +64,7 @@ class NotifyClient:
 
     @property
     def _sender(self) -> str:
-        return self._session.login or self._session.address.rpartition(":")[0]
+        return self._session.login or network_of(self._session.peer.host)
 
     @property
     def _author(self) -> str:
@@ -133,7 +134,7 @@ def _error(failure: Failure) -> WireError:
 
 @implementer(ISessionVerbs)
 class NotifyVerbs:
-    """The verb for every session, of which one login may use it a few times a minute."""
+    """The verb for every session; a login, or a network without one, may use it at a limit."""
 
     service, every_session = SERVICE, False
     verbs: ClassVar[Mapping[str, Verb]] = {"NOTIFY": Verb(wire.read, NotifyClient.notify)}

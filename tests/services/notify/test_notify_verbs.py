@@ -8,6 +8,7 @@ from zope.interface.verify import verifyObject
 from mtnet.errors import ConfigError
 from mtnet.interfaces import INotifier, ISessionVerbs, IStatus
 from mtnet.services.notify.receivers import AppriseReceiver
+from mtnet.session import messages
 from mtnet.testing import make_environment
 
 URLS = ("notify.ops.urls=json://127.0.0.1:1/a", "notify.team.urls=json://127.0.0.1:1/b")
@@ -78,6 +79,32 @@ def test_a_login_sends_five_in_a_minute_from_all_its_sessions(daemon, got):
     assert len(got) == 5
     daemon.clock.advance(61)
     assert b"NOTIFIED" in session(daemon, "bob", b"<<NOTIFY|text=x>>")
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "same"),
+    [
+        ("192.0.2.1", "192.0.2.1", True),
+        ("192.0.2.1", "192.0.2.2", False),
+        ("2001:db8::1", "2001:db8::ffff:2", True),
+        ("2001:db8::1", "2001:db8:0:1::1", False),
+    ],
+)
+def test_without_a_login_a_network_has_the_limit_however_often_it_comes(
+    tmp_path, got, first, second, same
+):
+    access = ("access.anonymous=follow,send:notify/ops",)
+    daemon = FakeDaemon(tmp_path, Clock(), *URLS, *access, grants=GRANTS)
+
+    def notify(peer):
+        terminal = daemon.dial("signals", host="2001:db8::9", peer=peer)
+        daemon.say(terminal, messages.hello())
+        answer = daemon.say(terminal, b"<<NOTIFY|text=x>>")
+        terminal.hang_up()
+        return b"NOTIFIED" in answer
+
+    assert [notify(first) for _ in range(6)] == [True] * 5 + [False]
+    assert notify(second) is not same
 
 
 def test_success_is_said_of_nothing_that_was_one_too_many(daemon, got):
