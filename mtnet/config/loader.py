@@ -244,10 +244,37 @@ def _convert(tree: Any, kind: type[T], file: Path | None, section: str = "") -> 
         return msgspec.convert(tree, kind)
     except msgspec.ValidationError as error:
         reason, path = explain(error)
-        path = ".".join(part for part in (section, path) if part)
+        path = ".".join(part for part in (section, _with_names(path, tree, kind)) if part)
         where = "" if file is None else f" in {file}"
         if reason.startswith(UNKNOWN):
             unknown = reason.removeprefix(UNKNOWN).strip("`")
             name = ".".join(part for part in (path, unknown) if part)
             raise ConfigError(f"Unknown setting {name}{where}.") from error
         raise ConfigError(f"{path or 'The configuration'}{where}: {reason}.") from error
+
+
+def _with_names(path: str, tree: Any, kind: Any) -> str:
+    """Return a path of msgspec with the names of tables, for each of which it writes `[...]`."""
+    head, unnamed, _ = path.partition("[...]")
+    if not unnamed:
+        return path
+    for key in head.split("."):
+        tree, kind = tree.get(key) if isinstance(tree, dict) else None, type_of(kind, key)
+    kind = type_of(kind, "")
+    if not isinstance(tree, dict) or kind is None:
+        return path
+    for name, value in tree.items():
+        inner = _fault(value, kind)
+        if inner is not None:
+            shown = f'"{name}"' if "." in name else name
+            return f"{head}.{shown}" + (f".{inner}" if inner[:1] not in ("", "[") else inner)
+    return path
+
+
+def _fault(value: Any, kind: Any) -> str | None:
+    """Return where a value is not of its type, empty for the whole; None = it is."""
+    try:
+        msgspec.convert(value, kind)
+    except msgspec.ValidationError as error:
+        return _with_names(explain(error)[1], value, kind)
+    return None

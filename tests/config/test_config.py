@@ -258,3 +258,27 @@ def test_the_changelog_names_every_renamed_key():
 def test_the_configuration_cannot_be_changed():
     with pytest.raises(AttributeError):
         load().section("signals").pace = 1
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        (
+            '[access.networks]\n"10.0.0.0/8" = 5',
+            r'access\.networks\."10\.0\.0\.0/8" in .*: Expected',
+        ),
+        (
+            "[access.connections.web]\ntotl = 1",
+            r"^Unknown setting access\.connections\.web\.totl in",
+        ),
+        ("[access.connections.web]\ntotal = 'x'", r"^access\.connections\.web\.total in .*: Expe"),
+        ("[tls.hosts.desk]\ncertificate = 'x'", r"^tls\.hosts\.desk in .*: Object missing"),
+        (
+            "[listen]\nticks = 'off'\nweb = ['tcp:1', 2]",
+            r"^listen\.web\[1\] in .*: Expected a text",
+        ),
+        ("[signals.channels.gold]\nx = 1", r"^Unknown setting signals\.channels\.gold\.x in"),
+    ],
+)
+def test_a_table_is_named_in_an_error_of_its_keys(tmp_path, text, named):
+    fails(named, file=file(tmp_path, f"[access.connections.signals]\ntotal = 9\n{text}\n"))
