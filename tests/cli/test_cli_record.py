@@ -55,8 +55,8 @@ def test_the_record_is_a_table_by_month_with_its_proof(command_line, gold):
     assert head.split()[:5] == ["MONTH", "TRADES", "WON", "LOST", "UNKNOWN"]
     assert month.split()[1:6] == ["2", "1", "0", "1", "250.0"]
     assert total.split()[0] == "all"
-    assert rest[0] == "1 positions are open, and count in nothing."
-    assert "Of 1 trades a price is not known" in rest[1]
+    assert rest[0] == "1 position is open, and counts in nothing."
+    assert "Trades of which a price is not known: 1." in rest[1]
     assert "entries 1 to 5" in rest[-2]
 
 

@@ -88,16 +88,20 @@ def _text(shown: Mapping[str, Any]) -> Iterator[str]:
     total = shown["total"]
     months = [*shown["months"], {"month": "all", **total}]
     yield from table(months)
-    yield f"{shown['open']} positions are open, and count in nothing."
+    yield (
+        "1 position is open, and counts in nothing."
+        if shown["open"] == 1
+        else f"{shown['open']} positions are open, and count in nothing."
+    )
     if total["unknown"]:
         yield (
-            f"Of {total['unknown']} trades a price is not known: they count in nothing but the "
-            "number of trades."
+            f"Trades of which a price is not known: {total['unknown']}. They count in nothing but "
+            "the number of trades."
         )
     if total["without_spec"]:
         yield (
-            f"Of {total['without_spec']} trades nothing says what a point is worth: --terminal "
-            "names the terminal whose SPECs do."
+            "Trades of which nothing says what a point is worth: "
+            f"{total['without_spec']}. --terminal names the terminal whose SPECs do."
         )
     if not shown["complete"]:
         yield f"Entries before {shown['first']} are kept no longer: this is no whole record."

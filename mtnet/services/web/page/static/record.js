@@ -65,8 +65,8 @@ export class Record {
     const all = months.length > 1 ? [["all", { month: "all", ...total }]] : [];
     this.months.show([...months.map((row) => [row.month, row]), ...all]);
     this.trades.show(trades.slice(0, LISTED).map((row) => [row.last, row]));
-    const parts = [`${open} positions are open, and count in nothing.`];
-    if (total.unknown) parts.push(`Of ${total.unknown} trades a price is not known.`);
+    const parts = [open === 1 ? "1 position is open, and counts in nothing." : `${open} positions are open, and count in nothing.`];
+    if (total.unknown) parts.push(`Trades of which a price is not known: ${total.unknown}.`);
     if (!complete) parts.push(`Entries before ${first} are kept no longer.`);
     parts.push(`Proof: entry ${last} has the hash ${hash.slice(0, 16)}…`);
     this.note.textContent = parts.join(" ");
