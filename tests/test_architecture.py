@@ -116,6 +116,13 @@ PURE = {
     "services/ticks/cold/parquet.py",
     "services/ticks/cold/reading.py",
     "services/ticks/cold/removal.py",
+    "services/ticks/export/broker_clock.py",
+    "services/ticks/export/formats.py",
+    "services/ticks/export/frames.py",
+    "services/ticks/export/moments.py",
+    "services/ticks/export/reading.py",
+    "services/ticks/export/stream.py",
+    "services/ticks/export/table.py",
     "services/ticks/files/importer.py",
     "services/ticks/files/mt5.py",
     "services/ticks/storage/blocks.py",
@@ -165,6 +172,7 @@ FLOORS = {
     "mtnet.services.topics": 4,
     "mtnet.services.web": 4,
     "mtnet.plugins": 5,
+    "mtnet.ticks": 5,
     "mtnet.client": 5,
     "mtnet.daemon.control": 5,
     "mtnet.daemon.process.stale_locks": 5,
@@ -309,6 +317,8 @@ def owner(file):
     parts = file.relative_to(PACKAGE).parts
     if parts[0] == "services":
         return parts[1]
+    if parts[0].removesuffix(".py") in SERVICES:  # what a service offers to programs
+        return parts[0].removesuffix(".py")
     stem = parts[1].removesuffix(".py") if len(parts) > 1 else ""
     own = [each for each in SERVICES if stem == each or stem.startswith(f"{each}_")]
     return own[0] if parts[0] in ("plugins", "cli") and own else None

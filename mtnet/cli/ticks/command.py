@@ -1,13 +1,11 @@
 """`mtnet ticks`: values live, and read from and written into the data folder."""
 
-import re
 from argparse import ArgumentParser, ArgumentTypeError
-from calendar import timegm
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mtnet.cli import local, parsers, server_options
+from mtnet.errors import WireError
 
 if TYPE_CHECKING:
     from mtnet.cli.parsers import Commands
@@ -16,12 +14,8 @@ SERVER = "tcp:127.0.0.1:8082"
 """The daemon's default endpoint."""
 HOUR = 3_600_000
 """Milliseconds."""
-FORMATS = ("csv", "jsonl", "mt5")
-"""Of `mtnet ticks export`; `mtnet.cli.ticks.formats` writes them."""
-
-_MOMENT = re.compile(
-    r"(\d{4})[.-](\d\d)[.-](\d\d)(?:[ T](\d\d):(\d\d)(?::(\d\d)(?:\.(\d{1,3}))?)?)?", re.ASCII
-)
+FORMATS = ("arrow", "csv", "jsonl", "mt5", "parquet")
+"""Of `mtnet ticks export`; `mtnet.services.ticks.export` writes them."""
 
 
 # Command line
@@ -64,17 +58,23 @@ def _configure_send(commands: "Commands") -> None:
 
 def _configure_export(commands: "Commands") -> None:
     summary, example = (
-        "write the ticks of a symbol, in order",
+        "write the ticks of symbols, in order",
         "EURUSD --from 2019.02.04 -o EURUSD.csv",
     )
-    parser = local.add(commands, "export", _stored("export"), summary, example)
-    parser.add_argument("symbol", metavar="SYMBOL")
+    work = parsers.later("mtnet.cli.ticks.export:export")
+    parser = local.add(commands, "export", work, summary, example)
+    parser.add_argument("symbols", metavar="SYMBOL", nargs="+", help="'*' = all of them")
     parser.add_argument(
         "--format", choices=FORMATS, default="mt5", help="default: as MetaTrader 5 exports"
     )
-    moment = "a day such as 2019.02.04, optionally with ' 12:30:00.000', or milliseconds"
+    moment = "a day such as 2019-02-04, optionally with ' 12:30:00.000', or milliseconds"
     parser.add_argument("--from", dest="start", metavar="T", type=_moment, help=moment)
     parser.add_argument("--to", dest="stop", metavar="T", type=_moment, help="up to, not with")
+    parser.add_argument("--limit", metavar="N", type=_count, help="the first N of them")
+    clock = "csv, jsonl: add UTC, by the broker's clock: UTC+2, NY+7, Europe/Athens"
+    parser.add_argument("--utc", metavar="CLOCK", help=clock)
+    parser.add_argument("--order", action="store_true", help="csv, jsonl: add the order time")
+    parser.add_argument("--iso", action="store_true", help="csv, jsonl: times as ISO 8601")
     parser.add_argument("-o", "--output", metavar="FILE", type=Path, help="the file to write")
 
 
@@ -124,19 +124,19 @@ def _stored(function: str) -> parsers.Run:
 
 def _moment(text: str) -> int:
     """Read a moment as milliseconds."""
-    if text.isascii() and text.isdigit() and len(text) > len("20190204"):
-        return int(text)
-    found = _MOMENT.fullmatch(text)
+    from mtnet.services.ticks.export.moments import read_moment
+
     try:
-        if found is None:
-            raise ValueError
-        year, month, day, hour, minute, second = (int(each or 0) for each in found.groups()[:6])
-        moment = datetime(year, month, day, hour, minute, second, tzinfo=UTC)
-    except ValueError:
-        raise ArgumentTypeError(
-            f"invalid time {text}, expected one such as 2019.02.04 or '2019-02-04 12:30:00.000'"
-        ) from None
-    return timegm(moment.timetuple()) * 1_000 + int((found[7] or "").ljust(3, "0"))
+        return read_moment(text)
+    except WireError as error:
+        raise ArgumentTypeError(str(error)) from None
+
+
+def _count(text: str) -> int:
+    """Read a number of ticks."""
+    if not (text.isascii() and text.isdigit()) or not int(text):
+        raise ArgumentTypeError(f"invalid number {text}, expected one such as 1000")
+    return int(text)
 
 
 def _shift(text: str) -> int:

@@ -7,10 +7,9 @@ from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
 
 from mtnet.cli import remote
 from mtnet.cli.output import print_json, utc_exact
-from mtnet.cli.ticks.formats import json_number
 from mtnet.client.core.prices.ticks import Tick
 from mtnet.client.tick_subscription import subscribe
-from mtnet.services.ticks.wire import FIELDS
+from mtnet.services.ticks.wire import FIELDS, json_number
 
 
 async def tail_ticks(

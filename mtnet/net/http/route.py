@@ -125,11 +125,12 @@ class Stream(NamedTuple):
     Attributes:
         type: its media type, such as `text/csv`.
         chunks: its bytes, a piece at a time, each made in a few milliseconds; or Deferreds with
-            them. An iterator that has `close` is closed when the client leaves.
+            them, of which None is the end. An iterator that has `close` is closed when the client
+            leaves.
     """
 
     type: str
-    chunks: "Iterator[bytes | Deferred[bytes]]"
+    chunks: "Iterator[bytes | Deferred[bytes | None]]"
     headers: Mapping[bytes, bytes] = {}
 
 

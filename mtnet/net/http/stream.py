@@ -64,22 +64,27 @@ class StreamProducer:
                 self._fail(Failure())
                 return
             if chunk is None:
-                self._over = True
-                self._sink.unregisterProducer()
-                self._sink.finish()
+                self._finish()
             elif isinstance(chunk, Deferred):
                 self._waiting = True
                 chunk.addCallbacks(self._came).addErrback(self._fail)
             else:
                 self._sink.write(chunk)
 
-    def _came(self, data: bytes) -> None:
+    def _came(self, data: bytes | None) -> None:
         self._waiting = False
         if self._over:
             self.stopProducing()
-            return
-        self._sink.write(data)
-        self._write()
+        elif data is None:
+            self._finish()
+        else:
+            self._sink.write(data)
+            self._write()
+
+    def _finish(self) -> None:
+        self._over = True
+        self._sink.unregisterProducer()
+        self._sink.finish()
 
     def _fail(self, failure: Failure) -> None:
         if not self._over:

@@ -12,6 +12,8 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import NamedTuple
 
+import msgspec
+
 from mtnet import values
 from mtnet.errors import WireError
 
@@ -57,6 +59,7 @@ _EXPECTED = {
     "time": "milliseconds of 12 to 14 digits",
     "flags": "the number of MqlTick.flags",
 }
+_JSON_ZEROS = re.compile(r"^(-?)0+(?=\d)")
 _WHOLE = {"time": re.compile(rb"[0-9]{12,14}"), "flags": re.compile(rb"[0-9]{1,10}")}
 _NO_SYMBOL = f"A symbol has {values.SYMBOL}; %20 is a blank"
 _MIXED = "A price has a decimal point, and fields have one kind of separator"
@@ -168,6 +171,13 @@ def time_of(rest: bytes) -> int | None:
     """Return TIME, in milliseconds of the terminal's clock, or None."""
     values = rest.split(b" ", 5)
     return None if len(values) < 5 or values[4] == ABSENT else int(values[4])
+
+
+def json_number(text: str | None) -> msgspec.Raw | None:
+    """Return a number as JSON writes it, with the digits that were sent."""
+    if text is None or text == ABSENT.decode():
+        return None
+    return msgspec.Raw(_JSON_ZEROS.sub(r"\1", text).encode())
 
 
 def key_of(rest: bytes) -> tuple[object, ...]:

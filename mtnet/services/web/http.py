@@ -443,6 +443,10 @@ class ApiRequest(PlainRequest):
 
     def reply_stream(self, stream: Stream) -> None:
         """Answer in chunks, as long as the client reads; HTTP/1.0 ends them with the connection."""
+        chunks = stream.chunks
+        if self.gone or self.method == b"HEAD":
+            getattr(chunks, "close", bool)()
+            chunks = iter(())
         if self.gone:
             return
         if self._poll is not None:
@@ -450,7 +454,6 @@ class ApiRequest(PlainRequest):
         headers = {**COMMON, b"Content-Type": stream.type.encode(), **stream.headers}
         for name, value in headers.items():
             self.setHeader(name, value)
-        chunks = iter(()) if self.method == b"HEAD" else stream.chunks
         self._stream = StreamProducer(self, chunks)
         self._stream.start()
 

@@ -7,6 +7,8 @@ from twisted.internet.defer import fail
 
 from mtnet.errors import JournalError
 from mtnet.interfaces import ITicks
+from mtnet.services.ticks.http.downloads import ThreadedPieces
+from mtnet.storage.worker import InlineWorker
 
 
 @pytest.fixture
@@ -110,3 +112,119 @@ def test_a_login_sends_and_reads_its_symbols_alone(tmp_path, clock):
     assert ask("bob", "GET", "/v1/ticks").json == {"symbols": ["EURUSD"]}
     assert ask("bob", "GET", "/v1/ticks/EURUSD/last").status == 200
     assert ask("bob", "GET", "/v1/ticks/GBPUSD/last").status == 403
+
+
+# History
+
+
+DAY = 1_728_000_000_000
+LINES = b"".join(b"EURUSD 1.%d - - - %d\n" % (at, DAY + at) for at in range(10, 30))
+
+
+@pytest.fixture
+def history(web):
+    post(web, LINES)
+    return lambda query="", method="GET": web.ask(method, f"/v1/ticks/EURUSD{query}")
+
+
+def chunks(answer):
+    """Return the body of an answer that came in chunks."""
+    body, rest = b"", answer.body
+    while rest:
+        size, _, rest = rest.partition(b"\r\n")
+        length = int(size, 16)
+        body, rest = body + rest[:length], rest[length + 2 :]
+    return body
+
+
+def test_history_is_streamed_as_csv(history):
+    answer = history()
+    assert (answer.status, answer.headers["content-type"]) == (200, "text/csv")
+    assert answer.headers["transfer-encoding"] == "chunked"
+    first, *rows = chunks(answer).decode().splitlines()
+    assert first.startswith("symbol,bid,ask,")
+    assert len(rows) == 20
+
+
+def test_history_has_a_beginning_an_end_and_a_limit(history):
+    query = f"?format=jsonl&from={DAY + 12}&to={DAY + 20}"
+    assert chunks(history(query)).count(b"\n") == 8
+    assert chunks(history(f"{query}&limit=3")).count(b"\n") == 3
+    assert chunks(history("?format=mt5&from=2024-10-05")).count(b"\n") == 1
+
+
+def test_history_as_arrow_and_parquet(history, tmp_path):
+    pa, duckdb = pytest.importorskip("pyarrow"), pytest.importorskip("duckdb")
+    table = pa.ipc.open_stream(chunks(history("?format=arrow"))).read_all()
+    assert table.num_rows == 20
+    file = tmp_path / "got.parquet"
+    file.write_bytes(chunks(history("?format=parquet")))
+    assert duckdb.sql(f"SELECT count(*), min(time_msc) FROM '{file}'").fetchall() == [
+        (20, DAY + 10)
+    ]
+    assert list((tmp_path / "data" / "ticks").iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["csv", "parquet"])
+def test_head_has_the_headers_alone_and_takes_no_place(history, name):
+    for _ in range(9):
+        answer = history(f"?format={name}", "HEAD")
+        assert (answer.status, answer.body) == (200, b"")
+        assert answer.headers["content-disposition"] == f'attachment; filename="eurusd.{name}"'
+
+
+@pytest.mark.parametrize(
+    ("query", "error"),
+    [
+        ("?format=xml", (422, "field")),
+        ("?limit=0", (422, "field")),
+        ("?from=yesterday", (422, "field")),
+    ],
+)
+def test_a_history_that_cannot_be_is_refused(history, query, error):
+    assert history(query).error == error
+
+
+def test_history_that_is_not_there(web):
+    assert web.ask("GET", "/v1/ticks/XYZ").error == (404, "missing")
+    assert web.ask("GET", "/v1/ticks/A%7CB").error == (422, "field")
+
+
+def test_a_format_whose_package_is_missing_is_503(history, monkeypatch):
+    monkeypatch.setattr("mtnet.services.ticks.export.stream.arrow", lambda: None)
+    answer = history("?format=arrow")
+    assert answer.error == (503, "server")
+    assert "mtnet-hub[arrow]" in answer.json["text"]
+
+
+def test_a_client_that_leaves_ends_the_reading_and_gives_its_place_back():
+    ended, closed = [], []
+
+    def pieces():
+        try:
+            yield b"a"
+            yield b"b"
+        finally:
+            closed.append(True)
+
+    made = ThreadedPieces(pieces(), InlineWorker(), lambda: ended.append(True))
+    got = []
+    next(made).addCallback(got.append)
+    assert (got, ended) == ([b"a"], [])
+    made.close()
+    made.close()
+    assert (closed, ended) == ([True], [True])
+
+
+def test_pieces_end_with_none_or_with_what_failed():
+    for pieces, result in ((iter([]), None), (iter(map(int, ["x"])), ValueError)):
+        ended, got = [], []
+        made = ThreadedPieces(pieces, InlineWorker(), lambda ended=ended: ended.append(True))
+        next(made).addBoth(got.append)
+        assert ended == [True]
+        assert got == [None] if result is None else got[0].check(result)
+
+
+def test_too_many_downloads_at_once_are_refused(history, monkeypatch):
+    monkeypatch.setattr("mtnet.services.ticks.http.downloads.CONCURRENT", 0)
+    assert history().error == (503, "server")

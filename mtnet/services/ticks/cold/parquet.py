@@ -9,7 +9,7 @@ An exact number is an integer at the scale of its file. The column `spelling` sa
 and decimals were sent; what it cannot say, such as an exponent, is in `record` as it was sent.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from functools import cache
 from pathlib import Path
@@ -167,6 +167,20 @@ def write(lines: Path, target: Path, symbol: str, facts: dict[str, str]) -> Cont
         return Content(*run(_CONTENT.format(file=_text(str(target)))).fetchone())
 
 
+def join(parts: Sequence[Path], target: Path) -> None:
+    """
+    Make one file of several, one after another.
+
+    Raises:
+        JournalError: DuckDB is not installed, or the disk is full or failed.
+    """
+    shown = ", ".join(_text(str(path)) for path in parts)
+    rows = f"SELECT * FROM read_parquet([{shown}], hive_partitioning = false)"
+    facts = f"{{mtnet_format: {_text(FORMAT)}}}"
+    with connected(target, target.parent) as run:
+        run(f"COPY ({rows}) TO {_text(str(target))} ({WRITING}, KV_METADATA {facts})")
+
+
 def _digest(run: Any, rows: str) -> tuple[int, int]:
     found: tuple[int, int] = run(_DIGEST.format(rows=rows)).fetchone()
     return found
@@ -194,15 +208,38 @@ def read(files: Iterable[Path], span: Span | None = None) -> Iterator[Row]:
         FileNotFoundError: a file is gone.
         JournalError: DuckDB is not installed, or a file is damaged.
     """
-    paths = list(files)
-    for path in paths:
-        path.stat()
+    paths = _present(files)
     where = "" if span is None else _within(span)
     shown = ", ".join(_text(str(path)) for path in paths)
     with connected(paths[0]) as run:
         found = run(_READ.format(files=f"[{shown}]", where=where))
         while rows := found.fetchmany(ROWS):
             yield from rows
+
+
+def arrays(files: Iterable[Path], columns: Sequence[str]) -> dict[str, Any]:
+    """
+    Return columns of files as arrays of NumPy, those with absent values masked.
+
+    Raises:
+        FileNotFoundError: a file is gone.
+        JournalError: DuckDB is not installed, or a file is damaged.
+    """
+    paths = _present(files)
+    shown = ", ".join(_text(str(path)) for path in paths)
+    with connected(paths[0]) as run:
+        query = (
+            f"SELECT {', '.join(columns)} FROM read_parquet([{shown}], hive_partitioning = false)"
+        )
+        found: dict[str, Any] = run(query).fetchnumpy()
+        return found
+
+
+def _present(files: Iterable[Path]) -> list[Path]:
+    paths = list(files)
+    for path in paths:
+        path.stat()
+    return paths
 
 
 def _within(span: Span) -> str:

@@ -7,12 +7,13 @@ from msgspec import Struct
 from twisted.internet.defer import Deferred
 
 from mtnet.daemon.environment import Environment
-from mtnet.errors import HttpError, WireError
+from mtnet.errors import HttpError
 from mtnet.net.http.route import BodyLimit, Content, HttpRequest, Route
 from mtnet.net.time_slices import TimeSlicer
 from mtnet.services.ticks import wire
 from mtnet.services.ticks.collector import Collector
 from mtnet.services.ticks.fanout.groups import TICKS
+from mtnet.services.ticks.http.downloads import history_route, wire_symbol
 from mtnet.services.ticks.http.upload import Taken, Upload
 from mtnet.services.ticks.ingest import RecordReader
 
@@ -98,7 +99,7 @@ class TickReading:
 
     def last(self, request: HttpRequest, path: SymbolPath) -> LastTick:
         """Return the last tick of a symbol."""
-        symbol = _symbol(path.symbol)
+        symbol = wire_symbol(path.symbol)
         request.demand("read", TICKS, symbol.decode())
         found = self._collector.last_tick(symbol)
         if found is None:
@@ -134,6 +135,7 @@ def tick_routes(
             right="read:ticks",
             answers={200: Symbols},
         ),
+        history_route(env, collector),
         Route(
             method="GET",
             path="/v1/ticks/{symbol}/last",
@@ -145,10 +147,3 @@ def tick_routes(
             errors=(404,),
         ),
     ]
-
-
-def _symbol(name: str) -> bytes:
-    try:
-        return wire.encode_symbol(name)
-    except WireError as error:
-        raise WireError("field", str(error)) from error

@@ -180,8 +180,14 @@ def _data(runs: list[Run], text: bytes) -> bytes:
 
 def unpack(data: bytes) -> tuple[list[Run], list[bytes]]:
     """Return the runs and the records of a block's `data`."""
+    runs, text = unpack_text(data)
+    return runs, text.split(b"\n")
+
+
+def unpack_text(data: bytes) -> tuple[list[Run], bytes]:
+    """Return the runs of a block's `data`, and its records, joined by LF."""
     end = 4 + RUN.size * int.from_bytes(data[:4], "little")
-    return list(RUN.iter_unpack(data[4:end])), data[end:].split(b"\n")
+    return list(RUN.iter_unpack(data[4:end])), data[end:]
 
 
 class JoinedBlock:

@@ -170,7 +170,7 @@ RECORDS = st.tuples(PRICE, FIELD, FIELD, VOLUME, TIME, FLAGS, st.integers(1, 6))
 )
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(records=st.lists(RECORDS, min_size=1, max_size=40))
 def test_a_file_gives_back_what_was_sent_to_the_byte(records):
     with tempfile.TemporaryDirectory() as folder:

@@ -1,0 +1,139 @@
+"""`mtnet ticks export`: stored ticks as text, Parquet or Arrow."""
+
+import os
+import shutil
+import sys
+from argparse import Namespace
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from difflib import get_close_matches
+from pathlib import Path
+from typing import BinaryIO
+
+from mtnet.cli.ticks.stored import progress_bar, store_path
+from mtnet.client.core.prices.ticks import wire_symbol
+from mtnet.errors import ClientError
+from mtnet.services.ticks.export import stream
+from mtnet.services.ticks.export.broker_clock import read_rule
+from mtnet.services.ticks.export.formats import Columns
+from mtnet.services.ticks.export.stream import Selection
+from mtnet.services.ticks.storage.reader import TickReader
+from mtnet.storage.files import TEMPORARY, atomic_file
+
+ALL = "*"
+EXTRA = ("csv", "jsonl")
+"""The formats that can have more columns."""
+
+
+def export(arguments: Namespace) -> None:
+    """
+    Write the ticks of some symbols, one symbol after another.
+
+    Raises:
+        ClientError: there are none of a symbol, the format cannot hold what is asked for, or the
+            file cannot be written.
+        ConfigError: `--utc` is no rule of a clock.
+        JournalError: the store is damaged, or the format needs a package that is not installed.
+    """
+    reader = TickReader(store_path(arguments))
+    known = {row["symbol"]: row["ticks"] for row in reader.symbols()}
+    names = _chosen(arguments.symbols, list(known))
+    _check(arguments, names)
+    span = arguments.start, arguments.stop
+    chosen = Selection([name.encode() for name in names], *span, arguments.limit)
+    total = sum(known[name] for name in names) if span == (None, None) else None
+    with progress_bar(total) as progress:
+        if arguments.format == "parquet":
+            _write_parquet(reader, chosen, arguments.output, progress)
+        else:
+            _write(_pieces(arguments, reader, chosen, progress), arguments.output)
+
+
+def _chosen(symbols: list[str], known: list[str]) -> list[str]:
+    if ALL in symbols:
+        return known
+    names = [wire_symbol(symbol).decode() for symbol in symbols]
+    for name in names:
+        if name not in known:
+            near = ", ".join(get_close_matches(name, known)) or "`mtnet ticks symbols` lists them"
+            raise ClientError(f"There are no ticks of {name}. Stored symbols: {near}.")
+    return names
+
+
+def _check(arguments: Namespace, names: list[str]) -> None:
+    name = arguments.format
+    if name == "mt5" and len(names) > 1:
+        raise ClientError(
+            f"A file of MetaTrader 5 has one symbol, not {len(names)}: export them one by one, or "
+            "with --format csv."
+        )
+    if name not in EXTRA and (arguments.utc or arguments.order or arguments.iso):
+        raise ClientError(
+            f"--utc, --order and --iso are for {' and '.join(EXTRA)}: {name} has columns of its "
+            "own."
+        )
+    if name == "parquet" and arguments.output is None:
+        raise ClientError("A Parquet file needs a name: add -o FILE.")
+    stream.check_format(name)
+
+
+def _pieces(
+    arguments: Namespace,
+    reader: TickReader,
+    chosen: Selection,
+    progress: Callable[[int], object],
+) -> Iterator[bytes]:
+    if arguments.format == "arrow":
+        return stream.arrow_stream(reader, chosen, progress)
+    rule = None if arguments.utc is None else read_rule(arguments.utc)
+    columns = Columns(rule, arguments.order, arguments.iso)
+    return stream.text(arguments.format, reader, chosen, columns, progress)
+
+
+def _write(pieces: Iterator[bytes], path: Path | None) -> None:
+    with _output(path) as file:
+        for piece in pieces:
+            file.write(piece)
+
+
+def _write_parquet(
+    reader: TickReader, chosen: Selection, path: Path, progress: Callable[[int], object]
+) -> None:
+    folder = path.resolve().with_name(f".{path.name}.{os.getpid()}{TEMPORARY}")
+    try:
+        folder.mkdir(mode=0o700)
+        for _ in stream.parquet_file(reader, chosen, folder / "file", progress):
+            pass
+        (folder / "file").replace(path)
+    except OSError as error:
+        raise ClientError(f"{path} cannot be written: {error.strerror}.") from error
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+# Files
+
+
+@contextmanager
+def _output(path: Path | None) -> Iterator[BinaryIO]:
+    """Open standard output, or a file that is there once it is whole."""
+    if path is None:
+        yield sys.stdout.buffer
+        sys.stdout.buffer.flush()
+        return
+    try:
+        with _in_place(path) as file:
+            yield file
+    except OSError as error:
+        raise ClientError(f"{path} cannot be written: {error.strerror}.") from error
+
+
+@contextmanager
+def _in_place(path: Path) -> Iterator[BinaryIO]:
+    if path.exists() and not path.is_file():
+        # A device or a pipe must not be replaced.
+        with path.open("wb") as file:
+            yield file
+        return
+    with atomic_file(path.resolve(), 0o666) as file:
+        yield file

@@ -1,0 +1,1 @@
+"""Ticks for other programs: text, Arrow, Parquet, and columns of numbers."""

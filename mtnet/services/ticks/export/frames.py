@@ -1,0 +1,111 @@
+"""Tables of ticks as the objects of pandas, polars, pyarrow and NumPy, each imported when asked."""
+
+from typing import Any
+
+from mtnet.errors import JournalError
+from mtnet.services.ticks.export.table import INSTALL, NUMBERS, Table, arrow, numpy
+
+
+def to_numpy(table: Table) -> dict[str, Any]:
+    """Return an array of each column; absent times and flags are masked."""
+    np = numpy()
+    sources = np.array(table.sources or [""], object)
+    time = table.time
+    if table.untimed is not None:
+        time = np.ma.masked_array(time, table.untimed)
+    absent = table.flags < 0
+    flags = np.ma.masked_array(table.flags, absent) if absent.any() else table.flags
+    numbers = dict(zip(NUMBERS, table.numbers, strict=True))
+    return {
+        "time_msc": time,
+        "received_us": table.received,
+        **numbers,
+        "flags": flags,
+        "source": sources[table.source],
+    }
+
+
+def to_arrow(table: Table) -> Any:
+    """
+    Return a `pyarrow.Table`.
+
+    Raises:
+        JournalError: pyarrow is not installed.
+    """
+    pa = arrow()
+    if pa is None:
+        raise JournalError(f"Arrow needs pyarrow: {INSTALL}.")
+    names = pa.array(table.sources, pa.string())
+    columns = {
+        "time_msc": pa.array(table.time, mask=table.untimed),
+        "received_us": pa.array(table.received),
+        **{
+            name: pa.array(each, from_pandas=True)
+            for name, each in zip(NUMBERS, table.numbers, strict=True)
+        },
+        "flags": pa.array(table.flags, mask=_absent(table)),
+        "source": pa.DictionaryArray.from_arrays(pa.array(table.source, pa.int32()), names),
+    }
+    return pa.table(columns)
+
+
+def to_pandas(table: Table) -> Any:
+    """
+    Return a `pandas.DataFrame`; a column with absent times or flags is of the type Int64.
+
+    Raises:
+        JournalError: pandas is not installed.
+    """
+    try:
+        import pandas
+    except ImportError as error:
+        raise JournalError("A DataFrame needs pandas: pip install pandas.") from error
+
+    def whole(values: Any, absent: Any) -> Any:
+        return values if absent is None else pandas.arrays.IntegerArray(values, absent)
+
+    columns = {
+        "time_msc": whole(table.time, table.untimed),
+        "received_us": table.received,
+        **dict(zip(NUMBERS, table.numbers, strict=True)),
+        "flags": whole(table.flags, _absent(table)),
+        "source": pandas.Categorical.from_codes(table.source, table.sources),
+    }
+    return pandas.DataFrame(columns, copy=False)
+
+
+def to_polars(table: Table) -> Any:
+    """
+    Return a `polars.DataFrame`.
+
+    Raises:
+        JournalError: polars is not installed.
+    """
+    try:
+        import polars
+    except ImportError as error:
+        raise JournalError("A DataFrame of polars needs polars: pip install polars.") from error
+    whole = polars.DataFrame(
+        {
+            "time_msc": table.time,
+            "received_us": table.received,
+            **dict(zip(NUMBERS, table.numbers, strict=True)),
+            "flags": table.flags,
+            "source": table.source,
+        }
+    )
+    names = polars.Series(table.sources, dtype=polars.String)
+    absent = polars.Series(_absent(table)) if _absent(table) is not None else False
+    untimed = polars.Series(table.untimed) if table.untimed is not None else False
+    return whole.with_columns(
+        polars.col(*NUMBERS).fill_nan(None),
+        polars.when(untimed).then(None).otherwise(polars.col("time_msc")).alias("time_msc"),
+        polars.when(absent).then(None).otherwise(polars.col("flags")).alias("flags"),
+        names.gather(table.source).cast(polars.Categorical).alias("source"),
+    )
+
+
+def _absent(table: Table) -> Any:
+    """Return where flags are absent; None = nowhere."""
+    absent = table.flags < 0
+    return absent if absent.any() else None

@@ -1,0 +1,51 @@
+"""Reads both stores into columns of numbers: blocks and Parquet files, in one snapshot."""
+
+from pathlib import Path
+
+from mtnet.errors import JournalError
+from mtnet.services.ticks.cold.catalog import ColdFile, files_of
+from mtnet.services.ticks.cold.layout import FOLDER
+from mtnet.services.ticks.export.table import Table, joined, table_of_blocks, table_of_files
+from mtnet.services.ticks.storage.snapshot import snapshot
+
+EARLIEST, LATEST = -(2**62), 2**62
+"""Order times, milliseconds, of no tick."""
+
+_BLOCKS = """
+SELECT block.id, data FROM block JOIN symbol ON symbol.id = block.symbol
+WHERE name = ? AND block.last >= ? AND block.first < ? ORDER BY block.id
+"""
+
+
+def read_table(
+    path: Path, symbol: bytes, start: int | None = None, stop: int | None = None
+) -> Table:
+    """
+    Return the ticks of a symbol that are stored now, in order.
+
+    Args:
+        path: the file of SQLite.
+        start, stop: order times; `start` is included, `stop` is not.
+
+    Raises:
+        JournalError: NumPy is not installed, or a store is damaged.
+    """
+    low, high = EARLIEST if start is None else start, LATEST if stop is None else stop
+    asked = (symbol.decode(), low, high)
+    while True:
+        with snapshot(path) as connection:
+            names = dict(connection.execute("SELECT id, name FROM source").fetchall())
+            blocks = connection.execute(_BLOCKS, asked).fetchall()
+            files = files_of(connection, *asked)
+        try:
+            tables = [table_of_files(_paths(path, files))] if files else []
+        except FileNotFoundError as error:
+            with snapshot(path) as connection:
+                if files_of(connection, *asked) == files:
+                    raise JournalError(f"{error.filename} is gone: ticks are missing.") from error
+            continue
+        return joined(tables + table_of_blocks(map(tuple, blocks), names), low, high)
+
+
+def _paths(path: Path, files: list[ColdFile]) -> list[Path]:
+    return [each.path(path.parent / FOLDER) for each in files]

@@ -1,0 +1,204 @@
+"""
+Exports of ticks as a stream of bytes, some milliseconds of work at a time.
+
+Blocking, and of constant memory: for a thread, or for a command.
+"""
+
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from io import BytesIO
+from itertools import islice
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from mtnet.callbacks import noop
+from mtnet.errors import JournalError
+from mtnet.services.ticks.cold import parquet
+from mtnet.services.ticks.export.formats import PLAIN, Columns, text_format
+from mtnet.services.ticks.export.frames import to_arrow
+from mtnet.services.ticks.export.table import INSTALL, arrow, parsed
+from mtnet.services.ticks.storage.reader import Stored, TickReader
+from mtnet.services.ticks.wire import plain_symbol
+
+TYPES = {
+    "csv": "text/csv",
+    "mt5": "text/csv",
+    "jsonl": "application/jsonl",
+    "parquet": "application/vnd.apache.parquet",
+    "arrow": "application/vnd.apache.arrow.stream",
+}
+"""The formats, and their media types."""
+ROWS = 1_000
+"""Rows of text that are made at once: 5 ms."""
+BATCH = 8_192
+"""Rows of a record batch of Arrow."""
+PIECE = 262_144
+"""Bytes of a file that are read at once."""
+
+_NOTHING = Stored(0, b"0", 0, "")
+
+Progress = Callable[[int], object]
+"""Is called with the number of ticks that were written since."""
+
+
+class Selection(NamedTuple):
+    """
+    The ticks of an export.
+
+    Attributes:
+        symbols: as on the wire; one after another.
+        start, stop: order times; `start` is included, `stop` is not, None = without an end.
+        limit: how many ticks, at most; None = all.
+    """
+
+    symbols: Sequence[bytes]
+    start: int | None = None
+    stop: int | None = None
+    limit: int | None = None
+
+    def ticks(self, reader: TickReader) -> Iterator[tuple[bytes, Iterator[Stored]]]:
+        """Yield each symbol, and its ticks; they have to be read before the next symbol."""
+        left = self.limit
+        for symbol in self.symbols:
+            found = reader.ticks(symbol, self.start, self.stop)
+            if left is None:
+                yield symbol, found
+                continue
+            counted = _Counted(islice(found, left))
+            yield symbol, counted
+            left -= counted.count
+
+
+class _Counted(Iterator[Stored]):
+    def __init__(self, ticks: Iterator[Stored]) -> None:
+        self._ticks, self.count = ticks, 0
+
+    def __next__(self) -> Stored:
+        found = next(self._ticks)
+        self.count += 1
+        return found
+
+
+def check_format(name: str) -> None:
+    """
+    Check that what a format needs is installed.
+
+    Raises:
+        JournalError: it is not.
+    """
+    if name == "arrow" and arrow() is None:
+        raise JournalError(f"Arrow needs pyarrow: {INSTALL}.")
+    if name == "parquet" and not parquet.available():
+        raise JournalError(f"Parquet files need DuckDB: {parquet.INSTALL}.")
+
+
+def text(
+    name: str,
+    reader: TickReader,
+    chosen: Selection,
+    columns: Columns = PLAIN,
+    progress: Progress = noop,
+) -> Iterator[bytes]:
+    """Yield the rows of `csv`, `mt5` or `jsonl`."""
+    header, write = text_format(name, columns)
+    if header:
+        yield header
+    for symbol, ticks in chosen.ticks(reader):
+        spelt = symbol.decode()
+        while rows := [write(spelt, tick) for tick in islice(ticks, ROWS)]:
+            progress(len(rows))
+            yield b"".join(rows)
+
+
+def arrow_stream(
+    reader: TickReader, chosen: Selection, progress: Progress = noop
+) -> Iterator[bytes]:
+    """
+    Yield a stream of Arrow (IPC): batches of the columns of a table, with `symbol` in front.
+
+    Raises:
+        JournalError: pyarrow is not installed.
+    """
+    check_format("arrow")
+    from pyarrow import ipc
+
+    sink = BytesIO()
+    with ipc.new_stream(sink, _table(b"", [_NOTHING]).schema) as writer:
+        for symbol, ticks in chosen.ticks(reader):
+            while rows := list(islice(ticks, BATCH)):
+                writer.write_table(_table(symbol, rows))
+                progress(len(rows))
+                yield _taken(sink)
+    yield _taken(sink)
+
+
+def _table(symbol: bytes, rows: list[Stored]) -> Any:
+    import pyarrow as pa
+
+    records, times = [row.rest for row in rows], [row.received for row in rows]
+    found = to_arrow(parsed(records, times, [row.source for row in rows]))
+    source = found["source"].cast(pa.string())
+    names = pa.array([plain_symbol(symbol)] * len(rows), pa.string())
+    found = found.set_column(found.column_names.index("source"), "source", source)
+    return found.add_column(0, "symbol", names)
+
+
+def _taken(sink: BytesIO) -> bytes:
+    data = sink.getvalue()
+    sink.seek(0)
+    sink.truncate()
+    return data
+
+
+def parquet_file(
+    reader: TickReader,
+    chosen: Selection,
+    target: Path,
+    progress: Progress = noop,
+) -> Iterator[None]:
+    """
+    Make a Parquet file, with the columns of the cold store; yields between two steps.
+
+    Args:
+        target: in a folder of its own, which takes what does not fit into memory.
+
+    Raises:
+        JournalError: DuckDB is not installed, or the disk is full or failed.
+    """
+    check_format("parquet")
+    lines, parts = target.with_suffix(".lines"), []
+    for at, (symbol, ticks) in enumerate(chosen.ticks(reader)):
+        number = 0
+        with lines.open("wb") as file:
+            while rows := list(islice(ticks, BATCH)):
+                file.writelines(
+                    b"%d|%d|%b|%b\n" % (number, row.received, row.source.encode(), row.rest)
+                    for number, row in enumerate(rows, number + 1)
+                )
+                number += len(rows)
+                progress(len(rows))
+                yield None
+        part = target.with_suffix(f".{at}")
+        parquet.write(lines, part, plain_symbol(symbol), {"ticks": str(number)})
+        parts.append(part)
+        yield None
+    parquet.join(parts, target)
+
+
+def parquet_stream(reader: TickReader, chosen: Selection, folder: Path) -> Iterator[bytes]:
+    """
+    Yield a Parquet file, which is made first; empty bytes come while it is.
+
+    Args:
+        folder: an empty one, which is removed at the end.
+    """
+    try:
+        for _ in parquet_file(reader, chosen, folder / "file"):
+            yield b""
+        with (folder / "file").open("rb") as file:
+            while data := file.read(PIECE):
+                yield data
+    except OSError as error:
+        raise JournalError(f"{folder} cannot be written: {error.strerror}.") from error
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)

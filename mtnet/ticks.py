@@ -1,0 +1,122 @@
+"""
+The stored ticks for programs: `mtnet.ticks.read("EURUSD", "2026-11-01").pandas()`.
+
+Reads the data folder itself, with or without a running daemon. pandas, polars and pyarrow are
+imported when they are asked for.
+"""
+
+import os
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, time
+from pathlib import Path
+from typing import Any
+
+from mtnet.client.core.prices.ticks import Tick, wire_symbol
+from mtnet.config.loader import data_folder
+from mtnet.errors import ClientError
+from mtnet.services.ticks.export.frames import to_arrow, to_numpy, to_pandas, to_polars
+from mtnet.services.ticks.export.moments import read_moment
+from mtnet.services.ticks.export.reading import read_table
+from mtnet.services.ticks.storage.reader import TickReader
+from mtnet.services.ticks.wire import ABSENT, pad
+
+__all__ = ["Tick", "Ticks", "read", "symbols"]
+
+Moment = int | str | date | None
+"""Milliseconds, a text such as `2026-11-27 12:30`, or a date or datetime without a zone, by the
+clock of the broker. None = without an end."""
+
+
+class Ticks:
+    """
+    The ticks of a symbol, in order of time; those of one time in the order of arrival.
+
+    An iterator yields them one by one, with the digits that were sent. The methods return columns
+    of numbers: `time_msc` (the broker's clock, milliseconds), `received_us` (UTC, microseconds),
+    `bid`, `ask`, `last`, `volume` (float64), `flags` and `source`; what was not sent is absent.
+    Each call reads what is stored then.
+
+    Raises:
+        JournalError: a store is damaged, or a package is missing; of each method.
+    """
+
+    def __init__(self, path: Path, symbol: bytes, start: int | None, end: int | None) -> None:
+        self._path, self._symbol, self._start, self._end = path, symbol, start, end
+
+    def __iter__(self) -> Iterator[Tick]:
+        name = self._symbol.decode()
+        for tick in TickReader(self._path).ticks(self._symbol, self._start, self._end):
+            sent = [None if each == ABSENT else each.decode() for each in pad(tick.rest)]
+            bid, ask, last, volume, *whole = sent
+            moment, flags = (None if each is None else int(each) for each in whole)
+            yield Tick(name, bid, ask, last, volume, moment, flags, tick.received, 0)
+
+    def numpy(self) -> dict[str, Any]:
+        """Return an array of each column; absent times and flags are masked."""
+        return to_numpy(self._table())
+
+    def arrow(self) -> Any:
+        """Return a `pyarrow.Table`."""
+        return to_arrow(self._table())
+
+    def pandas(self) -> Any:
+        """Return a `pandas.DataFrame`."""
+        return to_pandas(self._table())
+
+    def polars(self) -> Any:
+        """Return a `polars.DataFrame`."""
+        return to_polars(self._table())
+
+    def _table(self) -> Any:
+        return read_table(self._path, self._symbol, self._start, self._end)
+
+
+def read(
+    symbol: str, start: Moment = None, end: Moment = None, *, data: str | Path | None = None
+) -> Ticks:
+    """
+    Return the stored ticks of a symbol.
+
+    Args:
+        symbol: such as `EURUSD` or `UK 100`.
+        start, end: by the clock of the broker; `start` is included, `end` is not.
+        data: the data folder; None = the one that the daemon takes without a configuration.
+
+    Raises:
+        ClientError: there are no ticks, or none of this symbol.
+        WireError: a time or the symbol cannot be read.
+    """
+    path, known = _file(data), symbols(data=data)
+    wire = wire_symbol(symbol)
+    if wire.decode() not in known:
+        raise ClientError(f"There are no ticks of {symbol} in {path.parent}.")
+    return Ticks(path, wire, _moment(start), _moment(end))
+
+
+def symbols(*, data: str | Path | None = None) -> list[str]:
+    """
+    Return the stored symbols, as they are spelt on the wire: `UK%20100`.
+
+    Raises:
+        ClientError: there are no ticks.
+    """
+    return [row["symbol"] for row in TickReader(_file(data)).symbols()]
+
+
+def _file(data: str | Path | None) -> Path:
+    return data_folder(None, os.environ, None if data is None else str(data)) / "ticks.sqlite"
+
+
+def _moment(given: Moment) -> int | None:
+    if given is None or isinstance(given, int):
+        return given
+    if isinstance(given, str):
+        return read_moment(given)
+    if not isinstance(given, datetime):
+        given = datetime.combine(given, time())
+    if given.tzinfo is not None:
+        raise ClientError(
+            f"{given} has a zone, and the times of ticks are those of the broker's clock: expected "
+            "one without, such as datetime(2026, 11, 27, 12, 30)."
+        )
+    return round(given.replace(tzinfo=UTC).timestamp() * 1_000)
