@@ -141,7 +141,7 @@ def test_contexts_are_replaced_listed_and_forgotten(command_line, kept):
         (("add", "fx"), "A server is missing"),
         (("add", "fx", "--server", "secure:x"), "Invalid endpoint 'secure:x'"),
         (("add", "fx", "--server", "fx.example"), "Invalid endpoint 'fx.example'"),
-        (("add", "fx", "--server", "http://fx.example"), "Invalid endpoint 'http://fx.example'"),
+        (("add", "fx", "--server", "ftp://fx.example"), "Invalid endpoint 'ftp://fx.example'"),
         (("add", "fx", "--server", "wss://joe:pw@x"), "without a login"),
         (("add", "fx", "--server", "wss://x", "--login", "a b"), "Invalid login 'a b'"),
         (("add", "fx", "--server", "wss://x", "--ca", "none.pem"), "none.pem"),
