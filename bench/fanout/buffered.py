@@ -2,7 +2,7 @@
 
 from twisted.scripts.twistd import run
 
-from mtnet.net.output import buffer
+from mtnet.net.output import queue
 
-buffer.direct_writer = lambda *_: None
+queue.direct_writer = lambda *_: None
 run()  # type: ignore[no-untyped-call]
