@@ -41,6 +41,7 @@ export class Chart {
       "There is no bar yet.",
     );
     this.list = element("details", { open: !library() }, element("summary", {}, "As a table"), this.table.node);
+    this.list.addEventListener("toggle", () => this.signals.changed("bars"));
     const tools = element("p", { class: "tools" }, label(this.symbol), label(this.period), label(this.channel), this.quote);
     this.empty = element("p", { class: "hint" }, "There are no ticks yet. Terminals send them to the port of ticks.");
     this.key = element("p", { class: "key" }, mark("provider", "the price of the provider"), mark("follower", "fills of its followers"));
