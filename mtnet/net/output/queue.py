@@ -1,5 +1,6 @@
 """
-Output to one peer: a buffer with back-pressure and, above it, a bounded send queue.
+Output queues. To one peer: a buffer with back-pressure and, above it, a bounded send queue. To
+many: deliveries in their order, cut in slices.
 
 Every byte to a connection takes the path of the buffer; what may still be dropped, or replaced by
 something newer, waits above it.
@@ -21,6 +22,8 @@ Encoder = Callable[[bytes], bytes]
 """Makes of frames the bytes that a peer is sent; the same object for all that are sent the same."""
 PIECE = 65_536
 """Bytes that the transport is given at most, so that the rest can still be dropped."""
+SLICE = 5_000
+"""Deliveries of a fan-out in one slice, before other connections are served: about 20 ms."""
 
 
 class Group(Protocol):
@@ -281,3 +284,55 @@ class SendQueue:
 
     def _give_up(self, waiting: "Deferred[None]") -> None:
         self._room = tuple(each for each in self._room if each is not waiting)
+
+
+class Delivery(Protocol):
+    """Something that is sent to many in slices, such as a broadcast."""
+
+    @property
+    def left(self) -> object:
+        """True in a condition as long as somebody was not sent it."""
+
+    def send(self, most: int, when: float) -> int:
+        """Send to at most `most` members, at `when` of the clock; return to how many."""
+
+
+class FanoutQueue:
+    """
+    Base class of a fan-out: deliveries in their order, cut in slices.
+
+    Attributes:
+        queue: what is not delivered to everybody yet.
+        delivered: how often something was sent to a member.
+    """
+
+    def __init__(self, clock: IReactorTime) -> None:
+        self._clock = clock
+        self.queue: deque[Delivery] = deque()
+        self._timer: IDelayedCall | None = None
+        self.delivered = 0
+
+    def deliver(self) -> None:
+        """Deliver a slice of what is queued, unless one waits for its turn."""
+        if self._timer is not None:
+            return
+        count = 0
+        while self.queue and count < SLICE:
+            delivery = self.queue[0]
+            count += delivery.send(SLICE - count, self._clock.seconds())
+            if not delivery.left:
+                self.queue.popleft()
+        self.delivered += count
+        if self.queue:
+            self._timer = self._clock.callLater(0, self._go_on)
+
+    def close(self) -> None:
+        """Send nothing more."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self.queue.clear()
+
+    def _go_on(self) -> None:
+        self._timer = None
+        self.deliver()

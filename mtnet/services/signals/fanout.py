@@ -6,21 +6,18 @@ from functools import cached_property
 from operator import methodcaller
 from typing import Any, ClassVar, NamedTuple, TypeVar
 
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from zope.interface import Attribute, Interface
 
 from mtnet.net.output.broadcast import Broadcast, BroadcastGroup
-from mtnet.net.output.queue import Encoder, SendQueue
+from mtnet.net.output.queue import Encoder, FanoutQueue, SendQueue
 from mtnet.services.signals import wire
 from mtnet.services.signals.book import Change
 from mtnet.services.signals.model import Entry
 
 _log = Logger()
 T = TypeVar("T")
-
-SLICE = 5_000
-"""Deliveries to followers in one slice, before other connections are served: about 20 ms."""
 
 
 class Batch:
@@ -143,7 +140,7 @@ class SymbolIndex:
         return deque(found)
 
 
-class Fanout:
+class Fanout(FanoutQueue):
     """
     The followers of every channel.
 
@@ -156,13 +153,10 @@ class Fanout:
     """
 
     def __init__(self, clock: IReactorTime) -> None:
-        self._clock = clock
+        super().__init__(clock)
         self._subscribers: dict[str, dict[ISubscriber, None]] = {}
         self._tails: dict[str, SymbolIndex] = {}
         self._groups: dict[str, dict[Encoder | None, BroadcastGroup[ITail]]] = {}
-        self._queue: deque[_Delivery | _Sent | Broadcast[ITail]] = deque()
-        self._timer: IDelayedCall | None = None
-        self.delivered = 0
 
     def subscribe(self, channel: str, follower: ISubscriber) -> None:
         """Tell `follower` each change of a net position from now on."""
@@ -223,21 +217,20 @@ class Fanout:
         for encoder, group in self._groups.get(channel, {}).items():
             if group:
                 data = batch.encoded(encoder)
-                self._queue.append(Broadcast(group, data, batch.entries[-1].seq))
+                self.queue.append(Broadcast(group, data, batch.entries[-1].seq))
         index = self._tails.get(channel)
         if index is not None and index.members:
             wanting = index.wanting(batch.entries)
             if wanting:
                 call = methodcaller("committed", batch)
-                self._queue.append(_Delivery(index.members, wanting, call))
-            self._queue.append(_Sent(index, batch.entries[-1].seq))
+                self.queue.append(_Delivery(index.members, wanting, call))
+            self.queue.append(_Sent(index, batch.entries[-1].seq))
         subscribers = self._subscribers.get(channel)
         if subscribers:
             for change in changes:
                 call = methodcaller("changed", change)
-                self._queue.append(_Delivery(subscribers, deque(subscribers), call))
-        if self._timer is None and self._queue:
-            self._deliver()
+                self.queue.append(_Delivery(subscribers, deque(subscribers), call))
+        self.deliver()
 
     def announce(self, channel: str, frame: bytes) -> None:
         """Send other news of a channel to those who follow every entry."""
@@ -245,31 +238,11 @@ class Fanout:
         alone = self._tails[channel].members if channel in self._tails else None
         for followers in (*self._groups.get(channel, {}).values(), alone):
             self._add(followers, news)
-        if self._timer is None and self._queue:
-            self._deliver()
-
-    def close(self) -> None:
-        """Send nothing more."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        self._queue.clear()
+        self.deliver()
 
     def _add(self, present: Collection[Any] | None, call: Callable[[Any], object]) -> None:
         if present:
-            self._queue.append(_Delivery(present, deque(present), call))
-
-    def _deliver(self) -> None:
-        """Deliver a slice of what is queued."""
-        count, self._timer = 0, None
-        while self._queue and count < SLICE:
-            delivery = self._queue[0]
-            count += delivery.send(SLICE - count, self._clock.seconds())
-            if not delivery.left:
-                self._queue.popleft()
-        self.delivered += count
-        if self._queue:
-            self._timer = self._clock.callLater(0, self._deliver)
+            self.queue.append(_Delivery(present, deque(present), call))
 
 
 class _Delivery(NamedTuple):

@@ -4,13 +4,10 @@ from collections import deque
 from collections.abc import Hashable, Iterable, Sequence
 from typing import Protocol
 
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.interfaces import IReactorTime
 
 from mtnet.net.output.broadcast import Broadcast, BroadcastGroup
-from mtnet.net.output.queue import Encoder, SendQueue
-
-SLICE = 5_000
-"""Deliveries in one slice, before other connections are served: about 20 ms."""
+from mtnet.net.output.queue import Encoder, FanoutQueue, SendQueue
 
 
 class Receiver(Hashable, Protocol):
@@ -20,7 +17,7 @@ class Receiver(Hashable, Protocol):
     def queue(self) -> SendQueue: ...
 
 
-class TopicFanout:
+class TopicFanout(FanoutQueue):
     """
     Broadcast groups of topics, by form.
 
@@ -29,11 +26,8 @@ class TopicFanout:
     """
 
     def __init__(self, clock: IReactorTime) -> None:
-        self._clock = clock
+        super().__init__(clock)
         self._groups: dict[str, dict[Encoder | None, BroadcastGroup[Receiver]]] = {}
-        self._queue: deque[Broadcast[Receiver] | _Direct] = deque()
-        self._timer: IDelayedCall | None = None
-        self.delivered = 0
 
     def attach(self, topic: str, receiver: Receiver) -> None:
         """Send a receiver each message from now on."""
@@ -56,37 +50,14 @@ class TopicFanout:
         """Send a message to all receivers of a topic."""
         for encoder, group in self._groups.get(topic, {}).items():
             data = frame if encoder is None else encoder(frame)
-            self._queue.append(Broadcast(group, data, seq))
-        self._begin()
+            self.queue.append(Broadcast(group, data, seq))
+        self.deliver()
 
     def send_to(self, topic: str, receivers: Iterable[Receiver], frame: bytes) -> None:
         """Send a message to some of them, behind those before it."""
         groups = list(self._groups.get(topic, {}).values())
-        self._queue.append(_Direct(groups, deque(receivers), frame))
-        self._begin()
-
-    def close(self) -> None:
-        """Send nothing more."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        self._queue.clear()
-
-    def _begin(self) -> None:
-        if self._timer is None:
-            self._deliver()
-
-    def _deliver(self) -> None:
-        """Deliver a slice of what is queued."""
-        count, self._timer = 0, None
-        while self._queue and count < SLICE:
-            delivery = self._queue[0]
-            count += delivery.send(SLICE - count, self._clock.seconds())
-            if not delivery.left:
-                self._queue.popleft()
-        self.delivered += count
-        if self._queue:
-            self._timer = self._clock.callLater(0, self._deliver)
+        self.queue.append(_Direct(groups, deque(receivers), frame))
+        self.deliver()
 
 
 class _Direct:

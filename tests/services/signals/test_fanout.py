@@ -5,8 +5,8 @@ from decimal import Decimal
 import pytest
 
 from mtnet.callbacks import noop
+from mtnet.net.output import queue
 from mtnet.net.output.queue import SendQueue
-from mtnet.services.signals import fanout as audiences
 from mtnet.services.signals.book import Change
 from mtnet.services.signals.fanout import Batch, Fanout
 from mtnet.services.signals.model import Entry
@@ -63,7 +63,7 @@ def harness(clock):
 
 @pytest.fixture
 def slices(monkeypatch):
-    monkeypatch.setattr(audiences, "SLICE", 2)
+    monkeypatch.setattr(queue, "SLICE", 2)
 
 
 def test_those_who_follow_entries_are_told_before_those_who_follow_positions(harness):

@@ -10,7 +10,7 @@ from twisted.internet.testing import StringTransport
 
 from mtnet.clock import STEADY, WallClock
 from mtnet.errors import JournalError, WireError
-from mtnet.services.signals.fanout import SLICE
+from mtnet.net.output.queue import SLICE
 from mtnet.services.signals.journal.journal import Journal
 from mtnet.services.signals.journal.upkeep import EXPIRY
 from mtnet.services.signals.service import SignalService
