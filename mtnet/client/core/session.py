@@ -4,13 +4,13 @@ The session of a client: HELLO, heartbeats, silence and the delay before the nex
 Pure. `when` is seconds of a clock that is never set.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from random import uniform
-from typing import Any
+from typing import Any, Never
 
 from mtnet import __version__
 from mtnet.backoff import LONGEST_DELAY, backoff
-from mtnet.client.core.events import LeftOut
+from mtnet.client.core.events import LeftOut, Lost, Unreachable
 from mtnet.client.core.framing import Framing, Heartbeat, Received, Unreadable
 from mtnet.client.core.login import Login, check_private_peer
 from mtnet.errors import ClientError, FrameError, WireError
@@ -236,3 +236,45 @@ class Session:
         elif self.welcome is None:
             return
         yield answer
+
+
+class SessionCore:
+    """
+    Base class of the state machines whose connections differ in nothing but what is asked for.
+
+    Attributes:
+        session: of the present connection.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self.session, self._unreachable = session, False
+
+    def begin(self, framing: Framing, when: float, clear_peer: str = "") -> Iterable[Never]:
+        """Say HELLO on a new connection."""
+        self._unreachable = False
+        self.session.begin(framing, when, clear_peer)
+        return ()
+
+    def expire(self, when: float) -> Iterable[Never]:
+        """Do what is due."""
+        self.session.expire(when)
+        return ()
+
+    def lose(self, reason: str) -> Iterable[Lost]:
+        """Note the end of the connection; the next attempt follows."""
+        return (Lost(self.session.lose(reason)),)
+
+    def unreachable(self, text: str) -> Iterable[Unreachable]:
+        """Note that an attempt to connect has failed; the first one in a row is an event."""
+        first, self._unreachable = not self._unreachable, True
+        return (Unreachable(text),) if first else ()
+
+    def stop(self) -> Iterable[Never]:
+        """Say that the client leaves."""
+        self.session.bye()
+        return ()
+
+    @property
+    def deadline(self) -> float | None:
+        """When `expire` is due."""
+        return self.session.deadline

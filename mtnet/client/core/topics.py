@@ -10,9 +10,8 @@ from typing import Protocol
 from msgspec import Struct
 
 from mtnet.client.core.events import Connected, LeftOut, Lost, Notice, Refused, Unreachable
-from mtnet.client.core.framing import Framing
 from mtnet.client.core.login import Login
-from mtnet.client.core.session import Session
+from mtnet.client.core.session import Session, SessionCore
 from mtnet.errors import ClientError, WireError
 from mtnet.services.signals import wire as signals
 from mtnet.services.topics.wire import ANSWERS, Joined, Member, Post, Sent, is_pattern, request
@@ -129,7 +128,7 @@ class Sending:
             yield answer
 
 
-class TopicCore:
+class TopicCore(SessionCore):
     """
     Client state machine of topics.
 
@@ -138,14 +137,8 @@ class TopicCore:
     """
 
     def __init__(self, task: Task, login: Login | None) -> None:
-        self.session = Session("", login, _read)
-        self._task, self._unreachable = task, False
-
-    def begin(self, framing: Framing, when: float, clear_peer: str = "") -> Events:
-        """Say HELLO on a new connection."""
-        self._unreachable = False
-        self.session.begin(framing, when, clear_peer)
-        return ()
+        super().__init__(Session("", login, _read))
+        self._task = task
 
     def receive(self, data: bytes, when: float) -> Iterator[TopicEvent]:
         """Take what the server has sent."""
@@ -160,30 +153,6 @@ class TopicCore:
                 yield answer
             else:
                 yield from self._task.take(answer)
-
-    def expire(self, when: float) -> Events:
-        """Do what is due."""
-        self.session.expire(when)
-        return ()
-
-    def lose(self, reason: str) -> Events:
-        """Note the end of the connection; the next attempt follows."""
-        return (Lost(self.session.lose(reason)),)
-
-    def unreachable(self, text: str) -> Events:
-        """Note that an attempt to connect has failed; the first one in a row is an event."""
-        first, self._unreachable = not self._unreachable, True
-        return (Unreachable(text),) if first else ()
-
-    def stop(self) -> Events:
-        """Say that the client leaves."""
-        self.session.bye()
-        return ()
-
-    @property
-    def deadline(self) -> float | None:
-        """When `expire` is due."""
-        return self.session.deadline
 
     def _welcomed(self, welcome: messages.Welcome) -> Events:
         if "topics" not in (welcome.services or ()):

@@ -8,9 +8,8 @@ from collections.abc import Iterable, Iterator
 from types import MappingProxyType
 
 from mtnet.client.core.events import Connected, LeftOut, Lost, Notice, Refused, Unreachable
-from mtnet.client.core.framing import Framing
 from mtnet.client.core.login import Login
-from mtnet.client.core.session import Session
+from mtnet.client.core.session import Session, SessionCore
 from mtnet.errors import ClientError, WireError
 from mtnet.services.signals import wire
 from mtnet.services.ticks.verbs.wire import (
@@ -80,7 +79,7 @@ class BarProgress:
         return newest is None or bar.time >= newest.time + (not newest.current)
 
 
-class BarCore:
+class BarCore(SessionCore):
     """
     Bar subscription state machine.
 
@@ -93,14 +92,8 @@ class BarCore:
     """
 
     def __init__(self, progress: BarProgress, login: Login | None) -> None:
-        self.session = Session("", login, lambda message: messages.read(READERS, message))
-        self._progress, self._unreachable = progress, False
-
-    def begin(self, framing: Framing, when: float, clear_peer: str = "") -> Events:
-        """Say HELLO on a new connection."""
-        self._unreachable = False
-        self.session.begin(framing, when, clear_peer)
-        return ()
+        super().__init__(Session("", login, lambda message: messages.read(READERS, message)))
+        self._progress = progress
 
     def receive(self, data: bytes, when: float) -> Iterator[BarEvent]:
         """Take what the server has sent."""
@@ -112,30 +105,6 @@ class BarCore:
                 if isinstance(event, Connected):
                     self.session.succeeded()
                 yield event
-
-    def expire(self, when: float) -> Events:
-        """Do what is due."""
-        self.session.expire(when)
-        return ()
-
-    def lose(self, reason: str) -> Events:
-        """Note the end of the connection; the next attempt follows."""
-        return (Lost(self.session.lose(reason)),)
-
-    def unreachable(self, text: str) -> Events:
-        """Note that an attempt to connect has failed; the first one in a row is an event."""
-        first, self._unreachable = not self._unreachable, True
-        return (Unreachable(text),) if first else ()
-
-    def stop(self) -> Events:
-        """Say that the client leaves."""
-        self.session.bye()
-        return ()
-
-    @property
-    def deadline(self) -> float | None:
-        """When `expire` is due."""
-        return self.session.deadline
 
 
 def _reported(answer: object) -> Iterator[BarEvent]:
