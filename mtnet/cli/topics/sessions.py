@@ -14,7 +14,7 @@ from mtnet.cli import remote
 from mtnet.cli.output import print_json, print_result, utc_exact
 from mtnet.client.connection import Runner
 from mtnet.client.core.events import Connected, LeftOut, Lost, Notice, Refused
-from mtnet.client.core.topics import Listening, Missed, Sending, TopicCore, TopicEvent
+from mtnet.client.core.tasks.topics import Listening, Missed, Sending, TopicCore, TopicEvent
 from mtnet.client.failures import within
 from mtnet.errors import ClientError
 from mtnet.services.topics.wire import Member, Post, Sent

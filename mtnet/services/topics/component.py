@@ -21,10 +21,10 @@ from mtnet.interfaces import (
 from mtnet.metrics import Metric
 from mtnet.recurring import Recurring
 from mtnet.services.topics.resources import TopicResources
-from mtnet.services.topics.retention import RetainedWriter
 from mtnet.services.topics.service import TopicService
-from mtnet.services.topics.store import RetainedStore
+from mtnet.services.topics.store import Change, RetainedStore
 from mtnet.services.topics.verbs import TopicVerbs
+from mtnet.storage.group_commit import GroupCommit
 from mtnet.storage.sqlite import copy_database
 
 LOOK = 3_600.0
@@ -58,7 +58,7 @@ class TopicsComponent:
         self,
         env: Environment,
         topics: TopicService,
-        writer: RetainedWriter,
+        writer: GroupCommit[Change, None],
         offers: Mapping[Any, object],
     ) -> None:
         self._topics, self._writer, self._offers = topics, writer, offers
@@ -149,7 +149,7 @@ def build(env: Environment) -> TopicsComponent | Disabled:
     if not settings.enabled:
         return Disabled()
     store = RetainedStore(env.file(FILE))
-    writer = RetainedWriter(store, env.worker())
+    writer = GroupCommit(store.update, store.close, env.worker())
     topics = TopicService(settings, writer, env.clock, env.now)
     topics.book.load(store.load())
     offers: dict[Any, object] = {

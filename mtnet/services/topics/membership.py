@@ -13,10 +13,10 @@ from typing import Any
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 
+from mtnet.net.output.fanout import TopicFanout
 from mtnet.net.output.queue import SendQueue
 from mtnet.services.topics import wire
 from mtnet.services.topics.book import Topic
-from mtnet.services.topics.fanout import TopicFanout
 from mtnet.services.topics.wire import Post, covering, covers, is_pattern
 
 PAGE = 8

@@ -9,13 +9,14 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from mtnet.errors import JournalError
+from mtnet.net.output.fanout import TopicFanout
 from mtnet.services.topics import wire
 from mtnet.services.topics.book import Topic, TopicBook
-from mtnet.services.topics.fanout import TopicFanout
 from mtnet.services.topics.membership import Membership, MembershipIndex
-from mtnet.services.topics.retention import RetainedWriter
 from mtnet.services.topics.settings import TopicSettings
+from mtnet.services.topics.store import Change
 from mtnet.services.topics.wire import Join, Joined, Post, Send, Sent
+from mtnet.storage.group_commit import GroupCommit
 
 
 class TopicService:
@@ -35,7 +36,7 @@ class TopicService:
     def __init__(
         self,
         settings: TopicSettings,
-        writer: RetainedWriter,
+        writer: GroupCommit[Change, None],
         clock: IReactorTime,
         now: Callable[[], int],
     ) -> None:
@@ -113,7 +114,7 @@ class TopicService:
         answer = Sent(post.topic, asked.id, post.seq, receivers)
         if not asked.retain:
             return succeed(answer)
-        done = self._writer.put(post.topic, post.key, post if post.data else None)
+        done = self._writer.put(((post.topic, post.key), post if post.data else None))
         return done.addCallback(lambda _: answer)
 
     def observe(self, topic: str, observer: Callable[[Post], object]) -> None:
@@ -130,7 +131,7 @@ class TopicService:
     def expire(self) -> None:
         """Remove the values that are older than `topics.keep`."""
         for post in self.book.expire(self._now() - int(self._settings.keep * 1_000)):
-            self._writer.put(post.topic, post.key, None).addErrback(self._kept)
+            self._writer.put(((post.topic, post.key), None)).addErrback(self._kept)
 
     def rows(self) -> list[dict[str, object]]:
         """Return one row of JSON values for each topic, sorted by name."""

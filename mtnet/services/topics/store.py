@@ -5,7 +5,7 @@ Blocking, for one thread at a time.
 """
 
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
 
 from mtnet.services.topics.wire import Post
@@ -24,8 +24,8 @@ CREATE TABLE retained (
 ) STRICT, WITHOUT ROWID
 """
 """`time` in milliseconds since the Unix epoch."""
-Changes = Mapping[tuple[str, str], Post | None]
-"""The value of each (topic, key); None = there is none any more."""
+Change = tuple[tuple[str, str], Post | None]
+"""(topic, key), and its value; None = there is none any more."""
 
 
 class RetainedStore:
@@ -55,25 +55,27 @@ class RetainedStore:
 
         return self._database.read(read)
 
-    def update(self, changes: Changes) -> None:
+    def update(self, changes: Sequence[Change]) -> Sequence[None]:
         """
-        Set and remove values; they are on the platter when this returns.
+        Set and remove values, the last change of each counts; they are on the platter when this
+        returns.
 
         Raises:
             JournalError: the disk fails; nothing is stored.
         """
         put = [
             (topic, key, post.sender, post.data, post.time)
-            for (topic, key), post in changes.items()
+            for (topic, key), post in dict(changes).items()
             if post is not None
         ]
-        removed = [where for where, post in changes.items() if post is None]
+        removed = [where for where, post in dict(changes).items() if post is None]
 
         def write(connection: sqlite3.Connection) -> None:
             connection.executemany("INSERT OR REPLACE INTO retained VALUES (?, ?, ?, ?, ?)", put)
             connection.executemany("DELETE FROM retained WHERE topic = ? AND key = ?", removed)
 
         self._database.transaction(write)
+        return [None] * len(changes)
 
     def close(self) -> None:
         """Close the file; the next call opens it again."""

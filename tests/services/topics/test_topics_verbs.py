@@ -16,6 +16,7 @@ from mtnet.interfaces import (
     IStatus,
 )
 from mtnet.services.topics.store import RetainedStore
+from mtnet.storage.sqlite import Database
 from mtnet.testing import EPOCH
 
 ON = "topics.enabled=true"
@@ -231,7 +232,7 @@ def test_success_is_not_said_of_a_value_that_the_disk_does_not_take(daemon, monk
         raise JournalError("The disk is gone.")
 
     ann = enter(daemon, "ann")
-    monkeypatch.setattr(RetainedStore, "update", fail)
+    monkeypatch.setattr(Database, "transaction", fail)
     answer = ann(b"<<SEND|topic=x|data=1|retain=1|id=7>>")
     assert b"ERROR|code=server|text=The members were sent the message, but the disk" in answer
     assert b"|id=7" in answer

@@ -1,4 +1,4 @@
-"""Fan-out of messages to members: one encoding for each form, and slices of time."""
+"""Fan-out of messages by topic: one encoding for each form, and slices of time."""
 
 from collections import deque
 from collections.abc import Hashable, Iterable, Sequence
@@ -11,7 +11,7 @@ from mtnet.net.output.queue import Encoder, FanoutQueue, SendQueue
 
 
 class Receiver(Hashable, Protocol):
-    """A JOIN of one session; another one after LEAVE is another receiver."""
+    """What one session has subscribed to; a later subscription is another receiver."""
 
     @property
     def queue(self) -> SendQueue: ...
@@ -19,23 +19,23 @@ class Receiver(Hashable, Protocol):
 
 class TopicFanout(FanoutQueue):
     """
-    Broadcast groups of topics, by form.
+    Broadcast groups of topics, by form; a topic is whatever a service calls so.
 
     Attributes:
-        delivered: messages that were written to members.
+        delivered: messages that were written to receivers.
     """
 
     def __init__(self, clock: IReactorTime) -> None:
         super().__init__(clock)
-        self._groups: dict[str, dict[Encoder | None, BroadcastGroup[Receiver]]] = {}
+        self._groups: dict[Hashable, dict[Encoder | None, BroadcastGroup[Receiver]]] = {}
 
-    def attach(self, topic: str, receiver: Receiver) -> None:
+    def attach(self, topic: Hashable, receiver: Receiver) -> None:
         """Send a receiver each message from now on."""
         groups = self._groups.setdefault(topic, {})
         encoder = receiver.queue.encoder
         groups.setdefault(encoder, BroadcastGroup()).add(receiver, receiver.queue)
 
-    def detach(self, topic: str, receiver: Receiver) -> None:
+    def detach(self, topic: Hashable, receiver: Receiver) -> None:
         """Send it nothing more."""
         groups = self._groups.get(topic, {})
         group = groups.get(receiver.queue.encoder)
@@ -46,14 +46,14 @@ class TopicFanout(FanoutQueue):
         if not groups:
             self._groups.pop(topic, None)
 
-    def send(self, topic: str, frame: bytes, seq: int) -> None:
+    def send(self, topic: Hashable, frame: bytes, seq: int) -> None:
         """Send a message to all receivers of a topic."""
         for encoder, group in self._groups.get(topic, {}).items():
             data = frame if encoder is None else encoder(frame)
             self.queue.append(Broadcast(group, data, seq))
         self.deliver()
 
-    def send_to(self, topic: str, receivers: Iterable[Receiver], frame: bytes) -> None:
+    def send_to(self, topic: Hashable, receivers: Iterable[Receiver], frame: bytes) -> None:
         """Send a message to some of them, behind those before it."""
         groups = list(self._groups.get(topic, {}).values())
         self.queue.append(_Direct(groups, deque(receivers), frame))

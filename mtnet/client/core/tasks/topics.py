@@ -1,22 +1,17 @@
 """
 One topic, or the topics of a pattern: messages over lost connections, and messages to send.
 
-Pure. `when` is seconds of a clock that is never set.
+Pure.
 """
 
-from collections.abc import Iterable, Iterator
-from typing import Protocol
+from collections.abc import Iterator
 
 from msgspec import Struct
 
-from mtnet.client.core.events import Connected, LeftOut, Lost, Notice, Refused, Unreachable
+from mtnet.client.core.events import Connected
 from mtnet.client.core.login import Login
-from mtnet.client.core.session import Session, SessionCore
-from mtnet.errors import ClientError, WireError
-from mtnet.services.signals import wire as signals
+from mtnet.client.core.tasks.task import SessionEvent, Task, TaskCore, checked
 from mtnet.services.topics.wire import ANSWERS, Joined, Member, Post, Sent, is_pattern, request
-from mtnet.session import messages
-from mtnet.session.grammar import Message
 
 
 class Missed(Struct, frozen=True):
@@ -25,27 +20,8 @@ class Missed(Struct, frozen=True):
     text: str
 
 
-TopicEvent = (
-    Connected | Lost | LeftOut | Notice | Refused | Unreachable | Post | Member | Sent | Missed
-)
-Events = Iterable[TopicEvent]
-
-
-class Task(Protocol):
-    """Something that a client does in each session."""
-
-    def request(self) -> bytes:
-        """Return what it asks for after WELCOME."""
-
-    def take(self, answer: object) -> Iterator[TopicEvent]:
-        """Yield what an answer of the server says."""
-
-
-def _asked(verb: str, **fields: str | int | None) -> bytes:
-    try:
-        return request(verb, **fields)
-    except WireError as error:
-        raise ClientError(f"{error}.") from error
+TopicNews = Post | Member | Sent | Missed
+TopicEvent = TopicNews | SessionEvent
 
 
 class Listening:
@@ -67,7 +43,8 @@ class Listening:
 
     def request(self) -> bytes:
         """Return JOIN."""
-        return _asked(
+        return checked(
+            request,
             "JOIN",
             topic=self._topic,
             after=self._after,
@@ -109,7 +86,8 @@ class Sending:
     def __init__(
         self, topic: str, data: str, key: str = "", retain: bool = False, to: str = ""
     ) -> None:
-        self._frame = _asked(
+        self._frame = checked(
+            request,
             "SEND",
             topic=topic,
             data=data,
@@ -128,7 +106,7 @@ class Sending:
             yield answer
 
 
-class TopicCore(SessionCore):
+class TopicCore(TaskCore[TopicNews]):
     """
     Client state machine of topics.
 
@@ -136,34 +114,5 @@ class TopicCore(SessionCore):
         login: sent only over TLS or within this machine.
     """
 
-    def __init__(self, task: Task, login: Login | None) -> None:
-        super().__init__(Session("", login, _read))
-        self._task = task
-
-    def receive(self, data: bytes, when: float) -> Iterator[TopicEvent]:
-        """Take what the server has sent."""
-        for answer in self.session.receive(data, when):
-            if isinstance(answer, messages.Welcome):
-                yield from self._welcomed(answer)
-            elif isinstance(answer, messages.Error):
-                yield Refused(answer.code, answer.text)
-            elif isinstance(answer, signals.Notice):
-                yield Notice(answer.text)
-            elif isinstance(answer, LeftOut):
-                yield answer
-            else:
-                yield from self._task.take(answer)
-
-    def _welcomed(self, welcome: messages.Welcome) -> Events:
-        if "topics" not in (welcome.services or ()):
-            return (Refused("denied", "The server offers this login no topics"),)
-        self.session.send(self._task.request())
-        self.session.succeeded()
-        return ()
-
-
-READERS = {**signals.ANSWERS, **ANSWERS}
-
-
-def _read(message: Message) -> object:
-    return messages.read(READERS, message)
+    def __init__(self, task: Task[TopicNews], login: Login | None) -> None:
+        super().__init__("topics", ANSWERS, task, login)

@@ -1,0 +1,1 @@
+"""What clients do in a session, a file for each service."""
