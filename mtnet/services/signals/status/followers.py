@@ -252,7 +252,7 @@ class Followers:
         self._noted = self._note_change  # one method for all: each access would make another
         self._connected: dict[Follower, None] = {}
         self._offline = OfflineFollowers()
-        self._twins: dict[Place, tuple[Follower, ...]] = {}
+        self._twins: dict[Place, dict[Follower, None]] = {}  # connected, the newest last
 
     def __iter__(self) -> Iterator[Follower]:
         yield from self._connected
@@ -311,11 +311,11 @@ class Followers:
         self._connected[follower] = None
         if key != NOBODY:
             self._note_change()
-            twins = self._twins.get((channel, key), ())
-            former = self._offline.pop((channel, key)) or (twins[-1] if twins else None)
+            twins = self._twins.setdefault(follower.place, {})
+            former = self._offline.pop(follower.place) or next(reversed(twins), None)
             if former is not None:
                 follower.inherit(former)
-            self._twins[channel, key] = (*twins, follower)
+            twins[follower] = None
         return follower
 
     def observer(self, channel: str, address: str, when: int) -> Follower:
@@ -384,12 +384,10 @@ class Followers:
         if follower.key == NOBODY:
             return True
         self._note_change()
-        place = follower.place
-        twins = tuple(each for each in self._twins[place] if each is not follower)
-        if twins:
-            self._twins[place] = twins
-        else:
-            del self._twins[place]
+        twins = self._twins[follower.place]
+        del twins[follower]
+        if not twins:
+            del self._twins[follower.place]
         return bool(twins)
 
 

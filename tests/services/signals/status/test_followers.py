@@ -56,6 +56,17 @@ def rows(followers):
     return [(each.who, each.connection is not None) for each in followers]
 
 
+def test_the_newest_of_several_connections_is_gone_on_from_in_whatever_order_they_go(followers):
+    one, two, three = (join(followers) for _ in range(3))
+    for number, each in enumerate((one, two, three), 1):
+        acknowledge(each, ack(number), "1")
+    followers.leave(three, NOON)
+    assert join(followers).acked == 2
+    followers.leave(one, NOON)
+    assert join(followers).acked == 2
+    assert {follower.connection is not None for follower in followers} == {True}
+
+
 def test_a_follower_that_goes_is_known_as_offline_with_what_it_was_told(followers):
     follower = join(followers)
     followers.leave(follower, NOON + 1)
