@@ -113,6 +113,7 @@ class Error(Struct, frozen=True):
 
     Attributes:
         code: mostly one of `CODES`.
+        text: a sentence without its full stop: people are shown it within others.
         id, channel: of the request; empty = not known.
         closed: the position that stood there is closed; its reopening is refused.
     """
@@ -276,7 +277,7 @@ def _read_hello(message: Message) -> Hello:
 def _read_error(message: Message) -> Error:
     return Error(
         message.require("code", ANY),
-        message.get("text", ANY) or "",
+        (message.get("text", ANY) or "").removesuffix("."),
         message.get("id", ANY) or "",
         message.get("channel", ANY) or "",
         message.get("closed", ANY) == "1",

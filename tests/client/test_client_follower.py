@@ -230,7 +230,7 @@ def test_accepting_a_journal_that_knows_nothing_flattens_nobody(harness, epoch):
 
 @pytest.mark.parametrize("code", ["channel", "denied", "server"])
 def test_a_channel_that_was_refused_is_asked_for_again_with_growing_delays(harness, code):
-    harness.server.answer = lambda asked: messages.error(code, "Not now.", channel="main")
+    harness.server.answer = lambda asked: messages.error(code, "Not now", channel="main")
     harness.follow()
     for _ in range(600):
         harness.clock.advance(1)
@@ -238,7 +238,7 @@ def test_a_channel_that_was_refused_is_asked_for_again_with_growing_delays(harne
         harness.say(messages.pong(1))
     assert len(harness.line.connections) == 1
     assert 20 < len(harness.server.asked) < 60
-    assert harness.told == [("error", code, "Not now.")], "it is told once"
+    assert harness.told == [("error", code, "Not now")], "it is told once"
     harness.server.answer = lambda asked: snapshot(1, "A")
     for _ in range(30):
         harness.clock.advance(1)
@@ -278,9 +278,9 @@ def test_a_channel_that_may_be_asked_for_now_is_asked_for_at_once(harness):
 def test_a_subscription_that_the_server_ends_makes_blind_until_it_is_had_again(harness):
     harness.server.answer = lambda asked: snapshot(1, "A")
     harness.follow()
-    harness.say(messages.error("server", "The disk is ill.", channel="main"))
+    harness.say(messages.error("server", "The disk is ill", channel="main"))
     assert harness.follower.blind
-    assert harness.told[-1] == ("blind", "The disk is ill.")
+    assert harness.told[-1] == ("blind", "The disk is ill")
     harness.server.answer = lambda asked: wire.synced("main", EPOCH, 1) + signal(2)
     harness.clock.advance(1)
     harness.line.settle()

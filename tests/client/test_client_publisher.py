@@ -235,6 +235,15 @@ def test_a_reversal_that_only_closed_is_told_apart(harness):
     assert str(failure.value).startswith("3 lots are too many (field). What stood there")
 
 
+def test_a_sentence_of_the_server_keeps_one_full_stop(harness):
+    harness.server.answer = "silent"
+    harness.publish("A", "1", id="x")
+    harness.settle()
+    harness.say(messages.error("denied", "alice may not publish here.", "x"))
+    (failure,) = harness.answered["x"]
+    assert str(failure.value) == "alice may not publish here (denied)."
+
+
 def test_pauses_and_notices_are_told(harness):
     harness.say(wire.paused("main", "frozen"), wire.paused("gold", "frozen"))
     harness.say(wire.flattened("main"), wire.resumed("main"), wire.notice("Good night."))

@@ -110,7 +110,7 @@ class BarCore(SessionCore):
 def _reported(answer: object) -> Iterator[BarEvent]:
     """Yield the event of an answer that is about no bar."""
     if isinstance(answer, messages.Welcome):
-        yield Refused("denied", "The server offers this login no ticks, and so no bars.")
+        yield Refused("denied", "The server offers this login no ticks, and so no bars")
     elif isinstance(answer, messages.Error):
         yield Refused(answer.code, answer.text)
     elif isinstance(answer, wire.Notice):
