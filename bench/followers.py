@@ -7,8 +7,8 @@ from expected_state import FLAT, ExpectedState, State, apply, chosen
 from peers import Peer, Speaker
 
 from mtnet.services.signals import wire
-from mtnet.services.signals.classic.wire import parse_position
 from mtnet.services.signals.wire import Answer, Signal, Snapshot, SnapshotPosition, Synced, Welcome
+from mtnet.session.classic import parse_position
 from mtnet.session.messages import Error
 
 

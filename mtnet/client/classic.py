@@ -15,7 +15,7 @@ from mtnet.errors import FrameError, WireError
 from mtnet.net.keepalive import configure_keepalive
 from mtnet.net.reconnect import stay_connected
 from mtnet.net.transport import Transport
-from mtnet.services.signals.classic.wire import parse_position
+from mtnet.session.classic import parse_position
 from mtnet.session.grammar import FrameDecoder
 
 

@@ -30,10 +30,10 @@ from mtnet.net.peer import Peer, abort_on_error
 from mtnet.net.throttle import ReadRateLimit
 from mtnet.net.transport import StreamTransport
 from mtnet.services.signals.classic.follower import ClassicFollower
-from mtnet.services.signals.classic.wire import parse_position
 from mtnet.services.signals.ownership.publishers import Publisher
 from mtnet.services.signals.service import SignalService
 from mtnet.services.signals.views.alias import MAIN
+from mtnet.session.classic import parse_position
 from mtnet.session.grammar import SEPARATORS, FrameDecoder, is_hello
 from mtnet.session.road import Road
 from mtnet.session.session import Session, SessionFactory

@@ -10,9 +10,9 @@ from mtnet.daemon.environment import Environment
 from mtnet.errors import FrameError, WireError, quote
 from mtnet.net.keepalive import configure_keepalive
 from mtnet.net.transport import Transport
-from mtnet.services.signals.classic.wire import parse_position
 from mtnet.services.signals.ownership.publishers import Publisher
 from mtnet.services.signals.service import SignalService
+from mtnet.session.classic import parse_position
 from mtnet.session.grammar import FrameDecoder
 
 

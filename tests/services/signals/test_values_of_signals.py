@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from mtnet.errors import WireError
 from mtnet.services.signals import values
-from mtnet.services.signals.classic.wire import parse_position
 from mtnet.services.signals.values import parse_volume
+from mtnet.session.classic import parse_position
 from mtnet.session.fields import FieldType
 from mtnet.session.grammar import Message
 

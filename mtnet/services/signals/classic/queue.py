@@ -18,9 +18,9 @@ from math import inf
 from msgspec import Struct
 
 from mtnet.services.signals.book import Change, Channel, Position, is_reduction
-from mtnet.services.signals.classic.wire import encode_position
 from mtnet.services.signals.model import FLAT
 from mtnet.services.signals.settings import SignalSettings
+from mtnet.session.classic import encode_position
 
 SHARE = 3
 """While the greeting or the repeat cycle wait, each third frame is theirs: 40 positions are sent

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mtnet.errors import WireError
-from mtnet.services.signals.classic.wire import encode_position, parse_position
+from mtnet.session.classic import encode_position, parse_position
 from mtnet.session.grammar import FrameDecoder
 
 
