@@ -1,5 +1,6 @@
 """
-The stored ticks for programs: `mtnet.ticks.read("EURUSD", "2026-11-01").pandas()`.
+The stored ticks for programs: `mtnet.ticks.read("EURUSD", "2026-11-01").pandas()`, and their bars:
+`mtnet.ticks.bars("EURUSD", "M5").pandas()`.
 
 Reads the data folder itself, with or without a running daemon. pandas, polars and pyarrow are
 imported when they are asked for.
@@ -9,18 +10,23 @@ import os
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, time
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from mtnet.client.core.prices.ticks import Tick, wire_symbol
 from mtnet.config.loader import data_folder
 from mtnet.errors import ClientError
+from mtnet.services.ticks.bars.files import Basis
+from mtnet.services.ticks.bars.history import BarHistory
+from mtnet.services.ticks.bars.periods import PERIODS, Period
+from mtnet.services.ticks.export import bar_frames
+from mtnet.services.ticks.export.bars import rows_of
 from mtnet.services.ticks.export.frames import to_arrow, to_numpy, to_pandas, to_polars
 from mtnet.services.ticks.export.moments import read_moment
 from mtnet.services.ticks.export.reading import read_table
 from mtnet.services.ticks.storage.reader import TickReader
 from mtnet.services.ticks.wire import ABSENT, pad
 
-__all__ = ["Tick", "Ticks", "read", "symbols"]
+__all__ = ["Bar", "Bars", "Tick", "Ticks", "bars", "read", "symbols"]
 
 Moment = int | str | date | None
 """Milliseconds, a text such as `2026-11-27 12:30`, or a date or datetime without a zone, by the
@@ -71,6 +77,73 @@ class Ticks:
         return read_table(self._path, self._symbol, self._start, self._end)
 
 
+class Bar(NamedTuple):
+    """
+    A bar.
+
+    Attributes:
+        time_msc: of its opening, milliseconds; see `Bars.clock`.
+        open, high, low, close: prices.
+        ticks: how many it has.
+        spread: ask - bid of its first tick, in points; None = that had no ask.
+        volume: that was traded.
+    """
+
+    time_msc: int
+    open: float
+    high: float
+    low: float
+    close: float
+    ticks: int
+    spread: int | None
+    volume: float
+
+
+class Bars:
+    """
+    The bars of a symbol, in order of time; the last one may still be open.
+
+    An iterator yields them one by one. The methods return columns, named as the attributes of
+    `Bar`. Each call reads what is stored then.
+
+    Attributes:
+        price: the price that they are made of, `bid` or `last`.
+        clock: `broker`, or `received` = UTC, of ticks that have no TIME.
+        digits: decimals of the prices; the last one is a point.
+
+    Raises:
+        JournalError: a store is damaged, or a package is missing; of each method.
+    """
+
+    def __init__(
+        self, path: Path, symbol: bytes, period: Period, basis: Basis, span: tuple[Any, Any]
+    ) -> None:
+        self._path, self._symbol, self._period = path, symbol, period
+        self._basis, self._span = basis, span
+        self.price, self.clock, self.digits = basis.kind, basis.clock, basis.digits
+
+    def __iter__(self) -> Iterator[Bar]:
+        history = BarHistory(self._path)
+        for bar in history.bars(self._symbol, self._period, self._basis, *self._span):
+            yield Bar._make(rows_of(self._basis, [bar])[0])
+
+    def numpy(self) -> dict[str, Any]:
+        """Return an array of each column; absent spreads are masked."""
+        return bar_frames.to_numpy(list(self))
+
+    def arrow(self) -> Any:
+        """Return a `pyarrow.Table`."""
+        return bar_frames.to_arrow(list(self))
+
+    def pandas(self) -> Any:
+        """Return a `pandas.DataFrame`."""
+        return bar_frames.to_pandas(list(self))
+
+    def polars(self) -> Any:
+        """Return a `polars.DataFrame`."""
+        return bar_frames.to_polars(list(self))
+
+
 def read(
     symbol: str, start: Moment = None, end: Moment = None, *, data: str | Path | None = None
 ) -> Ticks:
@@ -91,6 +164,35 @@ def read(
     if wire.decode() not in known:
         raise ClientError(f"There are no ticks of {symbol} in {path.parent}.")
     return Ticks(path, wire, _moment(start), _moment(end))
+
+
+def bars(
+    symbol: str,
+    period: str,
+    start: Moment = None,
+    end: Moment = None,
+    *,
+    last: bool = False,
+    data: str | Path | None = None,
+) -> Bars:
+    """
+    Return the bars of the stored ticks of a symbol.
+
+    Args:
+        period: `S1` … `S30`, `M1` … `M30`, `H1` … `H12`, `D1`, `W1` or `MN1`.
+        start, end: openings, as of `read`.
+        last: made of last prices also where there are bids.
+        symbol, data: as of `read`.
+
+    Raises:
+        ClientError: there are no ticks, none of this symbol, or no such period.
+        WireError: a time or the symbol cannot be read.
+    """
+    if period not in PERIODS:
+        raise ClientError(f"There is no period {period!r}: expected one of {', '.join(PERIODS)}.")
+    path, wire = _file(data), wire_symbol(symbol)
+    basis = BarHistory(path).basis(wire, last)
+    return Bars(path, wire, PERIODS[period], basis, (_moment(start), _moment(end)))
 
 
 def symbols(*, data: str | Path | None = None) -> list[str]:

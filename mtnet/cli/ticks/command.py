@@ -15,7 +15,7 @@ SERVER = "tcp:127.0.0.1:8082"
 HOUR = 3_600_000
 """Milliseconds."""
 FORMATS = ("arrow", "csv", "jsonl", "mt5", "parquet")
-"""Of `mtnet ticks export`; `mtnet.services.ticks.export` writes them."""
+"""Of `mtnet ticks export` and `bars`; `mtnet.services.ticks.export` writes them."""
 
 
 # Command line
@@ -35,6 +35,7 @@ def configure(parser: ArgumentParser) -> None:
     )
     _configure_send(ticks)
     _configure_export(ticks)
+    _configure_bars(ticks)
     _configure_import(ticks)
     _configure_days(ticks)
     parsers.add_json(
@@ -67,13 +68,32 @@ def _configure_export(commands: "Commands") -> None:
     parser.add_argument(
         "--format", choices=FORMATS, default="mt5", help="default: as MetaTrader 5 exports"
     )
+    _configure_output(parser)
+    parser.add_argument("--order", action="store_true", help="csv, jsonl: add the order time")
+
+
+def _configure_bars(commands: "Commands") -> None:
+    summary, example = "write the bars of symbols", "EURUSD --period M5 --from 2019.02.04"
+    work = parsers.later("mtnet.cli.ticks.bars:export_bars")
+    parser = local.add(commands, "bars", work, summary, example)
+    parser.add_argument("symbols", metavar="SYMBOL", nargs="+", help="'*' = all of them")
+    parser.add_argument(
+        "--period", metavar="P", type=_period, default="M1", help="S1 to MN1 (default: M1)"
+    )
+    parser.add_argument(
+        "--format", choices=FORMATS, default="csv", help="default: csv; mt5: as its charts export"
+    )
+    _configure_output(parser)
+
+
+def _configure_output(parser: ArgumentParser) -> None:
+    """Add the span of an export, its columns and its file."""
     moment = "a day such as 2019-02-04, optionally with ' 12:30:00.000', or milliseconds"
     parser.add_argument("--from", dest="start", metavar="T", type=_moment, help=moment)
     parser.add_argument("--to", dest="stop", metavar="T", type=_moment, help="up to, not with")
     parser.add_argument("--limit", metavar="N", type=_count, help="the first N of them")
     clock = "csv, jsonl: add UTC, by the broker's clock: UTC+2, NY+7, Europe/Athens"
     parser.add_argument("--utc", metavar="CLOCK", help=clock)
-    parser.add_argument("--order", action="store_true", help="csv, jsonl: add the order time")
     parser.add_argument("--iso", action="store_true", help="csv, jsonl: times as ISO 8601")
     parser.add_argument("-o", "--output", metavar="FILE", type=Path, help="the file to write")
 
@@ -130,6 +150,15 @@ def _moment(text: str) -> int:
         return read_moment(text)
     except WireError as error:
         raise ArgumentTypeError(str(error)) from None
+
+
+def _period(text: str) -> str:
+    """Read the name of a period."""
+    from mtnet.services.ticks.bars.periods import PERIODS
+
+    if text not in PERIODS:
+        raise ArgumentTypeError(f"invalid period {text}, expected one of {', '.join(PERIODS)}")
+    return text
 
 
 def _count(text: str) -> int:

@@ -7,6 +7,7 @@ from argparse import Namespace
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
@@ -37,19 +38,25 @@ def export(arguments: Namespace) -> None:
     """
     reader = TickReader(store_path(arguments))
     known = {row["symbol"]: row["ticks"] for row in reader.symbols()}
-    names = _chosen(arguments.symbols, list(known))
-    _check(arguments, names)
+    names = chosen_symbols(arguments.symbols, list(known))
+    check_options(arguments, names)
     span = arguments.start, arguments.stop
     chosen = Selection([name.encode() for name in names], *span, arguments.limit)
     total = sum(known[name] for name in names) if span == (None, None) else None
     with progress_bar(total) as progress:
         if arguments.format == "parquet":
-            _write_parquet(reader, chosen, arguments.output, progress)
+            write_parquet(partial(stream.parquet_file, reader, chosen), arguments.output, progress)
         else:
-            _write(_pieces(arguments, reader, chosen, progress), arguments.output)
+            write(_pieces(arguments, reader, chosen, progress), arguments.output)
 
 
-def _chosen(symbols: list[str], known: list[str]) -> list[str]:
+def chosen_symbols(symbols: list[str], known: list[str]) -> list[str]:
+    """
+    Return the stored symbols that were named, as on the wire.
+
+    Raises:
+        ClientError: there are no ticks of one.
+    """
     if ALL in symbols:
         return known
     names = [wire_symbol(symbol).decode() for symbol in symbols]
@@ -60,17 +67,26 @@ def _chosen(symbols: list[str], known: list[str]) -> list[str]:
     return names
 
 
-def _check(arguments: Namespace, names: list[str]) -> None:
+def check_options(arguments: Namespace, names: list[str]) -> None:
+    """
+    Check that the format can hold what is asked for.
+
+    Raises:
+        ClientError: it cannot.
+        JournalError: it needs a package that is not installed.
+    """
     name = arguments.format
     if name == "mt5" and len(names) > 1:
         raise ClientError(
             f"A file of MetaTrader 5 has one symbol, not {len(names)}: export them one by one, or "
             "with --format csv."
         )
-    if name not in EXTRA and (arguments.utc or arguments.order or arguments.iso):
+    options = [each for each in ("utc", "order", "iso") if hasattr(arguments, each)]
+    if name not in EXTRA and any(getattr(arguments, each) for each in options):
+        *most, last = (f"--{each}" for each in options)
         raise ClientError(
-            f"--utc, --order and --iso are for {' and '.join(EXTRA)}: {name} has columns of its "
-            "own."
+            f"{', '.join(most)} and {last} are for {' and '.join(EXTRA)}: {name} has columns of "
+            "its own."
         )
     if name == "parquet" and arguments.output is None:
         raise ClientError("A Parquet file needs a name: add -o FILE.")
@@ -90,19 +106,34 @@ def _pieces(
     return stream.text(arguments.format, reader, chosen, columns, progress)
 
 
-def _write(pieces: Iterator[bytes], path: Path | None) -> None:
+def write(pieces: Iterator[bytes], path: Path | None) -> None:
+    """
+    Write to a file, or to standard output.
+
+    Raises:
+        ClientError: the file cannot be written.
+    """
     with _output(path) as file:
         for piece in pieces:
             file.write(piece)
 
 
-def _write_parquet(
-    reader: TickReader, chosen: Selection, path: Path, progress: Callable[[int], object]
+def write_parquet(
+    make: Callable[[Path, stream.Progress], Iterator[None]], path: Path, progress: stream.Progress
 ) -> None:
+    """
+    Write a file in place of the one that is there.
+
+    Args:
+        make: makes a file in a folder of its own, step by step.
+
+    Raises:
+        ClientError: the file cannot be written.
+    """
     folder = path.resolve().with_name(f".{path.name}.{os.getpid()}{TEMPORARY}")
     try:
         folder.mkdir(mode=0o700)
-        for _ in stream.parquet_file(reader, chosen, folder / "file", progress):
+        for _ in make(folder / "file", progress):
             pass
         (folder / "file").replace(path)
     except OSError as error:

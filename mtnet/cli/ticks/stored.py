@@ -97,9 +97,11 @@ def store_path(arguments: Namespace) -> Path:
 
 
 @contextmanager
-def progress_bar(total: int | None = None) -> Iterator[Callable[[int], object]]:
-    """Show a progress bar in a terminal; `total` = ticks, if that is known."""
+def progress_bar(
+    total: int | None = None, unit: str = " ticks"
+) -> Iterator[Callable[[int], object]]:
+    """Show a progress bar in a terminal; `total` = how many there are, if that is known."""
     from tqdm import tqdm
 
-    with tqdm(total=total, unit=" ticks", unit_scale=True, disable=not sys.stderr.isatty()) as bar:
+    with tqdm(total=total, unit=unit, unit_scale=True, disable=not sys.stderr.isatty()) as bar:
         yield bar.update

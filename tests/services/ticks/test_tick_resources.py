@@ -1,5 +1,7 @@
 """Ticks by HTTP."""
 
+import json
+
 import pytest
 from fakes.daemon import FakeDaemon, basic
 from fakes.http import Answer, HttpPort, request
@@ -228,3 +230,55 @@ def test_pieces_end_with_none_or_with_what_failed():
 def test_too_many_downloads_at_once_are_refused(history, monkeypatch):
     monkeypatch.setattr("mtnet.services.ticks.http.downloads.CONCURRENT", 0)
     assert history().error == (503, "server")
+
+
+# Bars
+
+
+NOON = 1_699_963_200_000
+"""Some hours before the wall clock of these tests."""
+
+
+@pytest.fixture
+def bars(web):
+    post(web, b"".join(b"EURUSD 1.%d - - - %d\n" % (at, NOON + at) for at in range(10, 30)))
+    return lambda query="": web.ask("GET", f"/v1/bars/EURUSD{query}")
+
+
+def test_bars_are_told_with_all_that_was_taken_before(bars, web):
+    web.env.find(ITicks).take(
+        web.env.find(ITicks).source("x"), [(b"EURUSD", b"1.05 1.07 - 0.5 %d" % (NOON + 40))], NOON
+    )
+    answer = bars("?period=M5")
+    assert answer.headers["content-type"] == "application/json"
+    assert json.loads(chunks(answer)) == {
+        "symbol": "EURUSD", "period": "M5", "clock": "broker", "price": "bid", "digits": 2,
+        "bars": [
+            {"time": NOON, "open": "1.10", "high": "1.29", "low": "1.05", "close": "1.05",
+             "ticks": 21, "volume": "0.5"},
+        ],
+    }  # fmt: skip
+
+
+def test_bars_have_a_period_a_span_and_a_format(bars):
+    assert len(json.loads(chunks(bars()))["bars"]) == 1
+    rows = chunks(bars(f"?period=S1&format=csv&to={NOON + 1_000}&limit=5")).splitlines()
+    assert rows[0].startswith(b"symbol,time,open")
+    assert len(rows) == 2
+    assert json.loads(chunks(bars("?period=MN1&from=2023-12-01")))["bars"] == []
+
+
+@pytest.mark.parametrize("query", ["?period=M7", "?format=xml", "?from=yesterday", "?limit=0"])
+def test_bars_that_cannot_be_are_refused(bars, query):
+    assert bars(query).error == (422, "field")
+
+
+def test_bars_that_are_not_there(web):
+    assert web.ask("GET", "/v1/bars/XYZ").error == (404, "missing")
+
+
+def test_bars_are_read_also_while_the_disk_refuses_ticks(bars, web, monkeypatch):
+    monkeypatch.setattr(
+        web.env.find(ITicks), "sync", lambda: fail(JournalError("The disk is full."))
+    )
+    assert len(json.loads(chunks(bars()))["bars"]) == 1

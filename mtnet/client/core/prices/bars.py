@@ -12,10 +12,10 @@ from mtnet.client.core.login import Login
 from mtnet.client.core.session import Session, SessionCore
 from mtnet.errors import ClientError, WireError
 from mtnet.services.signals import wire
+from mtnet.services.ticks.bars.periods import PERIODS
 from mtnet.services.ticks.verbs.wire import (
     ANSWERS,
     MAX_BARS,
-    PERIODS,
     Bar,
     Barred,
     bars,
@@ -56,7 +56,8 @@ class BarProgress:
         """Return the BARS for all that there may be from the newest bar on, that included."""
         missing = self._count
         if self._newest is not None:
-            passed = int((when - self._taken_at) / PERIODS[self._period])
+            length = PERIODS[self._period].length / 1_000
+            passed = int((when - self._taken_at) / length)
             missing = min(passed + 2, MAX_BARS)
         return bars(self._symbol, self._period, missing)
 

@@ -7,16 +7,15 @@ tick has no bar; a day begins at the broker's midnight. Prices are doubles, as i
 """
 
 from bisect import bisect_left
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from itertools import groupby
 from math import inf
 from struct import Struct
 from typing import Any, NamedTuple
 
+from mtnet.services.ticks.bars.periods import MINUTE, Period
 from mtnet.services.ticks.wire import ABSENT, Record
 
-MINUTE = 60_000
-"""Milliseconds: bars of this period are kept."""
 MAX_SERIES = 10_080
 """Bars of one symbol: a week of minutes. A request reads all of them at most, in 9 ms."""
 CHUNK = 256
@@ -76,42 +75,50 @@ class Bar(NamedTuple):
         )
 
 
-def merge(bars: Iterable[tuple[Any, ...]], period: int) -> Iterator[Bar]:
-    """Yield the bars of a longer period, in milliseconds, from fields of bars in order of time."""
-    for time, group in groupby(bars, lambda bar: bar[0] - bar[0] % period):
-        _, opens, highs, lows, closes, ticks, spreads, volumes, *_ = zip(*group, strict=True)
+def merge(bars: Iterable[tuple[Any, ...]], opening: Callable[[int], int]) -> Iterator[Bar]:
+    """
+    Yield the bars of a longer period from fields of bars in order of time.
+
+    Args:
+        opening: returns when a bar of that period opens, see `Period.opening`.
+    """
+    for time, group in groupby(bars, lambda bar: opening(bar[0])):
+        times, opens, highs, lows, closes, ticks, spreads, volumes, firsts, lasts = zip(
+            *group, strict=True
+        )
         yield Bar(
             time, opens[0], max(highs), min(lows), closes[-1], sum(ticks), spreads[0],
-            sum(volumes), 0, 0,
+            sum(volumes), times[0] + firsts[0] - time, times[-1] + lasts[-1] - time,
         )  # fmt: skip
 
 
 class Series:
     """
-    The bars of one symbol: closed ones packed, and the open one.
+    The bars of one symbol and one period: closed ones packed, and the open one.
 
     A bar is closed once a tick of a later minute came. A tick that comes late counts in its own
     bar, so that the bars are the same in whatever order ticks come.
 
     Args:
         price: the field that bars are made of: `BID` or `LAST`.
+        length: of a bar, milliseconds; a divisor of a day.
 
     Attributes:
         clock: `broker`, or `received` as long as no tick had a TIME.
-        generation: counts how often the bars began again, since `clock` changed.
         digits, volume_digits: decimals of prices and volumes so far, for the eyes of people.
         left_out: ticks that are in no bar: their TIME is impossible, or too old, or absent where
             others have one.
     """
 
     __slots__ = (
-        "_close", "_closed", "_high", "_last", "_low", "_more", "_open", "_partial", "_price",
-        "_start", "clock", "digits", "generation", "left_out", "volume_digits",
+        "_close", "_closed", "_high", "_last", "_length", "_low", "_more", "_open", "_partial",
+        "_price", "_start", "clock", "digits", "left_out", "volume_digits",
     )  # fmt: skip
 
-    def __init__(self, price: int = BID) -> None:
+    def __init__(self, price: int = BID, length: int = MINUTE) -> None:
         self._price, self._close, self._high, self._low = price, b"", inf, -inf
-        self.clock, self.generation = "received", 0
+        self._length = length
+        self.clock = "received"
         self._closed = bytearray()
         self._partial: dict[int, tuple[int, Bar]] = {}
         self._set_open(None)
@@ -131,7 +138,7 @@ class Series:
             # The clock of the series alone can be compared.
             if (
                 timed == (self.clock == "broker")
-                and self._last <= offset < MINUTE
+                and self._last <= offset < self._length
                 and text != ABSENT
             ):
                 self._extend(text, offset)
@@ -156,24 +163,31 @@ class Series:
             self._set_open(bar)
         return bar
 
-    def read(self, period: int, count: int) -> list[Bar]:
-        """Return the last bars of a period in milliseconds, the open one last; `count` at most."""
+    def read(self, period: Period, count: int) -> list[Bar]:
+        """Return the last bars of a longer period, the open one last; `count` at most."""
         current = self.open
         if current is None or count <= 0:
             return []
-        # Minutes without a tick have no bars, so that these hold `count` bars of the period.
-        minutes = count * (period // MINUTE)
-        return [*merge([*self._unpack(max(0, len(self) - minutes)), current], period)][-count:]
+        # Times without a tick have no bars, so that these hold `count` bars of the period.
+        parts = count * (period.length // self._length)
+        found = [*self._unpack(max(0, len(self) - parts)), current]
+        return [*merge(found, period.opening)][-count:]
 
-    def since(self, period: int, time: int) -> list[Bar]:
+    def since(self, period: Period, time: int) -> list[Bar]:
         """Return the bars of a period whose opening is `time` or later, the open one last."""
         current = self.open
         if current is None:
             return []
-        start = current.time - current.time % period
+        start = period.opening(current.time)
         if time >= start:
             return [self._current(period, start, current)]
-        return [*merge([*self._unpack(self._index(time)), current], period)]
+        return [*merge([*self._unpack(self._index(time)), current], period.opening)]
+
+    def take_closed(self) -> list[Bar]:
+        """Return the closed bars, and forget them."""
+        found = [Bar._make(fields) for fields in self._unpack(0)]
+        self.drop(len(self))
+        return found
 
     def drop(self, count: int) -> int:
         """Forget the oldest closed bars; return how many."""
@@ -208,7 +222,7 @@ class Series:
             self.left_out += 1
             return
         self._note_digits(fields)
-        offset, volume = time % MINUTE, self._volume(fields)
+        offset, volume = time % self._length, self._volume(fields)
         both = len(fields) > 1 and ABSENT not in fields[:2]
         spread = float(fields[1]) - float(fields[0]) if both else NO_SPREAD
         self._take(
@@ -217,7 +231,7 @@ class Series:
 
     def _set_open(self, bar: Bar | None) -> None:
         self._open, self._more = bar, 0
-        self._start, self._last = 0, MINUTE
+        self._start, self._last = 0, self._length
         if bar is not None:
             self._start, self._last, self._high, self._low = bar.time, bar.last, bar.high, bar.low
 
@@ -239,7 +253,6 @@ class Series:
             self._set_open(None)
             self._closed.clear()
             self._partial.clear()
-            self.generation += 1
 
     def _volume(self, fields: list[bytes]) -> float:
         """Return the volume of the deal that a tick reports, 0 = none."""
@@ -281,15 +294,16 @@ class Series:
         else:
             self._closed[at:at] = RECORD.pack(*tick)
 
-    def _current(self, period: int, start: int, current: Bar) -> Bar:
+    def _current(self, period: Period, start: int, current: Bar) -> Bar:
         """Return the open bar of a period, without reading what was read of it before."""
-        known, partial = self._partial.get(period, (0, None))
+        known, partial = self._partial.get(period.length, (0, None))
         if partial is None or partial.time != start:
             known, partial = self._index(start), None
         if known < len(self):
-            (partial,) = merge([*filter(None, [partial]), *self._unpack(known)], period)
-            self._partial[period] = len(self), partial
-        return next(merge([*filter(None, [partial]), current], period))
+            found = [*filter(None, [partial]), *self._unpack(known)]
+            (partial,) = merge(found, period.opening)
+            self._partial[period.length] = len(self), partial
+        return next(merge([*filter(None, [partial]), current], period.opening))
 
     def _index(self, time: int) -> int:
         """Return the number of the first closed bar that does not lie before `time`."""

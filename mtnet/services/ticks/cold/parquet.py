@@ -152,19 +152,19 @@ def write(lines: Path, target: Path, symbol: str, facts: dict[str, str]) -> Cont
         JournalError: DuckDB is not installed, the disk is full or failed, or the file does not give
             the lines back.
     """
-    fields = _FIELDS.format(lines=_LINES.format(path=_text(str(lines))))
+    fields = _FIELDS.format(lines=_LINES.format(path=literal(str(lines))))
     with connected(target, lines.parent) as run:
         prices, volumes = run(_SCALES.format(fields=fields)).fetchone()
         columns = _COLUMNS.format(
-            symbol=_text(symbol), prices=prices, volumes=volumes, fields=fields
+            symbol=literal(symbol), prices=prices, volumes=volumes, fields=fields
         )
         facts = {"mtnet_format": FORMAT, "symbol": symbol, **facts}
-        shown = ", ".join(f"{name}: {_text(value)}" for name, value in facts.items())
-        run(_WRITE.format(columns=columns, target=_text(str(target)), facts=f"{{{shown}}}"))
+        shown = ", ".join(f"{name}: {literal(value)}" for name, value in facts.items())
+        run(_WRITE.format(columns=columns, target=literal(str(target)), facts=f"{{{shown}}}"))
         wrong = "what DuckDB reads from it is not what was written"
         if _digest(run, _lines_of(lines)) != _digest(run, _lines_in(target)):
             raise JournalError(f"{target} cannot be used: {wrong}.")
-        return Content(*run(_CONTENT.format(file=_text(str(target)))).fetchone())
+        return Content(*run(_CONTENT.format(file=literal(str(target)))).fetchone())
 
 
 def join(parts: Sequence[Path], target: Path) -> None:
@@ -174,11 +174,11 @@ def join(parts: Sequence[Path], target: Path) -> None:
     Raises:
         JournalError: DuckDB is not installed, or the disk is full or failed.
     """
-    shown = ", ".join(_text(str(path)) for path in parts)
+    shown = ", ".join(literal(str(path)) for path in parts)
     rows = f"SELECT * FROM read_parquet([{shown}], hive_partitioning = false)"
-    facts = f"{{mtnet_format: {_text(FORMAT)}}}"
+    facts = f"{{mtnet_format: {literal(FORMAT)}}}"
     with connected(target, target.parent) as run:
-        run(f"COPY ({rows}) TO {_text(str(target))} ({WRITING}, KV_METADATA {facts})")
+        run(f"COPY ({rows}) TO {literal(str(target))} ({WRITING}, KV_METADATA {facts})")
 
 
 def _digest(run: Any, rows: str) -> tuple[int, int]:
@@ -187,13 +187,13 @@ def _digest(run: Any, rows: str) -> tuple[int, int]:
 
 
 def _lines_of(path: Path) -> str:
-    return f"SELECT * FROM {_LINES.format(path=_text(str(path)))}"
+    return f"SELECT * FROM {_LINES.format(path=literal(str(path)))}"
 
 
 def _lines_in(path: Path) -> str:
     return (
         f"SELECT seq, received_us // 1000 AS received, source, {_SENT} AS rest "
-        f"FROM read_parquet({_text(str(path))}, hive_partitioning = false)"
+        f"FROM read_parquet({literal(str(path))}, hive_partitioning = false)"
     )
 
 
@@ -210,7 +210,7 @@ def read(files: Iterable[Path], span: Span | None = None) -> Iterator[Row]:
     """
     paths = _present(files)
     where = "" if span is None else _within(span)
-    shown = ", ".join(_text(str(path)) for path in paths)
+    shown = ", ".join(literal(str(path)) for path in paths)
     with connected(paths[0]) as run:
         found = run(_READ.format(files=f"[{shown}]", where=where))
         while rows := found.fetchmany(ROWS):
@@ -226,7 +226,7 @@ def arrays(files: Iterable[Path], columns: Sequence[str]) -> dict[str, Any]:
         JournalError: DuckDB is not installed, or a file is damaged.
     """
     paths = _present(files)
-    shown = ", ".join(_text(str(path)) for path in paths)
+    shown = ", ".join(literal(str(path)) for path in paths)
     with connected(paths[0]) as run:
         query = (
             f"SELECT {', '.join(columns)} FROM read_parquet([{shown}], hive_partitioning = false)"
@@ -294,6 +294,6 @@ def _opened(spill: str) -> Any:
     return connection
 
 
-def _text(value: str) -> str:
+def literal(value: str) -> str:
     """Return a text as SQL writes it."""
     return "'{}'".format(value.replace("'", "''"))

@@ -44,11 +44,14 @@ class Columns(NamedTuple):
 
     def values(self, tick: Stored) -> list[int | str]:
         """Return their values for a tick."""
-        found: list[int | str] = []
-        if self.to_utc is not None:
-            time = time_of(tick.rest)
-            found.append(self.utc(tick.received if time is None else self.to_utc(time)))
+        found = self.of_time(tick.time, time_of(tick.rest) is not None)
         return [*found, self.local(tick.time)] if self.order else found
+
+    def of_time(self, time: int, timed: bool) -> list[int | str]:
+        """Return `utc` of a time of the broker's clock, or of receipt if that is not `timed`."""
+        if self.to_utc is None:
+            return []
+        return [self.utc(self.to_utc(time) if timed else time)]
 
     def local(self, time: int) -> int | str:
         """Return a time of the broker's clock."""
@@ -67,15 +70,18 @@ def _iso(time: int) -> str:
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{milliseconds:03}"
 
 
+def csv_symbol(symbol: str) -> str:
+    """Return a stored symbol as CSV has it: it has no comma, but may have a quotation mark."""
+    return '"{}"'.format(symbol.replace('"', '""')) if '"' in symbol else symbol
+
+
 def _csv(columns: Columns) -> Writer:
     def write(symbol: str, tick: Stored) -> bytes:
         values = ["" if each == ABSENT else each.decode() for each in pad(tick.rest)]
         if columns.iso and values[_TIME]:
             values[_TIME] = _iso(int(values[_TIME]))
-        # Stored symbols have no comma, but may have a quotation mark.
-        name = '"{}"'.format(symbol.replace('"', '""')) if '"' in symbol else symbol
         more = map(str, columns.values(tick))
-        row = [name, *values, str(columns.utc(tick.received)), tick.source, *more]
+        row = [csv_symbol(symbol), *values, str(columns.utc(tick.received)), tick.source, *more]
         return f"{','.join(row)}\r\n".encode()
 
     return write

@@ -128,8 +128,8 @@ def arrow_stream(
             while rows := list(islice(ticks, BATCH)):
                 writer.write_table(_table(symbol, rows))
                 progress(len(rows))
-                yield _taken(sink)
-    yield _taken(sink)
+                yield take_written(sink)
+    yield take_written(sink)
 
 
 def _table(symbol: bytes, rows: list[Stored]) -> Any:
@@ -143,7 +143,8 @@ def _table(symbol: bytes, rows: list[Stored]) -> Any:
     return found.add_column(0, "symbol", names)
 
 
-def _taken(sink: BytesIO) -> bytes:
+def take_written(sink: BytesIO) -> bytes:
+    """Return what was written, and forget it."""
     data = sink.getvalue()
     sink.seek(0)
     sink.truncate()
@@ -192,8 +193,19 @@ def parquet_stream(reader: TickReader, chosen: Selection, folder: Path) -> Itera
     Args:
         folder: an empty one, which is removed at the end.
     """
+    return pieces_of(parquet_file(reader, chosen, folder / "file"), folder)
+
+
+def pieces_of(making: Iterator[None], folder: Path) -> Iterator[bytes]:
+    """
+    Yield the bytes of `folder/file`, which is made first; empty bytes come while it is.
+
+    Args:
+        making: makes it, step by step.
+        folder: is removed at the end.
+    """
     try:
-        for _ in parquet_file(reader, chosen, folder / "file"):
+        for _ in making:
             yield b""
         with (folder / "file").open("rb") as file:
             while data := file.read(PIECE):

@@ -45,7 +45,7 @@ def format_row(time: int, rest: bytes) -> bytes:
     if flags == ABSENT:
         flags = b"%d" % wire.flags_of(rest)
     seconds, milliseconds = divmod(time, 1_000)
-    clock = b"%b.%03d" % (_date(seconds), milliseconds)
+    clock = b"%b.%03d" % (format_time(seconds), milliseconds)
     return b"\t".join([clock, *fields, flags]) + b"\r\n"
 
 
@@ -203,7 +203,8 @@ def _day(date: str) -> int:
     return timegm(datetime.strptime(date, "%Y.%m.%d").timetuple())
 
 
-def _date(seconds: int) -> bytes:
+def format_time(seconds: int) -> bytes:
+    """Return a date and a time, with a tab between them."""
     days, rest = divmod(seconds, 86_400)
     hours, minutes = divmod(rest // 60, 60)
     return b"%b\t%02d:%02d:%02d" % (_date_of(days), hours, minutes, rest % 60)

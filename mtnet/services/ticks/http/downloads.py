@@ -1,6 +1,9 @@
-"""History by HTTP: stored ticks as a stream, read off the reactor as fast as the client reads."""
+"""
+History by HTTP: stored ticks and their bars as a stream, read off the reactor as fast as the client
+reads.
+"""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cached_property
 from pathlib import Path
 from shutil import rmtree
@@ -12,11 +15,14 @@ from msgspec import Meta, Struct
 from twisted.internet.defer import Deferred
 
 from mtnet.daemon.environment import Environment, Worker
-from mtnet.errors import HttpError, WireError
+from mtnet.errors import HttpError, JournalError, WireError
 from mtnet.net.http.route import Content, HttpRequest, Route, Stream
 from mtnet.services.ticks import wire
+from mtnet.services.ticks.bars.history import BarHistory
+from mtnet.services.ticks.bars.periods import PERIODS
 from mtnet.services.ticks.collector import Collector
-from mtnet.services.ticks.export import stream
+from mtnet.services.ticks.export import bars, stream
+from mtnet.services.ticks.export.bars import BarSelection
 from mtnet.services.ticks.export.moments import read_moment
 from mtnet.services.ticks.export.stream import Selection
 from mtnet.services.ticks.fanout.groups import TICKS
@@ -28,6 +34,8 @@ STAGING = "download.new"
 """The beginning of the names of folders, in that of the cold store, in which files are made."""
 
 Format = Literal["csv", "mt5", "jsonl", "parquet", "arrow"]
+BarFormat = Literal["json", "csv", "mt5", "jsonl", "parquet", "arrow"]
+PeriodName = Annotated[str, Meta(pattern=f"^({'|'.join(PERIODS)})$")]
 
 
 class History(Struct, rename={"start": "from", "stop": "to"}):
@@ -44,6 +52,24 @@ class History(Struct, rename={"start": "from", "stop": "to"}):
     start: str | None = None
     stop: str | None = None
     format: Format = "csv"
+    limit: Annotated[int, Meta(ge=1)] | None = None
+
+
+class BarsHistory(Struct, rename={"start": "from", "stop": "to"}):
+    """
+    The parameters of a download of bars: a symbol, a period, a span and a format.
+
+    Attributes:
+        start, stop: openings, as milliseconds, a date, or a date and a time; `start` is included,
+            `stop` is not.
+        limit: the first so many bars.
+    """
+
+    symbol: str
+    period: PeriodName = "M1"
+    start: str | None = None
+    stop: str | None = None
+    format: BarFormat = "json"
     limit: Annotated[int, Meta(ge=1)] | None = None
 
 
@@ -82,8 +108,8 @@ class ThreadedPieces:
         ended()
 
 
-class TickDownloads:
-    """Streams the history of a symbol."""
+class Downloads:
+    """Streams what a thread reads of the stores, `CONCURRENT` answers at once."""
 
     def __init__(self, env: Environment, collector: Collector) -> None:
         self._env, self._collector = env, collector
@@ -96,46 +122,77 @@ class TickDownloads:
     def _thread(self) -> Worker:
         return self._env.worker("download", patient=True)
 
-    def get(self, request: HttpRequest, asked: History) -> "Deferred[Stream]":
+    def ticks(self, request: HttpRequest, asked: History) -> "Deferred[Stream]":
         """
-        Begin a download.
+        Begin a download of ticks.
 
         Raises:
             HttpError: 404, there is no tick of the symbol; 503, too many are downloaded at once.
             JournalError: the format needs a package that is not installed.
         """
-        symbol = wire_symbol(asked.symbol)
+        symbol = self._admit(request, asked.symbol)
+        chosen = Selection([symbol], *_span(asked), asked.limit)
+
+        def make() -> Iterator[bytes]:
+            return self._ticks(asked.format, TickReader(self._path), chosen)
+
+        return self._begin(make, f"{asked.symbol}.{asked.format}", stream.TYPES[asked.format])
+
+    def bars(self, request: HttpRequest, asked: BarsHistory) -> "Deferred[Stream]":
+        """
+        Begin a download of bars, of all ticks that were taken before.
+
+        Raises:
+            HttpError, JournalError: as `ticks`.
+        """
+        symbol = self._admit(request, asked.symbol)
+        by_last = {wire.encode_symbol(each) for each in self._env.section.bars_of_last}
+        period = PERIODS[asked.period]
+        chosen = BarSelection([symbol], period, *_span(asked), asked.limit, by_last)
+
+        def make() -> Iterator[bytes]:
+            return bars.stream(asked.format, BarHistory(self._path), chosen, self._folder)
+
+        # A disk that refuses new ticks is no reason to withhold the older ones.
+        stored = self._collector.sync().addErrback(lambda failure: failure.trap(JournalError))
+        name = f"{asked.symbol}-{asked.period}.{asked.format}"
+        return stored.addCallback(lambda _: self._begin(make, name, bars.TYPES[asked.format]))
+
+    def _admit(self, request: HttpRequest, name: str) -> bytes:
+        """Return a symbol as on the wire, of which there are ticks that the client may read."""
+        symbol = wire_symbol(name)
         request.demand("read", TICKS, symbol.decode())
         if self._collector.last_tick(symbol) is None:
-            raise HttpError(404, "missing", f"There is no tick of {asked.symbol!r}.")
+            raise HttpError(404, "missing", f"There is no tick of {name!r}.")
+        return symbol
+
+    def _begin(
+        self, make: Callable[[], Iterator[bytes]], name: str, media_type: str
+    ) -> "Deferred[Stream]":
+        """Stream what a generator yields that is made in the thread, as a file of that name."""
         if self._running >= CONCURRENT:
             raise HttpError(503, "server", f"{CONCURRENT} downloads run; ask again later.")
-        start, stop = (
-            None if each is None else read_moment(each) for each in (asked.start, asked.stop)
-        )
-        chosen = Selection([symbol], start, stop, asked.limit)
-        name = f"{quote(asked.symbol, safe='')}.{asked.format}"
-        headers = {b"Content-Disposition": f'attachment; filename="{name}"'.encode()}
+        shown = f'attachment; filename="{quote(name, safe="")}"'
         self._running += 1
-        begun = self._thread(self._pieces, asked.format, chosen)
-        return begun.addCallbacks(
+        return self._thread(make).addCallbacks(
             lambda pieces: Stream(
-                stream.TYPES[asked.format],
+                media_type,
                 ThreadedPieces(pieces, self._thread, self._ended),
-                headers,
+                {b"Content-Disposition": shown.encode()},
             ),
             self._refused,
         )
 
-    def _pieces(self, name: Format, chosen: Selection) -> Iterator[bytes]:
+    def _ticks(self, name: Format, reader: TickReader, chosen: Selection) -> Iterator[bytes]:
         stream.check_format(name)
-        reader = TickReader(self._path)
         if name == "arrow":
             return stream.arrow_stream(reader, chosen)
         if name == "parquet":
-            folder = Path(mkdtemp(prefix=STAGING, dir=self._env.data))
-            return stream.parquet_stream(reader, chosen, folder)
+            return stream.parquet_stream(reader, chosen, self._folder())
         return stream.text(name, reader, chosen)
+
+    def _folder(self) -> Path:
+        return Path(mkdtemp(prefix=STAGING, dir=self._env.data))
 
     def _ended(self) -> None:
         self._running -= 1
@@ -143,6 +200,13 @@ class TickDownloads:
     def _refused(self, failure: Any) -> Any:
         self._running -= 1
         return failure
+
+
+def _span(asked: History | BarsHistory) -> tuple[int | None, int | None]:
+    start, stop = (
+        None if each is None else read_moment(each) for each in (asked.start, asked.stop)
+    )
+    return start, stop
 
 
 def wire_symbol(name: str) -> bytes:
@@ -158,15 +222,28 @@ def wire_symbol(name: str) -> bytes:
         raise WireError("field", str(error)) from error
 
 
-def history_route(env: Environment, collector: Collector) -> Route:
-    """Return the route of downloads."""
-    return Route(
-        method="GET",
-        path="/v1/ticks/{symbol}",
-        handler=TickDownloads(env, collector).get,
-        summary="The stored ticks of a symbol: csv, mt5, jsonl, parquet or arrow.",
-        params=History,
-        right="read:ticks",
-        answers={200: Content("text/csv")},
-        errors=(404,),
-    )
+def history_routes(env: Environment, collector: Collector) -> list[Route]:
+    """Return the routes of downloads."""
+    downloads = Downloads(env, collector)
+    return [
+        Route(
+            method="GET",
+            path="/v1/ticks/{symbol}",
+            handler=downloads.ticks,
+            summary="The stored ticks of a symbol: csv, mt5, jsonl, parquet or arrow.",
+            params=History,
+            right="read:ticks",
+            answers={200: Content("text/csv")},
+            errors=(404,),
+        ),
+        Route(
+            method="GET",
+            path="/v1/bars/{symbol}",
+            handler=downloads.bars,
+            summary="The bars of a symbol: json, csv, mt5, jsonl, parquet or arrow.",
+            params=BarsHistory,
+            right="read:ticks",
+            answers={200: Content("application/json")},
+            errors=(404,),
+        ),
+    ]

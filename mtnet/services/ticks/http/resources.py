@@ -13,7 +13,7 @@ from mtnet.net.time_slices import TimeSlicer
 from mtnet.services.ticks import wire
 from mtnet.services.ticks.collector import Collector
 from mtnet.services.ticks.fanout.groups import TICKS
-from mtnet.services.ticks.http.downloads import history_route, wire_symbol
+from mtnet.services.ticks.http.downloads import history_routes, wire_symbol
 from mtnet.services.ticks.http.upload import Taken, Upload
 from mtnet.services.ticks.ingest import RecordReader
 
@@ -114,7 +114,7 @@ class TickReading:
 def tick_routes(
     env: Environment, collector: Collector, reader: Callable[[], RecordReader]
 ) -> list[Route]:
-    """Return the routes below `/v1/ticks`."""
+    """Return the routes of ticks and bars."""
     uploads, reading = TickUploads(env, collector, reader), TickReading(collector)
     return [
         Route(
@@ -135,7 +135,7 @@ def tick_routes(
             right="read:ticks",
             answers={200: Symbols},
         ),
-        history_route(env, collector),
+        *history_routes(env, collector),
         Route(
             method="GET",
             path="/v1/ticks/{symbol}/last",

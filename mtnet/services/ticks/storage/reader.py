@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from heapq import merge
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from mtnet.errors import ClientError, JournalError
 from mtnet.services.ticks.cold.catalog import STORED, ColdFile, files_of
@@ -35,6 +35,7 @@ PAGE = 64
 Facts = dict[str, Any]
 Tick = tuple[int, bytes, int, str]
 """Order time, rest, receipt, the name of the source."""
+Row = TypeVar("Row")
 PendingTick = tuple[int, int, int, bytes, int, int]
 """Order time, number of the block, place in it, then the tick: rest, receipt, source."""
 
@@ -44,6 +45,7 @@ FROM symbol LEFT JOIN (SELECT symbol, count(*) AS sources FROM heard GROUP BY sy
     ON heard.symbol = symbol.id
 WHERE ticks > 0 ORDER BY name
 """
+_EXTENT = "SELECT ticks, earliest, latest FROM symbol WHERE name = :name AND ticks > 0"
 _SYMBOL = """
 SELECT id AS symbol, (SELECT count FROM joins) AS joins,
     max(coalesce((SELECT max(id) FROM large_block), 0),
@@ -99,9 +101,26 @@ class Stored(NamedTuple):
     source: str
 
 
+class Extent(NamedTuple):
+    """
+    The stored ticks of a symbol.
+
+    Attributes:
+        ticks: how many.
+        earliest, latest: their lowest and highest order times.
+    """
+
+    ticks: int
+    earliest: int
+    latest: int
+
+
 class TickReader:
     """
-    Reads one file.
+    Reads one file, and the files of the cold store beside it.
+
+    Attributes:
+        root: the folder of the cold store.
 
     Raises:
         ClientError: the file does not exist.
@@ -109,7 +128,7 @@ class TickReader:
     """
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self._path, self.root = path, path.parent / FOLDER
         if not path.exists() or not path.stat().st_size:
             raise ClientError(f"There are no ticks in {path.parent}: {path.name} is not there.")
         version = self._rows("SELECT user_version AS version FROM pragma_user_version")
@@ -122,6 +141,11 @@ class TickReader:
     def symbols(self) -> list[Facts]:
         """Return each symbol with the number of its ticks and sources, and its order times."""
         return self._rows(_SYMBOLS)
+
+    def extent(self, symbol: bytes) -> Extent | None:
+        """Return how many ticks of a symbol there are, and their order times; None = none."""
+        rows = self._rows(_EXTENT, {"name": symbol.decode()})
+        return Extent(**rows[0]) if rows else None
 
     def report(self) -> dict[str, list[Facts] | Facts]:
         """Return what each source sent, and its gaps; times in milliseconds, UTC."""
@@ -161,27 +185,41 @@ class TickReader:
                         at, passed = time, 1
                     yield Stored(time, rest, received, source)
                 return
-            except _BlocksReplacedError:
+            except BlocksReplacedError:
                 continue
 
     def _both(self, symbol: bytes, low: int, high: int, names: "_Names") -> Iterator[Tick]:
         """Yield what is stored in files and blocks; of one time, what is in files came first."""
+        files, blocks = self.stores(symbol, low, high)
+        hot = ((time, rest, received, names[source]) for time, rest, received, source in blocks)
+        cold = self.guarded(files, read_files(self.root, files, low, high))
+        return merged(cold, hot) if files else hot
+
+    def stores(
+        self, symbol: bytes, low: int, high: int
+    ) -> tuple[list[ColdFile], Iterator[tuple[int, bytes, int, int]]]:
+        """
+        Return the files of a symbol that hold order times of a span, by day and part, and the
+        ticks of its blocks: order time, rest, receipt, number of the source.
+
+        Blocks hold some ticks before `low` and after `high`, too. The iterator raises
+        `BlocksReplacedError` when the two stores have changed: begin again.
+        """
         with self._snapshot() as connection:
             query = "SELECT count FROM joins"
             (count,) = connection.execute(query).fetchone()
             files = files_of(connection, symbol.decode(), low, high)
-        blocks = self._in_order(self._blocks(symbol, low, high, count))
-        hot = ((time, rest, received, names[source]) for time, rest, received, source in blocks)
-        return merged(self._cold(files, low, high), hot) if files else hot
+        return files, self._in_order(self._blocks(symbol, low, high, count))
 
-    def _cold(self, files: list[ColdFile], low: int, high: int) -> Iterator[Tick]:
+    def guarded(self, files: list[ColdFile], rows: Iterator[Row]) -> Iterator[Row]:
+        """Yield what is read from files; raises `BlocksReplacedError` when one was replaced."""
         try:
-            yield from read_files(self._path.parent / FOLDER, files, low, high)
+            yield from rows
         except FileNotFoundError as error:
             with self._snapshot() as connection:
                 there = {each.id for each in stored_files(connection, (STORED,))}
             if not there.issuperset(each.id for each in files):
-                raise _BlocksReplacedError from error
+                raise BlocksReplacedError from error
             raise JournalError(f"{error.filename} is gone: ticks are missing.") from error
 
     def _in_order(
@@ -215,7 +253,7 @@ class TickReader:
                 return
             asked |= dict(found)
             if asked["joins"] != count:
-                raise _BlocksReplacedError
+                raise BlocksReplacedError
             small = connection.execute(_SMALL, asked).fetchall()
         yield from merge(map(tuple, small), self._large(asked), key=lambda row: (row[1], row[0]))
 
@@ -225,7 +263,7 @@ class TickReader:
             with self._snapshot() as connection:
                 (joins,) = connection.execute("SELECT count FROM joins").fetchone()
                 if joins != asked["joins"]:
-                    raise _BlocksReplacedError
+                    raise BlocksReplacedError
                 page = connection.execute(_PAGE, {**asked, **at}).fetchall()
             yield from map(tuple, page)
             if len(page) < PAGE:
@@ -246,7 +284,7 @@ class TickReader:
         return snapshot(self._path)
 
 
-class _BlocksReplacedError(Exception):
+class BlocksReplacedError(Exception):
     """Blocks were joined, compacted or deleted since the first page was read."""
 
 

@@ -11,10 +11,11 @@ from twisted.python.failure import Failure
 from mtnet.errors import WireError
 from mtnet.net.output.queue import Encoder
 from mtnet.services.ticks.bars.feed import BarFeed
+from mtnet.services.ticks.bars.periods import PERIODS, Period
 from mtnet.services.ticks.bars.series import Bar, Series, points
 from mtnet.services.ticks.fanout.subscriber import may_read
 from mtnet.services.ticks.verbs import wire
-from mtnet.services.ticks.verbs.wire import PERIODS, Barred, Bars
+from mtnet.services.ticks.verbs.wire import Barred, Bars
 from mtnet.services.ticks.wire import encode_symbol, plain_symbol
 from mtnet.session.session import Session
 
@@ -30,12 +31,7 @@ class Chart(NamedTuple):
     """A symbol, as on the wire, and a period."""
 
     symbol: bytes
-    period: str
-
-    @property
-    def length(self) -> int:
-        """The period in milliseconds."""
-        return PERIODS[self.period] * 1_000
+    period: Period
 
 
 class Cursor(NamedTuple):
@@ -44,12 +40,12 @@ class Cursor(NamedTuple):
 
     Attributes:
         time: of the first bar that was not sent as a closed one.
-        generation: of the series; -1 = there was none.
+        clock: of the series, whose bars begin again when it changes; empty = there was none.
         asked: how many bars.
     """
 
     time: int
-    generation: int
+    clock: str
     asked: int
 
 
@@ -84,7 +80,7 @@ class BarSender:
         """
         if not self._feed.keeps_bars:
             raise WireError("denied", "This server keeps no bars: ticks.bars is 0")
-        chart = Chart(encode_symbol(asked.symbol), asked.period)
+        chart = Chart(encode_symbol(asked.symbol), PERIODS[asked.period])
         self._drop(chart)
         if not asked.count:
             self._send_head(chart, 0, self._feed.get(chart.symbol))
@@ -158,10 +154,10 @@ class BarSender:
 
     def _begin(self, chart: Chart, count: int) -> None:
         series = self._feed.get(chart.symbol)
-        bars = [] if series is None else series.read(chart.length, count)
+        bars = [] if series is None else series.read(chart.period, count)
         self._send_head(chart, len(bars), series)
         time = bars[-1].time if bars else 0
-        cursor = Cursor(time, -1 if series is None else series.generation, count)
+        cursor = Cursor(time, "" if series is None else series.clock, count)
         self._history = chart, cursor, bars[:-1]
 
     def _send_history(self, chart: Chart, cursor: Cursor, bars: list[Bar]) -> None:
@@ -185,11 +181,11 @@ class BarSender:
                 self._send_change(chart, series, self._cursors[chart])
 
     def _send_change(self, chart: Chart, series: Series, cursor: Cursor) -> None:
-        if cursor.generation != series.generation:
+        if cursor.clock != series.clock:
             del self._cursors[chart]
             self._requests[chart] = cursor.asked
             return
-        bars = series.since(chart.length, cursor.time)
+        bars = series.since(chart.period, cursor.time)
         closed, current = bars[:-1], bars[-1:]
         if len(closed) > PIECE:
             closed, current = closed[:PIECE], []
@@ -202,7 +198,7 @@ class BarSender:
     def _send_head(self, chart: Chart, count: int, series: Series | None) -> None:
         clock = "broker" if series is None else series.clock
         name = plain_symbol(chart.symbol)
-        self._session.send(wire.barred(Barred(name, chart.period, count, clock)))
+        self._session.send(wire.barred(Barred(name, chart.period.name, count, clock)))
 
     def _send(self, encoded: Iterable[bytes]) -> None:
         data = b"".join(encoded)
@@ -230,7 +226,7 @@ def encoded_bar(
     frame = wire.bar(
         wire.Bar(
             plain_symbol(chart.symbol),
-            chart.period,
+            chart.period.name,
             bar.time,
             *(shown[0], shown[1], shown[2], shown[3]),
             bar.ticks,

@@ -5,14 +5,14 @@ Pure. Prices and volumes are texts with the digits that were sent. The server's 
 they are given to be valid.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from functools import lru_cache
-from types import MappingProxyType
 
 from msgspec import Struct
 
 from mtnet import values
 from mtnet.errors import WireError
+from mtnet.services.ticks.bars.periods import MINUTE, PERIODS
 from mtnet.services.ticks.wire import ABSENT, FIELDS, KNOWN, plain_symbol
 from mtnet.session import messages
 from mtnet.session.fields import ANY, INTEGER, NUMBER, SYMBOL, SYMBOLS, FieldType, join_list
@@ -27,17 +27,6 @@ MAX_BARS = 5_000
 wait for the client, at 64 bytes each."""
 DEFAULT_BARS = 500
 """Bars that BARS is answered with when it has no `count`."""
-
-MINUTE = 60
-HOUR, DAY = 60 * MINUTE, 24 * 60 * MINUTE
-PERIODS: Mapping[str, int] = MappingProxyType(
-    {
-        **{f"M{n}": n * MINUTE for n in (1, 2, 3, 4, 5, 6, 10, 12, 15, 20, 30)},
-        **{f"H{n}": n * HOUR for n in (1, 2, 3, 4, 6, 8, 12)},
-        "D1": DAY,
-    }
-)
-"""The periods of bars, in seconds: those of MetaTrader up to a day."""
 
 
 class Ticks(Struct, frozen=True):
@@ -56,7 +45,7 @@ class Bars(Struct, frozen=True):
     Asks for the bars of a symbol.
 
     Attributes:
-        period: one of `PERIODS`.
+        period: one of `LIVE`.
         count: how many of the last ones; 0 = no more bars.
     """
 
@@ -212,7 +201,9 @@ def _tick_head(symbol: bytes) -> bytes:
 
 _TICK_FIELDS = tuple(name.encode() for name in FIELDS)
 PRICE = FieldType(values.read_price, values.PRICE)
-PERIOD = FieldType(lambda text: text if text in PERIODS else None, f"one of {', '.join(PERIODS)}")
+LIVE = [each.name for each in PERIODS.values() if each.length >= MINUTE]
+"""The periods that are built from ticks as they come."""
+PERIOD = FieldType(lambda text: text if text in LIVE else None, f"one of {', '.join(LIVE)}")
 _SYMBOLS_OR_NONE = FieldType(ANY.read, f"{SYMBOLS.expected}; * is all of them, and none ends it")
 COUNT = FieldType(
     lambda text: None if (NUMBER.read(text) or 0) > MAX_BARS else NUMBER.read(text),

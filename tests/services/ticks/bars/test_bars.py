@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mtnet.services.ticks.bars.periods import HOUR, MINUTE, PERIODS
 from mtnet.services.ticks.bars.series import (
     BID,
     CHUNK,
     MAX_AHEAD,
-    MINUTE,
     NO_SPREAD,
     Bar,
     Bars,
@@ -21,7 +21,8 @@ from mtnet.services.ticks.bars.series import (
     points,
 )
 
-HOUR, DAY = 60 * MINUTE, 24 * 60 * MINUTE
+DAY = 24 * HOUR
+M1, M5, H1, H4, D1 = (PERIODS[name] for name in ("M1", "M5", "H1", "H4", "D1"))
 NOW = 1_700_006_400_000
 """A midnight of the broker."""
 
@@ -39,22 +40,22 @@ def shown(bar):
 
 def test_a_bar_has_the_first_highest_lowest_and_last_bid_of_its_minute():
     made = series(*(f"{bid} {bid + 1} - - {NOW + at}" for at, bid in enumerate([3, 5, 1, 4])))
-    (bar,) = made.read(MINUTE, 10)
+    (bar,) = made.read(M1, 10)
     assert shown(bar) == (0, 3, 5, 1, 4, 4)
 
 
 def test_a_minute_without_a_tick_has_no_bar():
     made = series(*(f"1.{at} - - - {NOW + at * MINUTE}" for at in (0, 1, 5)))
-    assert [bar.time - NOW for bar in made.read(MINUTE, 10)] == [0, MINUTE, 5 * MINUTE]
+    assert [bar.time - NOW for bar in made.read(M1, 10)] == [0, MINUTE, 5 * MINUTE]
 
 
 @pytest.mark.parametrize(
     ("period", "openings"),
     [
-        (MINUTE, [-MINUTE, 0, 59 * MINUTE, HOUR]),
-        (HOUR, [-HOUR, 0, HOUR]),
-        (4 * HOUR, [-4 * HOUR, 0]),
-        (DAY, [-DAY, 0]),
+        (M1, [-MINUTE, 0, 59 * MINUTE, HOUR]),
+        (H1, [-HOUR, 0, HOUR]),
+        (H4, [-4 * HOUR, 0]),
+        (D1, [-DAY, 0]),
     ],
 )
 def test_periods_open_in_the_brokers_clock_and_days_at_its_midnight(period, openings):
@@ -110,7 +111,7 @@ def test_ticks_without_a_time_are_put_where_they_were_received():
     for at in (0, 1, MINUTE):
         made.add(b"1.1", NOW + at)
     assert made.clock == "received"
-    assert [shown(bar) for bar in made.read(MINUTE, 5)] == [
+    assert [shown(bar) for bar in made.read(M1, 5)] == [
         (0, 1.1, 1.1, 1.1, 1.1, 2),
         (MINUTE, 1.1, 1.1, 1.1, 1.1, 1),
     ]
@@ -122,13 +123,13 @@ def test_the_first_time_begins_the_bars_again_and_ticks_without_one_are_left_out
     made.add(b"1.1", NOW + MINUTE)
     made.add(b"1.2 - - - %d" % (NOW + 2 * HOUR), NOW + MINUTE)
     made.add(b"1.3", NOW + MINUTE)
-    assert (made.clock, made.generation, made.left_out) == ("broker", 1, 1)
-    assert [shown(bar) for bar in made.read(MINUTE, 5)] == [(2 * HOUR, 1.2, 1.2, 1.2, 1.2, 1)]
+    assert (made.clock, made.left_out) == ("broker", 1)
+    assert [shown(bar) for bar in made.read(M1, 5)] == [(2 * HOUR, 1.2, 1.2, 1.2, 1.2, 1)]
 
 
 def test_an_impossible_time_is_left_out_and_does_not_end_the_bars_of_its_symbol():
     made = series(f"1 - - - {NOW}", f"9 - - - {NOW + MAX_AHEAD + 1}", f"2 - - - {NOW + MINUTE}")
-    assert [bar.close for bar in made.read(MINUTE, 5)] == [1, 2]
+    assert [bar.close for bar in made.read(M1, 5)] == [1, 2]
     assert made.left_out == 1
 
 
@@ -139,7 +140,7 @@ def built(ticks, period):
     """Build the bars of (time, bid) pairs from the whole list, which is sorted by time."""
     found = {}
     for time, bid in sorted(ticks, key=lambda tick: tick[0]):
-        found.setdefault(time - time % period, []).append(bid)
+        found.setdefault(time - time % period.length, []).append(bid)
     return [
         (time - NOW, bids[0], max(bids), min(bids), bids[-1], len(bids))
         for time, bids in sorted(found.items())
@@ -148,16 +149,16 @@ def built(ticks, period):
 
 TIMES = st.integers(-3 * MINUTE, 3 * MINUTE) | st.integers(0, 5) | st.integers(0, 2 * HOUR)
 TICKS = st.lists(st.tuples(TIMES.map(lambda at: NOW + at), st.integers(1, 9)), max_size=60)
-PERIODS = st.sampled_from([MINUTE, 5 * MINUTE, HOUR, DAY])
+LENGTHS = st.sampled_from([M1, M5, H1, D1])
 
 
-@given(TICKS, PERIODS, st.lists(st.integers(0, 60), max_size=4))
+@given(TICKS, LENGTHS, st.lists(st.integers(0, 60), max_size=4))
 def test_tick_by_tick_they_are_the_bars_of_the_whole_list_in_any_order(ticks, period, looks):
     made, seen = Series(), []
     for number, (time, bid) in enumerate(ticks):
         if number in looks:  # a look changes nothing
             seen.append(made.since(period, NOW))
-            made.read(MINUTE, 3)
+            made.read(M1, 3)
         made.add(b"%d - - - %d" % (bid, time), NOW)
     whole = built(ticks, period)
     assert [shown(bar) for bar in made.read(period, 10_000)] == whole
@@ -178,7 +179,7 @@ def test_a_late_tick_counts_in_its_own_bar_and_equal_times_stay_in_order():
         f"4 - - - {NOW - MINUTE}",
         f"5 - - - {NOW + MINUTE}",
     )
-    assert [shown(bar) for bar in made.read(MINUTE, 5)] == [
+    assert [shown(bar) for bar in made.read(M1, 5)] == [
         (-MINUTE, 4, 4, 4, 4, 1),
         (0, 9, 9, 1, 3, 3),
         (MINUTE, 2, 5, 2, 5, 2),
@@ -204,6 +205,29 @@ def test_every_price_that_is_shown_has_its_digits_however_they_vary():
     assert (made.open.high, made.open.close, made.digits) == (1.25, 1.1875, 4)
 
 
+@pytest.mark.parametrize(
+    ("period", "time", "opening", "following"),
+    [
+        ("S15", "2026-11-27 12:00:44", "2026-11-27 12:00:30", "2026-11-27 12:00:45"),
+        ("M30", "2026-11-27 12:59:59", "2026-11-27 12:30:00", "2026-11-27 13:00:00"),
+        ("H8", "2026-11-27 17:00:00", "2026-11-27 16:00:00", "2026-11-28 00:00:00"),
+        ("W1", "2026-11-28 23:59:59", "2026-11-22 00:00:00", "2026-11-29 00:00:00"),
+        ("W1", "2026-11-29 00:00:00", "2026-11-29 00:00:00", "2026-12-06 00:00:00"),
+        ("MN1", "2028-02-29 23:00:00", "2028-02-01 00:00:00", "2028-03-01 00:00:00"),
+        ("MN1", "2026-12-31 23:00:00", "2026-12-01 00:00:00", "2027-01-01 00:00:00"),
+    ],
+)
+def test_weeks_begin_on_sunday_and_months_on_their_first_day(period, time, opening, following):
+    def moment(text):
+        return round(datetime.fromisoformat(f"{text}+00:00").timestamp()) * 1_000
+
+    found = PERIODS[period]
+    assert found.opening(moment(time)) == moment(opening)
+    assert found.following(moment(opening)) == moment(following)
+    assert found.ceiling(moment(opening)) == moment(opening)
+    assert found.ceiling(moment(opening) + 1) == moment(following)
+
+
 # Memory
 
 
@@ -216,7 +240,7 @@ def test_the_longest_series_loses_its_oldest_when_there_are_too_many():
     assert len(kept) <= 1_000
     assert len(kept.get(b"LONG")) == 899 - CHUNK
     assert len(kept.get(b"SHORT")) == 299
-    oldest = kept.get(b"LONG").since(MINUTE, 0)[0]
+    oldest = kept.get(b"LONG").since(M1, 0)[0]
     assert oldest.time == NOW + CHUNK * MINUTE
 
 
@@ -258,9 +282,9 @@ def test_the_bars_of_a_real_day_are_those_of_the_whole_file(real_data):
         made.add(f"{bid or '-'} {ask or '-'} - - {when}".encode(), when)
         if bid:
             ticks.append((when, float(bid)))
-    for period in (MINUTE, HOUR, DAY):
+    for period in (M1, H1, D1):
         found = [shown(bar) for bar in made.read(period, 10_000)]
         assert found == built(ticks, period)
-        assert len(found) >= DAY // period // 2
+        assert len(found) >= DAY // period.length // 2
     assert made.digits == 5
     assert isinstance(made.open, Bar)

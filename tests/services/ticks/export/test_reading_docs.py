@@ -39,7 +39,7 @@ def test_the_programs_of_the_page_run(both, program):
     names = {}
     exec(program.replace("DATA", str(both.path.parent)), names)
     if "scan" not in program:
-        assert len(names["frame"]) == 100
+        assert len(names["frame"]) == 100 if "frame" in names else len(names["candles"]) == 2
 
 
 def test_there_are_four_programs():

@@ -89,7 +89,7 @@ def test_a_message_is_written_as_documented_and_read_again(frame, text, value):
         (b"BARS|period=M1", "BARS needs symbol"),
         (b"BARS|symbol=A", "BARS needs period"),
         (b"BARS|symbol=A|period=M7", "period is one of M1, M2"),
-        (b"BARS|symbol=A|period=MN1", "period is one of M1, M2"),
+        (b"BARS|symbol=A|period=MN2", "period is one of M1, M2"),
         (b"BARS|symbol=A|period=M1|count=-1", "count is a whole number from 0 to 5000"),
         (b"BARS|symbol=A|period=M1|count=5001", "count is a whole number from 0 to 5000"),
     ],

@@ -1,0 +1,119 @@
+"""
+Bars of the stored ticks, of both stores as one.
+
+Pure, blocking, and of constant memory. What `Series` builds from ticks as they come, this makes of
+the same ticks on disk.
+"""
+
+from collections.abc import Iterable, Iterator
+from functools import reduce
+from heapq import merge as merged
+from itertools import groupby, islice
+from operator import itemgetter
+from pathlib import Path
+
+from mtnet.durations import DAY_MS
+from mtnet.errors import ClientError
+from mtnet.services.ticks.bars.files import Basis, bars_of_files
+from mtnet.services.ticks.bars.periods import MINUTE, SECOND, Period
+from mtnet.services.ticks.bars.series import BID, LAST, Bar, Series, decimals, merge
+from mtnet.services.ticks.storage.reader import BlocksReplacedError, TickReader
+from mtnet.services.ticks.wire import ABSENT, pad, time_of
+
+SAMPLE = 4_096
+"""Ticks of the newest day that say how the bars of a symbol are made."""
+EARLIEST, LATEST = -(2**62), 2**62
+"""Order times, milliseconds, of no tick."""
+
+
+class BarHistory:
+    """
+    Reads the bars of the stored ticks.
+
+    Args:
+        path: the file of SQLite.
+
+    Raises:
+        ClientError: there are no ticks.
+        JournalError: a store is damaged, or its files need DuckDB; of each method, too.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._reader = TickReader(path)
+
+    def basis(self, symbol: bytes, by_last: bool = False) -> Basis:
+        """
+        Return how the bars of a symbol are made, by its newest day.
+
+        Args:
+            by_last: of last prices also where there are bids.
+
+        Raises:
+            ClientError: there is no tick of it.
+        """
+        extent = self._reader.extent(symbol)
+        if extent is None:
+            raise ClientError(f"There are no ticks of {symbol.decode()}.")
+        newest = self._reader.ticks(symbol, extent.latest - DAY_MS)
+        rows = [pad(each.rest) for each in islice(newest, SAMPLE)]
+        has_bid = any(row[0] != ABSENT for row in rows)
+        prices = {each for row in rows for each in row[:3] if each != ABSENT}
+        return Basis(
+            BID if has_bid and not by_last else LAST,
+            any(row[4] != ABSENT for row in rows),
+            max(map(decimals, prices), default=0),
+        )
+
+    def bars(
+        self,
+        symbol: bytes,
+        period: Period,
+        basis: Basis,
+        start: int | None = None,
+        stop: int | None = None,
+    ) -> Iterator[Bar]:
+        """
+        Yield the bars of the ticks that are stored now, in order; the last may still be open.
+
+        Args:
+            start, stop: openings; `start` is included, `stop` is not.
+        """
+        at = EARLIEST if start is None else period.ceiling(start)
+        high = LATEST if stop is None else period.ceiling(stop)
+        while True:
+            try:
+                for bar in merge(self._parts(symbol, period, basis, (at, high)), period.opening):
+                    yield bar
+                    at = period.following(bar.time)
+                return
+            except BlocksReplacedError:
+                continue
+
+    def _parts(
+        self, symbol: bytes, period: Period, basis: Basis, span: tuple[int, int]
+    ) -> Iterator[Bar]:
+        """Yield bars of the period's part; of one time, what is in files came first."""
+        files, ticks = self._reader.stores(symbol, *span)
+        found = bars_of_files(self._reader.root, files, basis, period.part, span)
+        cold = self._reader.guarded(files, found)
+        short = MINUTE if period.part % MINUTE == 0 else SECOND
+        inside = ((rest, came) for time, rest, came, _ in ticks if span[0] <= time < span[1])
+        hot = merge(bars_of_ticks(inside, basis, short), lambda time: time - time % period.part)
+        for _, group in groupby(merged(cold, hot, key=itemgetter(0)), itemgetter(0)):
+            yield reduce(Bar.with_tick, group)
+
+
+def bars_of_ticks(ticks: Iterable[tuple[bytes, int]], basis: Basis, length: int) -> Iterator[Bar]:
+    """
+    Yield the bars of ticks in order of time: what follows the symbol on the wire, and receipt.
+
+    Args:
+        length: of a bar, milliseconds; a minute at most.
+    """
+    series = Series(basis.price, length)
+    series.clock = basis.clock
+    for rest, received in ticks:
+        if (basis.timed or time_of(rest) is None) and series.add(rest, received):
+            yield from series.take_closed()
+    if series.open is not None:
+        yield series.open
