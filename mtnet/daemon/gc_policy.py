@@ -24,8 +24,9 @@ FULL_COLLECTION_INTERVAL = 6 * 3600.0
 """Seconds between two looks at everything: what was left out and has become garbage since would
 stay until the process ends."""
 FROZEN_LIMIT = 500_000
-"""New objects that are left out before everything is looked at nevertheless, or as many as were
-left at the last look: so there is never more garbage than 100 MB, or than what is of use."""
+"""Objects more that are left out before everything is looked at nevertheless, or as many as were
+left at the last look: so there is never more garbage than 100 MB, or than what is of use. They are
+counted: what was left out and has been freed since counts no more."""
 
 
 class GcPolicy(Service):
@@ -43,7 +44,8 @@ class GcPolicy(Service):
         self._since = 0.0
         self._clock = clock
         self._scheduled: IDelayedCall | None = None
-        self._collecting, self._remaining = False, 0
+        self._collecting = False
+        self._left = self._remaining = 0
         self._loop = LoopingCall(Recurring("The collection of garbage", self._collect_everything))
         self._loop.clock = clock
 
@@ -68,7 +70,7 @@ class GcPolicy(Service):
 
     @property
     def due(self) -> bool:
-        """Whether the next run collects all generations."""
+        """Whether what is left out is counted in the next turn, and perhaps looked at."""
         return self._scheduled is not None
 
     def status(self) -> dict[str, object]:
@@ -76,11 +78,28 @@ class GcPolicy(Service):
         return {"full collections": self.full, "longest pause": f"{self.longest:.1f} ms"}
 
     def _collect_everything(self) -> None:
-        self._scheduled, self._collecting = None, True
+        self._collecting = True
         gc.unfreeze()
         gc.collect()
         self._collecting = False
-        self._remaining = max(FROZEN_LIMIT, gc.get_freeze_count()) // prod(THRESHOLDS)
+        self._left = gc.get_freeze_count()
+        self._wait(0)
+
+    def _count(self) -> None:
+        self._scheduled = None
+        more = gc.get_freeze_count() - self._left
+        if more >= self._limit:
+            self._collect_everything()
+        else:
+            self._wait(more)
+
+    @property
+    def _limit(self) -> int:
+        return max(FROZEN_LIMIT, self._left)
+
+    def _wait(self, more: int) -> None:
+        """Count after as many collections as it takes at least to leave out too many objects."""
+        self._remaining = (self._limit - more) // prod(THRESHOLDS)
 
     def _on_collection(self, phase: str, collection: dict[str, Any]) -> None:
         if phase == "start":
@@ -92,4 +111,4 @@ class GcPolicy(Service):
             self.full, self._remaining = self.full + 1, self._remaining - 1
             gc.freeze()
             if self._remaining < 0 and not (self.due or self._collecting):
-                self._scheduled = self._clock.callLater(0, self._collect_everything)
+                self._scheduled = self._clock.callLater(0, self._count)

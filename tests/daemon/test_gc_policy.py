@@ -3,6 +3,7 @@
 import gc
 import weakref
 from math import prod
+from types import SimpleNamespace
 
 import pytest
 
@@ -79,17 +80,49 @@ def test_a_daemon_that_stops_leaves_python_as_it_was(garbage, clock):
     assert clock.getDelayedCalls() == []
 
 
-def test_everything_is_looked_at_as_well_once_there_is_much_new(garbage, clock):
+@pytest.fixture
+def frozen(garbage, monkeypatch):
+    """How many objects are left out; how many would be many, and how many too many."""
+    count = gc.get_freeze_count()
+    more = max(FROZEN_LIMIT, count)
+    found = SimpleNamespace(count=count, many=count + more * 9 // 10, too_many=count + more * 2)
+    monkeypatch.setattr(gc, "get_freeze_count", lambda: found.count)
+    yield found
+    monkeypatch.undo()
+
+
+def collect_until_counted(garbage, clock):
+    """Collect; return how often."""
+    full = garbage.full
+    while not garbage.due:
+        gc.collect()
+    collections = garbage.full - full
+    clock.advance(0)
+    return collections
+
+
+def left_out_and_lost():
+    """Return a reference to garbage that only a look at everything can find."""
     ring = Ring()
     gc.collect()
-    gone = weakref.ref(ring)
-    del ring
-    looks = 0
-    while gone() is not None:
-        looks += 1
-        gc.collect()
-        clock.advance(0)
-    assert looks >= FROZEN_LIMIT // prod(THRESHOLDS)
+    return weakref.ref(ring)
+
+
+def test_everything_is_looked_at_as_well_once_there_is_much_new(garbage, clock, frozen):
+    gone = left_out_and_lost()
+    frozen.count = frozen.too_many
+    assert collect_until_counted(garbage, clock) >= FROZEN_LIMIT // prod(THRESHOLDS)
+    assert gone() is None
+
+
+def test_what_was_left_out_and_has_been_freed_does_not_count(garbage, clock, frozen):
+    gone = left_out_and_lost()
+    frozen.count = frozen.many
+    collect_until_counted(garbage, clock)
+    assert gone() is not None
+    frozen.count = frozen.too_many
+    assert collect_until_counted(garbage, clock) < 5, "it is counted again soon"
+    assert gone() is None
 
 
 def test_one_that_stops_before_a_look_looks_no_more(garbage, clock):

@@ -41,10 +41,11 @@ class LongPoll:
 
     def notify(self, *_: object) -> None:
         """Answer now; takes what it is called with."""
+        answer = self._answer
         if not self.leave():
             return
         try:
-            found = self._answer()
+            found = answer()
         except Exception:
             self.deferred.errback()
             return
@@ -60,7 +61,9 @@ class LongPoll:
         self._over = True
         if self._timer.active():
             self._timer.cancel()
-        self._release()
+        release = self._release
+        self._answer = self._release = noop  # both may refer back to this poll
+        release()
         return True
 
     # Of an account

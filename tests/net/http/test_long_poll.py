@@ -1,5 +1,8 @@
 """Long polls: held until there is news, and never longer than their client."""
 
+import gc
+import weakref
+
 import pytest
 from twisted.internet.task import Clock
 
@@ -41,6 +44,23 @@ def test_nothing_is_left_of_it_when_its_client_leaves(poll, answers, released, c
     poll.leave()
     poll.notify()
     assert (answers, released, clock.getDelayedCalls()) == ([], [True], [])
+
+
+def test_what_answers_it_is_freed_at_once_without_a_collection_of_garbage(clock):
+    class Answer:
+        def make(self):
+            return f"news of {poll!r}"
+
+    gc.disable()
+    try:
+        answer = Answer()
+        poll = LongPoll(clock, 10, answer.make, lambda: poll)
+        gone = weakref.ref(answer)
+        poll.notify()
+        del answer
+        assert gone() is None
+    finally:
+        gc.enable()
 
 
 def test_a_login_that_ends_ends_it(poll, answers, released):
