@@ -179,7 +179,7 @@ def test_who_is_not_offline_is_not_forgotten(command_line, publisher):
     asked = {"command": "signals forget", "follower": "bob/desk", "channel": "main"}
     assert command_line.asked == [asked]
     assert (status, out) == (1, "")
-    assert error.startswith("mtnet: No follower bob/desk in main is offline; ")
+    assert error.startswith("mtnet: Nobody called bob/desk is offline in main; ")
 
 
 def test_a_flattened_channel_holds_nothing(command_line, publisher, daemon):

@@ -45,7 +45,7 @@ def configure(parser: ArgumentParser) -> None:
         ("flatten", "close every position of a channel, then accept only reductions"),
     ):
         _add_channel(local.add(signals, name, partial(_operate, name), summary, "main"))
-    summary = "miss a follower no more that is offline"
+    summary = "miss a follower or a provider no more that is offline"
     parser = local.add(signals, "forget", forget, summary, "bob/desk")
     parser.add_argument("follower", metavar="LOGIN[/NAME]", help="without NAME: all of the login")
     parser.add_argument("--channel", metavar="NAME", default="", help="default: every channel")
@@ -182,10 +182,10 @@ def _operate(name: str, arguments: Namespace) -> None:
 
 def forget(arguments: Namespace) -> None:
     """
-    Miss an offline follower no more.
+    Miss somebody no more who is offline.
 
     Raises:
-        ClientError: no daemon answers, or there is no such follower.
+        ClientError: no daemon answers, or nobody of that name is offline.
         WireError: it is connected.
     """
     follower, channel = arguments.follower, arguments.channel
@@ -193,7 +193,8 @@ def forget(arguments: Namespace) -> None:
     if not found:
         where = f" in {channel}" if channel else ""
         raise ClientError(
-            f"No follower {follower}{where} is offline; `mtnet signals status` names those who are."
+            f"Nobody called {follower} is offline{where}; `mtnet signals status` names those who "
+            "are."
         )
     for row in found:
         print(f"{row['who']} is missed in {row['channel']} no more.", flush=True)

@@ -54,17 +54,21 @@ class SignalCommands:
     def _forget(self, asked: Mapping[str, Any]) -> list[dict[str, Any]]:
         follower, channel = asked.get("follower"), asked.get("channel", "")
         if not (isinstance(follower, str) and follower and isinstance(channel, str)):
-            raise WireError("field", "Name a follower, as bob or bob/desk")
-        followers = self._signals.channels.followers
-        found = followers.forget_offline(follower, channel)
-        if not found and followers.is_connected(follower, channel):
+            raise WireError("field", "Name a follower or a provider, as bob or bob/desk")
+        followers, ownership = self._signals.channels.followers, self._signals.rules.ownership
+        found = [
+            {"channel": each.channel, "who": each.who, "since": each.since}
+            for each in followers.forget_offline(follower, channel)
+        ] + ownership.forget_missed(follower, channel)
+        connected = ownership.sets(follower, channel) or followers.is_connected(follower, channel)
+        if not found and connected:
             raise WireError(
                 "denied", f"{follower} is connected, and can be forgotten once it is not"
             )
         self._signals.participants.refresh()
         for each in found:
-            self._signals.channels.events.forgotten(each.channel, each.who, asked_by(asked))
-        return [{"channel": each.channel, "who": each.who, "since": each.since} for each in found]
+            self._signals.channels.events.forgotten(each["channel"], each["who"], asked_by(asked))
+        return found
 
     async def _accept(self, asked: Mapping[str, Any]) -> int:
         channel, anew = _channel(asked), asked.get("new_epoch") is True

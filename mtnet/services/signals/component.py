@@ -46,7 +46,7 @@ from mtnet.services.signals.reports.conditions import AccountConditions
 from mtnet.services.signals.reports.store import ReportStore
 from mtnet.services.signals.service import SignalService
 from mtnet.services.signals.status.conditions import SignalConditions
-from mtnet.services.signals.status.store import FollowerStore
+from mtnet.services.signals.status.store import ParticipantStore
 from mtnet.services.signals.upstream import SourceFactory
 from mtnet.services.signals.verbs import SignalVerbs, open_sessions
 from mtnet.session.session import SessionFactory
@@ -87,10 +87,14 @@ class SignalsComponent:
         self._store.open()
         self.signals.views.reports = self._store.reports
         self._store.reported = self.signals.views.reported
-        self._followers = FollowerStore(
-            env.file("signals.followers"), env.clock, worker.later, self.signals.channels.followers
+        self._participants = ParticipantStore(
+            env.file("signals.followers"),
+            env.clock,
+            worker.later,
+            self.signals.channels.followers,
+            self.signals.rules.ownership,
         )
-        self._followers.open(env.now())
+        self._participants.open(env.now())
         self._verbs = SignalVerbs(self.signals, self._store)
         redactor = PathRedactor(self._path.parent)
         self._conditions = SignalConditions(
@@ -157,7 +161,7 @@ class SignalsComponent:
     async def _stop(self) -> None:
         await maybeDeferred(self._sources.stopService)
         await self._store.close()
-        await self._followers.close()
+        await self._participants.close()
         await self.signals.close()
 
     def factory(self, listener: Listener) -> IProtocolFactory:

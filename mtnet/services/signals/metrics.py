@@ -1,6 +1,6 @@
 """Metrics of the signal service."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from zope.interface import implementer
 
@@ -20,7 +20,12 @@ their followers."""
 
 @implementer(IMetrics)
 class SignalMetrics:
-    """Reads who is connected, what was stored and sent, and how long that took."""
+    """
+    Reads who is connected, what was stored and sent, and how long that took.
+
+    Args:
+        people: returns the metrics of everybody who takes part.
+    """
 
     def __init__(
         self,
@@ -29,13 +34,14 @@ class SignalMetrics:
         presence: Presence,
         worker: JournalWorker,
         commits: GroupCommit,
+        people: Callable[[], Iterable[Metric]],
     ) -> None:
         self._channels, self._rules, self._presence = channels, rules, presence
-        self._worker, self._commits = worker, commits
+        self._worker, self._commits, self._people = worker, commits, people
 
     def metrics(self) -> list[Metric]:
         """Return the metrics."""
-        return [*self._counts(), *self._by_channel(), *self._durations()]
+        return [*self._counts(), *self._people(), *self._by_channel(), *self._durations()]
 
     def _counts(self) -> list[Metric]:
         channels, fanout = self._channels, self._channels.fanout

@@ -54,6 +54,7 @@ from mtnet.services.signals.ownership.publishers import (
 from mtnet.services.signals.ownership.retries import Retries
 from mtnet.services.signals.settings import SignalSettings
 from mtnet.services.signals.status.collect import FactCollector
+from mtnet.services.signals.status.metrics import participant_metrics
 from mtnet.services.signals.status.participants import Participants
 from mtnet.services.signals.status.report import Status
 from mtnet.services.signals.values import Take
@@ -161,7 +162,14 @@ class SignalService:
     @property
     def metrics(self) -> SignalMetrics:
         """Counters, gauges and histograms."""
-        return SignalMetrics(self.channels, self.rules, self.presence, self._worker, self._commits)
+        return SignalMetrics(
+            self.channels,
+            self.rules,
+            self.presence,
+            self._worker,
+            self._commits,
+            lambda: participant_metrics(self.participants),
+        )
 
     @property
     def now(self) -> WallClock:

@@ -8,9 +8,10 @@ follower's position back and forth. No Twisted, no clock: `when` is monotonic se
 
 from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from mtnet.errors import WireError
+from mtnet.services.signals.ownership.expected import STAYS, ExpectedProviders
 from mtnet.services.signals.reports.registry import Reported
 
 BEFORE = -1
@@ -93,6 +94,11 @@ class PublisherId(NamedTuple):
         return same and bool(self.program)
 
     @property
+    def known(self) -> bool:
+        """Whether it says who it is; by HTTP the drawn name does not."""
+        return bool(self.login or self.program or (self.name and not self.http))
+
+    @property
     def lingers(self) -> float:
         """Seconds for which it holds its channel once it is gone without BYE."""
         return HELD if self.http else LINGER
@@ -173,7 +179,7 @@ class Attendance:
     The publishers of one channel.
 
     Attributes:
-        present: those that set it now.
+        present: those that set it now, each with when it came, in milliseconds.
         fenced: those that are there, and from which a newer one took it.
         last: the one that came last; it may be gone.
         since: milliseconds since the Unix epoch at which the first came, or the last went.
@@ -182,7 +188,7 @@ class Attendance:
     __slots__ = ("fenced", "last", "present", "since")
 
     def __init__(self, since: int) -> None:
-        self.present: dict[Publisher, None] = {}
+        self.present: dict[Publisher, int] = {}
         self.fenced: dict[Publisher, None] = {}
         self.last: Publisher | None = None
         self.since = since
@@ -206,6 +212,7 @@ class Ownership:
         holders: by channel, the publisher of dialect 2 that holds it; it may be gone for a while.
         live: how many publishers there are.
         held: by channel, who holds it; another mapping whenever that changes.
+        expected: the provider that each channel is expected to have.
         presence_deferred: presence changes are sent later, after the entries that led to them.
         may_retry: whether a reason of a refusal may have ended since `pop_retryable`.
     """
@@ -215,6 +222,7 @@ class Ownership:
         self._last = self.live = 0
         self.holders: dict[str, Publisher] = {}
         self.held: Mapping[str, PublisherId] = {}
+        self.expected = ExpectedProviders()
         self._lingering: dict[str, float] = {}
         self._owners: dict[SymbolKey, Publisher] = {}
         self._kept: dict[SymbolKey, tuple[str, float]] = {}
@@ -236,6 +244,8 @@ class Ownership:
             former = Publisher("a publisher of before the start", BEFORE, who=who)
             former.gone, former.lingers = True, when + who.lingers
             self._hold(channel, former)
+            if who.known:
+                self.expected.note(channel, former.shown)
         self.held = held
 
     def leave(self, publisher: Publisher, when: float, bye: bool) -> None:
@@ -412,6 +422,37 @@ class Ownership:
         found = self._attendance.get(channel)
         return [] if found is None else [publisher.name for publisher in found.present]
 
+    def present(self) -> dict[str, str]:
+        """Return who came last of those who set a channel now, by channel."""
+        return {
+            channel: next(reversed(found.present)).shown
+            for channel, found in self._attendance.items()
+            if found.present
+        }
+
+    def sets(self, who: str, channel: str = "") -> bool:
+        """Return whether somebody of that login and name sets a channel now; empty = any."""
+        return any(
+            who == each.shown
+            for name, found in self._attendance.items()
+            for each in found.present
+            if channel in ("", name)
+        )
+
+    def forget_missed(self, who: str, channel: str = "") -> list[dict[str, Any]]:
+        """
+        Expect a provider no more that is gone; return rows of `channel`, `who` and `since`.
+
+        Args:
+            who: a login, for all of its names, or login and name: `alice/desk`.
+            channel: empty = every channel.
+        """
+        absent = [name for name in self.expected if not self.status(name)[0]]
+        found = self.expected.forget(who, [name for name in absent if channel in ("", name)])
+        return [
+            {"channel": name, "who": shown, "since": self.status(name)[1]} for name, shown in found
+        ]
+
     def attendance(self, channel: str) -> Attendance:
         """Return the publishers of a channel; who held it before the start counts as the last."""
         found = self._attendance.get(channel) or Attendance(self._began)
@@ -420,21 +461,29 @@ class Ownership:
 
     def _join(self, channel: str, publisher: Publisher) -> None:
         found = self._attendance.setdefault(channel, Attendance(self._began))
-        if publisher.gone or publisher in found.present:
+        if publisher in found.present:
+            return
+        if publisher.who.known:
+            self.expected.note(channel, publisher.shown, publisher.left)
+        if publisher.gone:
             return
         found.fenced.pop(publisher, None)
-        found.present[publisher] = None
+        found.present[publisher] = self._now()
         found.last = publisher
         if len(found.present) == 1:
             self._note_presence(channel, True)
 
     def _part(self, channel: str, publisher: Publisher) -> None:
         found = self._attendance.get(channel)
-        if found is not None and publisher in found.present:
-            del found.present[publisher]
-            if not found.present:
-                self._note_presence(channel, False)
+        came = None if found is None else found.present.pop(publisher, None)
+        if found is None or came is None:
+            return
+        if publisher.gone and (publisher.who.known or self._now() - came >= STAYS):
+            self.expected.note(channel, publisher.shown, publisher.left)
+        if not found.present:
+            self._note_presence(channel, False)
 
     def _note_presence(self, channel: str, up: bool) -> None:
+        self.expected.note_change()
         since = self._attendance[channel].since = self._now()
         self.presence_changes.append(PresenceChange(channel, up, since))

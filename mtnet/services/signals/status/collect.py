@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from mtnet.services.signals.book import Channel
 from mtnet.services.signals.channels import Channels
 from mtnet.services.signals.ownership.policy import PublishRules
-from mtnet.services.signals.ownership.publishers import Attendance, Connection, Publisher
+from mtnet.services.signals.ownership.publishers import Connection, Ownership, Publisher
 from mtnet.services.signals.reports.registry import Reported
 from mtnet.services.signals.status.facts import (
     ChannelFacts,
@@ -86,20 +86,20 @@ class FactCollector:
     def providers(
         self, channels: Mapping[str, ChannelFacts], moment: Moment
     ) -> Iterator[ProviderFacts]:
-        """Yield the publishers of each channel that anybody uses, or the last one."""
+        """Yield the publishers of each channel, or who is missed there."""
         followed = {each.channel for each in self._channels.followers}
         reports = self._rules.views.reports
         for name, channel in channels.items():
             found = self._rules.ownership.attendance(name)
-            used = channel.seq or found.present or name in followed
-            if channel.view is not None or not used:
+            if channel.view is not None:
                 continue
             for publisher in found.present:
                 yield _provider(publisher, channel, reports, moment)
             for publisher in found.fenced:
                 yield replace(_provider(publisher, channel, reports, moment), fenced=True)
-            if not found.present:
-                yield _absent(found.last, channel)
+            state = channel.provider
+            if not state.up and (state.who or (not channel.seq and name in followed)):
+                yield ProviderFacts(state.who, channel, False, state.since, state.left)
 
     def followers(
         self, channels: Mapping[str, ChannelFacts], moment: Moment
@@ -122,19 +122,20 @@ class FactCollector:
                 yield each, _online(each, channel, book.channel(each.channel), reports, moment)
 
     def _providers_of(self, name: str) -> set[str]:
-        found = self._rules.ownership.attendance(name)
-        last = () if found.last is None else (found.last,)
-        return {each.shown for each in (*found.present, *last)}
+        ownership = self._rules.ownership
+        expected = ownership.expected.of(name)
+        present = {each.shown for each in ownership.attendance(name).present}
+        return present if expected is None else {*present, expected.who}
 
     def _channel(self, name: str, moment: Moment) -> ChannelFacts:
         view, reports = self._rules.views.known.get(name), self._rules.views.reports
         sources = (name,) if view is None else view.settings.sources
-        channel, attendance = self._channels.book.channel(name), self._rules.ownership.attendance
+        channel, ownership = self._channels.book.channel(name), self._rules.ownership
         newest = channel.entry(channel.seq)
         return ChannelFacts(
             name,
             channel.seq,
-            _joined({each: _state(attendance(each), reports, moment) for each in sources}),
+            _joined({each: _state(ownership, each, reports, moment) for each in sources}),
             self._mode(name),
             name in self._damaged(),
             self._has_diverged(name),
@@ -149,11 +150,11 @@ def _view(view: Summary, reports: Known | None, moment: Moment) -> ViewState:
     return ViewState(view.struck, closed, bool(settings.follower))
 
 
-def _state(found: Attendance, reports: Known | None, moment: Moment) -> ProviderState:
+def _state(ownership: Ownership, name: str, reports: Known | None, moment: Moment) -> ProviderState:
     """Return the provider of a channel, as its followers see it."""
+    found = ownership.attendance(name)
     if not found.present:
-        last = found.last
-        who, left = ("", False) if last is None else (last.shown, last.left)
+        who, left = ownership.expected.of(name) or ("", False)
         return ProviderState(who, False, found.since, left)
     *_, newest = found.present
     reported = _reports(reports, newest.connection, *newest.who[:2])
@@ -240,17 +241,10 @@ def _joined(states: Mapping[str, ProviderState]) -> ProviderState:
     """Return the provider of a channel, or of all sources of a view."""
     up = [each for each in states.values() if each.up]
     if not up:
-        return next(iter(states.values()))
-    missing = tuple(name for name, each in states.items() if not each.up)
+        first, *_ = sorted(states.values(), key=lambda each: not each.who)
+        return first
+    missing = tuple(name for name, each in states.items() if not each.up and each.who)
     return replace(up[0], missing=missing) if missing else up[0]
-
-
-def _absent(last: Publisher | None, channel: ChannelFacts) -> ProviderFacts:
-    """Return the facts of a channel without a publisher."""
-    state = channel.provider
-    if last is None:
-        return ProviderFacts("", channel, False, state.since)
-    return ProviderFacts(last.shown, channel, False, state.since, last.left)
 
 
 def _heard(connection: Connection | None, moment: Moment) -> int | None:

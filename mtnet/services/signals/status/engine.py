@@ -167,10 +167,11 @@ def _view(channel: ChannelFacts) -> Iterator[Finding]:
 def _provider(channel: ChannelFacts, when: int) -> Iterator[Finding]:
     """Yield what is wrong with the provider of a channel, for those who follow it."""
     state = channel.provider
-    names = {"channel": channel.name, "provider": state.who or "The provider"}
+    names = {"channel": channel.name, "provider": state.who}
     if not state.up:
-        names["ago"] = duration(when - state.since)
-        yield Finding(_absence(channel, state.who, state.left), names)
+        if state.who or not channel.seq:
+            names["ago"] = duration(when - state.since)
+            yield Finding(_absence(state.who, state.left), names)
         return
     if state.missing:
         yield Finding("some_providers", {**names, "names": " and ".join(state.missing)})
@@ -180,22 +181,22 @@ def _provider(channel: ChannelFacts, when: int) -> Iterator[Finding]:
         yield Finding("provider_trading_off", names)
 
 
-def _absence(channel: ChannelFacts, who: str, left: bool) -> Code:
-    """Return the code of a channel without a provider."""
-    if not channel.seq and not who:
+def _absence(who: str, left: bool) -> Code:
+    """Return the code of a channel that misses a provider, or has never had one."""
+    if not who:
         return "no_provider"
     return "provider_switched_off" if left else "provider_offline"
 
 
 def _of_provider(facts: ProviderFacts, when: int) -> Iterator[Finding]:
     channel = facts.channel
-    names = {"channel": channel.name, "provider": facts.who or "The provider", "who": facts.who}
+    names = {"channel": channel.name, "provider": facts.who, "who": facts.who}
     yield from _channel(channel)
     if facts.fenced:
         yield Finding("fenced", names)
     if not facts.connected:
         names["ago"] = duration(when - facts.since)
-        yield Finding(_absence(channel, facts.who, facts.left), names)
+        yield Finding(_absence(facts.who, facts.left), names)
         return
     if _older(facts.heard, SILENCE, when):
         yield Finding("provider_silent", {**names, "ago": duration(when - (facts.heard or 0))})

@@ -48,10 +48,10 @@ class ProviderState(Struct, frozen=True):
     The provider of a channel, as its followers see it.
 
     Attributes:
-        who: empty = it is not known.
+        who: of one who is there, else of one who is missed; empty = nobody is.
         up: whether a publisher is there.
         since: when that began.
-        left: whether the last one said BYE.
+        left: whether the one who is missed said BYE.
         heard: when a session of it gave its last sign of life; None = it need not give any.
         trading: whether its terminal allows algorithmic trading; None = it did not say.
         missing: the sources of a view that have no provider, where others have one.
@@ -163,10 +163,10 @@ class FollowerFacts(Struct, frozen=True):
 
 class ProviderFacts(Struct, frozen=True):
     """
-    A publisher of one channel, or its last one.
+    A publisher of one channel, or the one who is missed there.
 
     Attributes:
-        who: login and name, else the address; empty = it is not known.
+        who: login and name, else the address; empty = nobody has ever published.
         connected: whether it is there.
         since: when it came, or went.
         left: whether it said BYE.

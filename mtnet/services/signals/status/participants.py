@@ -15,7 +15,7 @@ from mtnet.interfaces import IParticipants
 from mtnet.services.signals.status.collect import FactCollector, Moment
 from mtnet.services.signals.status.followers import Followers
 from mtnet.services.signals.status.judgements import Judged, Judgements
-from mtnet.services.signals.status.warnings import ORDER
+from mtnet.services.signals.status.warnings import ORDER, RULES, Role
 
 LIFETIME = 1.0
 """Seconds for which a judgement holds; people and alerts ask no faster."""
@@ -23,7 +23,7 @@ SHARE = 50.0
 """A judgement holds for so many times what it took: the engine costs 2 % of a processor at most,
 up to some ten thousand followers."""
 
-ROLES = "providers", "followers"
+ROLES: tuple[Role, ...] = ("provider", "follower")
 LONGEST = 5.0
 """Seconds for which a judgement holds at most: a machine that is busy with other things makes it
 look expensive."""
@@ -75,9 +75,10 @@ class Participants:
 
     def health(self) -> dict[str, Any]:
         """Return how many have each status, and a sentence: what strangers may know."""
-        counts = {role: dict.fromkeys(map(str, ORDER), 0) for role in ROLES}
-        for each in self.judged():
-            counts[f"{each.role}s"][each.judgement.status] += 1
+        found = self.by_status()
+        counts = {
+            f"{role}s": {str(status): found[role, status] for status in ORDER} for role in ROLES
+        }
         needy = {role: each["error"] + each["offline"] for role, each in counts.items()}
         # Its words never change, only its numbers: what goes on must not look like an end.
         who = " and ".join(
@@ -86,3 +87,20 @@ class Participants:
         text = f"{who} are in trouble: `mtnet signals status` says what to do"
         warning = text if any(needy.values()) else None
         return {"warning": warning, "participants": counts}
+
+    def by_status(self) -> dict[tuple[str, ...], float]:
+        """Return how many have each role and status."""
+        counts = {(role, status): 0 for role in ROLES for status in ORDER}
+        for each in self.judged():
+            counts[each.role, each.judgement.status] += 1
+        return {**counts}
+
+    def by_code(self) -> dict[tuple[str, ...], float]:
+        """Return how many have each role and the code of a warning; one may have several."""
+        counts = {
+            (role, code): 0 for role in ROLES for code, rule in RULES.items() if getattr(rule, role)
+        }
+        for each in self.judged():
+            for code in {warning.code for warning in each.judgement.warnings}:
+                counts[each.role, code] += 1
+        return {**counts}

@@ -1,4 +1,7 @@
-"""Write-behind file of the followers: who was there before a restart is known as offline."""
+"""
+Write-behind file of everybody who takes part: who was there before a restart is missed until it
+comes again.
+"""
 
 from collections.abc import Callable
 from functools import partial
@@ -6,16 +9,25 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from msgspec import Struct
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
+from mtnet.services.signals.ownership.expected import Expected
+from mtnet.services.signals.ownership.publishers import Ownership
 from mtnet.services.signals.status.followers import Followers, Saved
 from mtnet.storage.write_behind import WriteBehindFile
 
 
-class FollowerStore:
+class _File(Struct, frozen=True):
+    followers: list[Saved]
+    providers: dict[str, Expected] = {}
+
+
+class ParticipantStore:
     """
-    File of the followers, written a while after one came or went, and at the stop.
+    File of the followers and of the providers, written a while after one came or went, and at the
+    stop.
 
     Args:
         in_thread: runs a blocking function off the reactor.
@@ -27,17 +39,21 @@ class FollowerStore:
         clock: IReactorTime,
         in_thread: Callable[..., "Deferred[Any]"],
         followers: Followers,
+        ownership: Ownership,
     ) -> None:
-        self._followers = followers
-        self._file = WriteBehindFile(path, clock, in_thread, self._copy, "The list of followers")
-        followers.changed = self._file.changed
+        self._followers, self._ownership = followers, ownership
+        what = "The list of followers and providers"
+        self._file = WriteBehindFile(path, clock, in_thread, self._copy, what)
+        followers.changed = ownership.expected.changed = self._file.changed
 
     def open(self, when: int) -> None:
         """Read what was stored; blocking. `when` is milliseconds since the Unix epoch."""
         try:
             data = self._file.read()
             if data is not None:
-                self._followers.restore(msgspec.json.decode(data, type=list[Saved]), when)
+                found = msgspec.json.decode(data, type=_File)
+                self._followers.restore(found.followers, when)
+                self._ownership.expected.restore(found.providers)
         except (OSError, msgspec.MsgspecError) as error:
             self._file.unreadable(error)
 
@@ -46,5 +62,7 @@ class FollowerStore:
         return self._file.close()
 
     def _copy(self) -> tuple[int, Callable[[], bytes]]:
-        followers = self._followers
-        return followers.changes, partial(msgspec.json.encode, followers.saved())
+        followers, ownership = self._followers, self._ownership
+        providers = ownership.expected.saved(ownership.present())
+        changes = followers.changes + ownership.expected.changes
+        return changes, partial(msgspec.json.encode, _File(followers.saved(), providers))

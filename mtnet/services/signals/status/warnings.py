@@ -184,7 +184,8 @@ RULES: Mapping[Code, Rule] = {
         50,
         "warning",
         "offline",
-        "{provider} of {channel} was switched off {ago} ago: start it again.",
+        "{provider} of {channel} was switched off {ago} ago: start it again, or say `mtnet signals "
+        "forget {provider}`.",
     ),
     "paused": Rule(
         55,

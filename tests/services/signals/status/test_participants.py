@@ -4,93 +4,15 @@ import re
 from decimal import Decimal
 
 import pytest
-from fakes.daemon import PASSWORD, FakeDaemon
+from fakes.daemon import PASSWORD
 from signals_peers import frame
+from status_scene import Scene
 
 from mtnet.errors import WireError
 from mtnet.interfaces import IControlCommands, IParticipants, IStatus
 from mtnet.services.signals import wire
-from mtnet.services.signals.reports import wire as reports
-from mtnet.services.signals.reports.wire import Report
 from mtnet.services.signals.status.participants import LIFETIME, LONGEST, Participants
 from mtnet.session import messages
-
-GRANTS = {"alice": ("provider",), "bob": ("follower",)}
-
-
-class Scene(FakeDaemon):
-    """A provider alice, a follower bob, and the channel gold."""
-
-    def __init__(self, folder, clock, *sets):
-        super().__init__(folder, clock, *sets, grants=GRANTS)
-        self._ids = 0
-
-    @property
-    def component(self):
-        return self.env.components.services["signals"]
-
-    @property
-    def signals(self):
-        return self.component.signals
-
-    def greet(self, login, name="desk", client=""):
-        terminal = self.dial("signals")
-        hello = messages.hello(login=login, password=PASSWORD, name=name, client=client)
-        assert self.say(terminal, hello).startswith(b"<<WELCOME")
-        return terminal
-
-    def provide(self, **hello):
-        provider = self.greet("alice", **hello)
-        self.publish(provider)
-        return provider
-
-    def publish(self, provider, volume="1", symbol="EURUSD", **fields):
-        self._ids += 1
-        fields = {"channel": "gold", "symbol": symbol, "volume": volume, **fields}
-        answer = self.say(provider, frame("PUBLISH", id=f"s{self._ids}", **fields))
-        assert b"STORED" in answer, answer
-
-    def follow(self, channel="gold", login="bob", asked=None, **hello):
-        follower = self.greet(login, **hello)
-        self.say(follower, wire.subscribe(channel, **(asked or {})))
-        return follower
-
-    def acknowledge(self, follower, seq, **fields):
-        self.say(follower, frame("ACK", channel="gold", seq=seq, **fields))
-
-    def report(self, terminal, **said):
-        fields = {"trading": True, "account": "1", "server": "Broker", **said}
-        self.say(terminal, reports.report(Report(**fields)))
-
-    def rest(self, seconds, *terminals):
-        """Let time pass in which these terminals give signs of life, and report."""
-        for _ in range(int(seconds)):
-            self.clock.advance(1)
-            for each in terminals:
-                self.say(each, messages.ping())
-
-    def rows(self, role="follower"):
-        self.clock.advance(LIFETIME)
-        found = IParticipants(self.component).participants()
-        return [row for row in found if row["role"] == role and row["channel"] == "gold"]
-
-    def codes(self, role="follower"):
-        return {row["who"]: [each["code"] for each in row["warnings"]] for row in self.rows(role)}
-
-
-@pytest.fixture
-def scene(tmp_path, clock):
-    return Scene(tmp_path / "data", clock)
-
-
-@pytest.fixture
-def pair(scene):
-    """A provider and a follower that trades, and all is well."""
-    provider, follower = scene.provide(), scene.follow()
-    scene.publish(provider, "2")
-    scene.acknowledge(follower, 2, status="filled", volume="2")
-    assert scene.codes() == {"bob/desk": []}
-    return provider, follower
 
 
 def test_all_is_well_and_the_row_says_how_far_the_follower_is(scene, pair):
@@ -136,7 +58,7 @@ def test_a_follower_that_is_connected_cannot_be_forgotten(scene, pair):
     forget = IControlCommands(scene.component).commands()["signals forget"]
     with pytest.raises(WireError, match="bob/desk is connected"):
         forget({"follower": "bob/desk"})
-    with pytest.raises(WireError, match="Name a follower, as bob"):
+    with pytest.raises(WireError, match="Name a follower or a provider, as bob"):
         forget({})
     assert scene.codes() == {"bob/desk": []}
 
@@ -359,7 +281,7 @@ def _all(scene):
 
 
 def test_a_view_says_what_is_wrong_with_its_sources(scene, pair):
-    make_view(scene, "gold", "silver")
+    scene.make_view("gold", "silver")
     scene.follow("half", name="half")
     scene.clock.advance(1)
     (row,) = [each for each in _all(scene) if each["channel"] == "half"]
@@ -367,22 +289,11 @@ def test_a_view_says_what_is_wrong_with_its_sources(scene, pair):
 
 
 def test_a_view_for_one_waits_for_a_report_and_is_exact(scene, pair):
-    make_view(scene, "gold", follower="bob", size="equity", provider="alice")
+    scene.make_view("gold", follower="bob", size="equity", provider="alice")
     scene.follow("half", name="half")
     scene.clock.advance(1)
     (row,) = [each for each in _all(scene) if each["channel"] == "half"]
     assert [each["code"] for each in row["warnings"]] == ["waiting_for_report", "unconfirmed"]
-
-
-def make_view(scene, *sources, **settings):
-    """Add the view `half` by the command of the control socket."""
-    for source in sources[1:]:
-        publisher = scene.greet("alice", source)
-        scene.publish(publisher, channel=source)
-        publisher.hang_up()
-    add = IControlCommands(scene.component).commands()["views add"]
-    add({"view": "half", "settings": {"sources": list(sources), **settings}})
-    scene.clock.advance(0)
 
 
 def test_strangers_are_told_numbers_and_no_names(scene, pair):
