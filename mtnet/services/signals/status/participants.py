@@ -90,17 +90,19 @@ class Participants:
 
     def by_status(self) -> dict[tuple[str, ...], float]:
         """Return how many have each role and status."""
-        counts = {(role, status): 0 for role in ROLES for status in ORDER}
+        counts: dict[tuple[str, ...], float] = {
+            (role, status): 0 for role in ROLES for status in ORDER
+        }
         for each in self.judged():
             counts[each.role, each.judgement.status] += 1
-        return {**counts}
+        return counts
 
     def by_code(self) -> dict[tuple[str, ...], float]:
         """Return how many have each role and the code of a warning; one may have several."""
-        counts = {
+        counts: dict[tuple[str, ...], float] = {
             (role, code): 0 for role in ROLES for code, rule in RULES.items() if getattr(rule, role)
         }
         for each in self.judged():
             for code in {warning.code for warning in each.judgement.warnings}:
                 counts[each.role, code] += 1
-        return {**counts}
+        return counts
