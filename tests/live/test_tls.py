@@ -14,6 +14,8 @@ import pytest
 from live_daemon import PATIENCE, until
 from tls_samples import Authority, Files, client_context, key_pem, new_key
 
+from mtnet.daemon.control.client import ask
+
 SERVICES = ("signals", "templates", "ticks", "web")
 SECURE = "secure:0:interface=127.0.0.1"
 TEMPLATE = b"<chart>\nsymbol=EURUSD\nperiod=60\n</chart>\n"
@@ -269,6 +271,9 @@ def test_a_renewed_certificate_is_served_within_two_seconds_without_a_signal(sec
     began = time.monotonic()
     until(lambda: "new.example" in names_of(daemon))
     assert time.monotonic() - began < 2
+    (event,) = ask(daemon.data / "control", "events", kinds=["certificate"])["events"]
+    assert event["kind"] == "certificate_renewed"
+    assert event["text"].startswith(f"{event['file']} is served, until ")
 
 
 def names_of(daemon):

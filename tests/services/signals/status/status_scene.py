@@ -69,6 +69,10 @@ class Scene(FakeDaemon):
             for each in terminals:
                 self.say(each, messages.ping())
 
+    def everybody(self):
+        """Return the rows of all channels."""
+        return IParticipants(self.component).participants()
+
     def rows(self, role="follower"):
         self.clock.advance(LIFETIME)
         found = IParticipants(self.component).participants()
