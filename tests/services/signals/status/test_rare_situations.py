@@ -1,4 +1,4 @@
-"""Real sessions in situations that are rare: a replay that stalls, damage, a loss that is too big."""
+"""Real sessions in rare situations: a replay that stalls, damage, a loss that is too big."""
 
 from journal_damages import shell
 from signals_peers import frame
@@ -52,7 +52,5 @@ def test_a_limit_of_a_view_is_a_warning_and_an_event(scene):
     assert b"symbol=GBPUSD" not in follower.received()
     (event,) = [each for each in scene.env.find(IEvents).newest(50) if each["kind"] == "view_limit"]
     assert (event["channel"], event["level"]) == ("half", "warning")
-    assert event["text"].startswith(
-        "The view half opens nothing more: `max_drawdown` 10% was reached"
-    )
+    assert event["text"].startswith("The view half opens nothing more: `max_drawdown` 10%")
     assert "1000" not in event["public"]
