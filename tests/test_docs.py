@@ -31,7 +31,7 @@ LIMITED = Config().access.with_defaults(connection_limits())
 
 
 @pytest.mark.parametrize(
-    "section", ["signals", "templates", "ticks", "web", "tls", "notify", "alerts", "topics"]
+    "section", ["signals", "templates", "ticks", "web", "tls", "notify", "alerts", "topics", "jobs"]
 )
 def test_every_setting_is_shown_with_its_default(section):
     defaults = json.loads(msgspec.json.encode(load().section(section)))

@@ -24,6 +24,7 @@ FLAGS = frozenset(
     {
         *("closed", "current", "diverged", "observe", "take", "trading"),
         *("presence", "present", "retain", "retained"),
+        "late",
     }
 )
 """The keys whose values are `1` or `0`: in JSON a number, from a client also `true` or `false`."""
@@ -31,6 +32,7 @@ NUMBERS = frozenset(
     {
         *("after", "count", "oldest", "prev", "seq", "skipped", "ticks"),
         *("members", "receivers"),
+        *("lease", "replicas", "slots", "timeout", "took", "tries", "try"),
         *("flags", "spread"),
         *FLAGS,
         *("bar", "opened", "popened", "ptime", "received", "since", "time", "until"),
@@ -126,6 +128,7 @@ CHANNEL = FieldType(matching(_CHANNEL), "1 to 32 of A-Z a-z 0-9 . _ -")
 ID = FieldType(matching(_ID), "1 to 64 of A-Z a-z 0-9 . _ -")
 NUMBER = FieldType(read_number, f"a whole number from 0 to {MAX_NUMBER - 1}")
 INTEGER = FieldType(read_integer, f"a whole number from {1 - MAX_NUMBER} to {MAX_NUMBER - 1}")
+FLAG = FieldType({"0": False, "1": True}.get, "1 or 0")
 SERVICES = FieldType(_read_services, "names of services, separated by commas")
 SECONDS = FieldType(_read_seconds, "seconds such as 5 or 0.5")
 SYMBOL = FieldType(values.read_symbol, values.SYMBOL)

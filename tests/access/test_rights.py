@@ -48,8 +48,8 @@ def test_an_invalid_right_is_refused_with_the_verbs_and_an_example(text):
     ("text", "expected"),
     [
         ("follow:ticks", "follow:signals or follow:topics"),
-        ("send:signals", "send:ticks or send:notify"),
-        ("publish:web", "publish:signals or publish:templates or publish:topics"),
+        ("send:signals", "send:ticks or send:jobs or send:notify"),
+        ("publish:web", "publish:signals or publish:templates or publish:jobs or publish:topics"),
         ("admin:signals", "admin"),
     ],
 )
@@ -149,6 +149,8 @@ def test_the_roles_of_services_are_merged():
         "reader": ("read:ticks",),
         "monitor": ("read:metrics",),
         "member": ("follow:topics", "publish:topics"),
+        "submitter": ("publish:jobs", "read:jobs"),
+        "worker": ("send:jobs",),
         "watcher": ("read:status",),
         "admin": ("admin",),
     }

@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from mtnet.errors import WireError
 from mtnet.session import messages
-from mtnet.session.fields import ANY, ID, NUMBER, FieldType, matching, text_up_to
+from mtnet.session.fields import ANY, FLAG, ID, NUMBER, FieldType, matching, text_up_to
 from mtnet.session.grammar import MAX_SESSION_FRAME, Message, enclose, escape
 
 MAX_DATA = 6_000
@@ -28,7 +28,6 @@ TOPIC = FieldType(matching(_NAME), "1 to 64 of A-Z a-z 0-9 . _ - /, such as desk
 PATTERN = FieldType(matching(_PATTERN), "a topic, or a pattern that ends in /*, such as desk/*")
 EPOCH = FieldType(matching(_EPOCH), "that of JOINED, 16 hexadecimal digits")
 KEY = text_up_to(MAX_NAME)
-FLAG = FieldType({"0": False, "1": True}.get, "1 or 0")
 
 
 class Join(Struct, frozen=True):

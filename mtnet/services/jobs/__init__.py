@@ -1,0 +1,1 @@
+"""Jobs: calculations that clients offer, and other clients carry out."""

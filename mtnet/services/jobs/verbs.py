@@ -1,0 +1,211 @@
+"""The verbs of jobs in a session: OFFER, WORK, RENEW, RESULT, FAIL and RESULTS."""
+
+from collections.abc import Mapping, Sized
+from functools import partial
+from typing import ClassVar
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from mtnet.errors import JournalError, PolicyError, WireError
+from mtnet.interfaces import ISessionHandler, ISessionVerbs
+from mtnet.services.jobs import wire
+from mtnet.services.jobs.book import Job, Worker
+from mtnet.services.jobs.feeds import Reader
+from mtnet.services.jobs.service import JobService
+from mtnet.services.jobs.settings import JobSettings
+from mtnet.session import messages
+from mtnet.session.grammar import Message
+from mtnet.session.session import Session, Verb
+
+SERVICE = "jobs"
+PUBLISH, SEND, READ = "publish", "send", "read"
+NOT_STORED = "The disk does not take it at present; try it again"
+NOT_READ = "The results cannot be read at present; ask again"
+MAX_QUEUES = 100
+"""Queues from which one session can take tasks, or of which it can read results."""
+
+
+@implementer(ISessionHandler)
+class JobClient:
+    """The verbs of jobs in one session."""
+
+    __slots__ = ("_jobs", "_readers", "_session", "_settings", "_unanswered", "_workers")
+
+    def __init__(self, session: Session, jobs: JobService, settings: JobSettings) -> None:
+        self._session, self._jobs, self._settings = session, jobs, settings
+        self._workers: dict[str, Worker] = {}
+        self._readers: dict[str, Reader] = {}
+        self._unanswered = 0
+
+    def welcomed(self) -> dict[str, str]:
+        self._end(orderly=False)  # perhaps it has another login now
+        return {}
+
+    def heartbeat(self) -> dict[str, str]:
+        return {}
+
+    def rights_gained(self) -> None:
+        pass
+
+    def busy(self) -> bool:
+        return bool(self._unanswered or self._workers or self._readers)
+
+    def leaving(self) -> None:
+        self._end(orderly=True)
+
+    def closed(self, bye: bool) -> None:
+        self._end(orderly=bye)
+
+    def offer(self, asked: wire.Offer) -> None:
+        """OFFER: answer once the job is on disk."""
+        _demand(self._session, PUBLISH, asked.queue)
+        self._check_data("OFFER", asked.data)
+        wire.check_task(asked)
+        done = self._jobs.offer(asked).addCallback(wire.offered)
+        self._answer_later(done, "OFFER", asked.id)
+
+    def work(self, asked: wire.Work) -> None:
+        """WORK: give the client tasks of a queue, so many at once."""
+        _demand(self._session, SEND, asked.queue)
+        if asked.slots > self._settings.max_slots:
+            most = f"A client has {self._settings.max_slots} tasks of a queue at once"
+            raise PolicyError("denied", f"{most}, as jobs.max_slots allows")
+        worker = self._workers.get(asked.queue)
+        if worker is None:
+            _check_count(self._workers)
+        self._session.send(wire.working(wire.Working(asked.queue, asked.slots)))
+        if worker is not None:
+            self._jobs.resize(worker, asked.slots)
+        elif asked.slots:
+            send, lease = self._session.send, self._settings.lease
+            worker = Worker(
+                asked.queue, self._name, asked.slots, lambda jobs: send(_tasks(jobs, lease))
+            )
+            self._workers[asked.queue] = worker
+            self._jobs.join(worker)
+
+    def renew(self, asked: wire.Renew) -> None:
+        """RENEW: let the client go on with a task."""
+        worker = self._workers.get(asked.queue)
+        held = worker is not None and self._jobs.renew(worker, asked.id)
+        self._session.send(wire.renewed(wire.Renewed(asked.queue, asked.id, not held)))
+
+    def result(self, asked: wire.Result) -> None:
+        """RESULT: end a task, and answer once that is on disk."""
+        self._check_data("RESULT", asked.data)
+        wire.check_result(asked, self._name)
+        worker = self._workers.get(asked.queue)
+        held = succeed(False) if worker is None else self._jobs.result(worker, asked.id, asked.data)
+        self._answer_later(held.addCallback(_taken, asked), "RESULT", asked.id)
+
+    def fail(self, asked: wire.Fail) -> None:
+        """FAIL: end a task without a result."""
+        worker = self._workers.get(asked.queue)
+        held = succeed(False) if worker is None else self._jobs.fail(worker, asked.id, asked.reason)
+        self._answer_later(held.addCallback(_taken, asked), "FAIL", asked.id)
+
+    def results(self, asked: wire.Results) -> None:
+        """RESULTS: send what the client misses, and what comes."""
+        _demand(self._session, READ, asked.queue)
+        former = self._readers.pop(asked.queue, None)
+        if former is None:
+            _check_count(self._readers)
+        else:
+            former.stop()
+        feed = self._jobs.feed(asked.queue)
+        failed = partial(self._unreadable, asked.queue)
+        reader = Reader(feed, self._session.queue, self._jobs.read, failed)
+        self._readers[asked.queue] = reader
+        reader.start(self._jobs.epoch, asked)
+
+    @property
+    def _name(self) -> str:
+        return self._session.login or self._session.address
+
+    def _check_data(self, verb: str, data: str) -> None:
+        wire.check_size(verb, data, escaped=self._session.queue.encoder is None)
+
+    def _answer_later(self, frame: "Deferred[bytes]", verb: str, id: str) -> None:
+        self._unanswered += 1
+        frame.addErrback(_refusal, verb, id)
+        frame.addCallback(self._answer)
+
+    def _answer(self, frame: bytes) -> None:
+        self._unanswered -= 1
+        if not self._session.closed:
+            self._session.send(frame)
+            self._session.check_finished()
+
+    def _unreadable(self, queue: str) -> None:
+        self._readers.pop(queue, None)
+        self._session.send(messages.error("server", NOT_READ))
+
+    def _end(self, orderly: bool) -> None:
+        workers, self._workers = self._workers, {}
+        readers, self._readers = self._readers, {}
+        for worker in workers.values():
+            self._jobs.leave(worker, orderly)
+        for reader in readers.values():
+            reader.stop()
+
+
+def _demand(session: Session, verb: str, queue: str) -> None:
+    """
+    Check a right.
+
+    Raises:
+        WireError: `denied`.
+    """
+    if not session.peer.rights.may(verb, SERVICE, queue):
+        raise WireError("denied", f"There is no right {verb}:{SERVICE}/{queue} here")
+
+
+def _check_count(used: Sized) -> None:
+    if len(used) >= MAX_QUEUES:
+        raise PolicyError("denied", f"A session uses {MAX_QUEUES} queues at once at most")
+
+
+def _refusal(failure: Failure, verb: str, id: str) -> bytes:
+    """Return the ERROR that answers a request which could not be stored, or was refused then."""
+    error = failure.value
+    if not isinstance(error, WireError):
+        failure.trap(JournalError)
+        error = WireError("server", NOT_STORED)
+    return messages.error_for(error, Message(verb, {"id": id}))
+
+
+def _tasks(jobs: list[Job], lease: int) -> bytes:
+    tasks = [wire.Task(job.queue, job.id, job.data, lease, job.attempts) for job in jobs]
+    return b"".join(map(wire.task, tasks))
+
+
+def _taken(held: bool, asked: wire.Result | wire.Fail) -> bytes:
+    return wire.taken(wire.Taken(asked.queue, asked.id, not held))
+
+
+@implementer(ISessionVerbs)
+class JobVerbs:
+    """Attaches the verbs of jobs to sessions."""
+
+    service, every_session = SERVICE, False
+    verbs: ClassVar[Mapping[str, Verb]] = {
+        "OFFER": Verb(wire.REQUESTS["OFFER"], JobClient.offer),
+        "WORK": Verb(wire.REQUESTS["WORK"], JobClient.work),
+        "RENEW": Verb(wire.REQUESTS["RENEW"], JobClient.renew),
+        "RESULT": Verb(wire.REQUESTS["RESULT"], JobClient.result),
+        "FAIL": Verb(wire.REQUESTS["FAIL"], JobClient.fail),
+        "RESULTS": Verb(wire.REQUESTS["RESULTS"], JobClient.results),
+    }
+
+    def __init__(self, jobs: JobService, settings: JobSettings) -> None:
+        self._jobs, self._settings = jobs, settings
+
+    def permitted(self, session: Session) -> bool:
+        """Return whether the client may use jobs of any queue in any way."""
+        return any(session.peer.rights.any(verb, SERVICE) for verb in (PUBLISH, SEND, READ))
+
+    def attach(self, session: Session) -> JobClient:
+        """Return the handler of the verbs in one session."""
+        return JobClient(session, self._jobs, self._settings)
