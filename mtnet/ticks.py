@@ -18,11 +18,13 @@ from mtnet.errors import ClientError
 from mtnet.services.ticks.bars.files import Basis
 from mtnet.services.ticks.bars.history import BarHistory
 from mtnet.services.ticks.bars.periods import PERIODS, Period
+from mtnet.services.ticks.clocks.rules import ALL, Clocks
 from mtnet.services.ticks.export import bar_frames
 from mtnet.services.ticks.export.bars import rows_of
 from mtnet.services.ticks.export.frames import to_arrow, to_numpy, to_pandas, to_polars
 from mtnet.services.ticks.export.moments import read_moment
 from mtnet.services.ticks.export.reading import read_table
+from mtnet.services.ticks.export.utc import add_utc
 from mtnet.services.ticks.storage.reader import TickReader
 from mtnet.services.ticks.wire import ABSENT, pad
 
@@ -40,14 +42,22 @@ class Ticks:
     An iterator yields them one by one, with the digits that were sent. The methods return columns
     of numbers: `time_msc` (the broker's clock, milliseconds), `received_us` (UTC, microseconds),
     `bid`, `ask`, `last`, `volume` (float64), `flags` and `source`; what was not sent is absent.
-    Each call reads what is stored then.
+    With a clock, `utc_msc` (UTC, milliseconds) is added. Each call reads what is stored then.
 
     Raises:
         JournalError: a store is damaged, or a package is missing; of each method.
     """
 
-    def __init__(self, path: Path, symbol: bytes, start: int | None, end: int | None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        symbol: bytes,
+        start: int | None,
+        end: int | None,
+        clocks: Clocks | None = None,
+    ) -> None:
         self._path, self._symbol, self._start, self._end = path, symbol, start, end
+        self._clocks = clocks
 
     def __iter__(self) -> Iterator[Tick]:
         name = self._symbol.decode()
@@ -74,7 +84,10 @@ class Ticks:
         return to_polars(self._table())
 
     def _table(self) -> Any:
-        return read_table(self._path, self._symbol, self._start, self._end)
+        table = read_table(self._path, self._symbol, self._start, self._end)
+        if self._clocks is not None:
+            add_utc(table, self._clocks, self._symbol.decode())
+        return table
 
 
 class Bar(NamedTuple):
@@ -145,7 +158,12 @@ class Bars:
 
 
 def read(
-    symbol: str, start: Moment = None, end: Moment = None, *, data: str | Path | None = None
+    symbol: str,
+    start: Moment = None,
+    end: Moment = None,
+    *,
+    clock: str | None = None,
+    data: str | Path | None = None,
 ) -> Ticks:
     """
     Return the stored ticks of a symbol.
@@ -153,17 +171,20 @@ def read(
     Args:
         symbol: such as `EURUSD` or `UK 100`.
         start, end: by the clock of the broker; `start` is included, `end` is not.
+        clock: of the broker, `NY+7`, `UTC+2`, `Europe/Athens` or `measured`, for UTC.
         data: the data folder; None = the one that the daemon takes without a configuration.
 
     Raises:
         ClientError: there are no ticks, or none of this symbol.
+        ConfigError: the clock is no rule.
         WireError: a time or the symbol cannot be read.
     """
     path, known = _file(data), symbols(data=data)
     wire = wire_symbol(symbol)
     if wire.decode() not in known:
         raise ClientError(f"There are no ticks of {symbol} in {path.parent}.")
-    return Ticks(path, wire, _moment(start), _moment(end))
+    clocks = None if clock is None else Clocks({ALL: clock})
+    return Ticks(path, wire, _moment(start), _moment(end), clocks)
 
 
 def bars(

@@ -4,13 +4,18 @@ import os
 from argparse import Namespace
 from functools import partial
 
-from mtnet.cli.ticks.export import check_options, chosen_symbols, write, write_parquet
+from mtnet.cli.ticks.export import (
+    check_options,
+    chosen_symbols,
+    clocks_of,
+    write,
+    write_parquet,
+)
 from mtnet.cli.ticks.stored import progress_bar, store_path
 from mtnet.daemon.configuration import load
 from mtnet.services.ticks.bars.history import BarHistory
 from mtnet.services.ticks.bars.periods import PERIODS
 from mtnet.services.ticks.export import bars
-from mtnet.services.ticks.export.broker_clock import read_rule
 from mtnet.services.ticks.export.formats import Columns
 from mtnet.services.ticks.storage.reader import TickReader
 from mtnet.services.ticks.wire import encode_symbol
@@ -47,7 +52,7 @@ def export_bars(arguments: Namespace) -> None:
         elif arguments.format == "arrow":
             write(bars.arrow_stream(history, chosen, progress), arguments.output)
         else:
-            rule = None if arguments.utc is None else read_rule(arguments.utc)
-            columns = Columns(rule, iso=arguments.iso)
+            clocks = clocks_of(arguments)
+            columns = Columns(clocks, iso=arguments.iso)
             found = bars.text(arguments.format, history, chosen, columns, progress)
             write(found, arguments.output)

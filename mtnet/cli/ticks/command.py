@@ -92,8 +92,11 @@ def _configure_output(parser: ArgumentParser) -> None:
     parser.add_argument("--from", dest="start", metavar="T", type=_moment, help=moment)
     parser.add_argument("--to", dest="stop", metavar="T", type=_moment, help="up to, not with")
     parser.add_argument("--limit", metavar="N", type=_count, help="the first N of them")
-    clock = "csv, jsonl: add UTC, by the broker's clock: UTC+2, NY+7, Europe/Athens"
-    parser.add_argument("--utc", metavar="CLOCK", help=clock)
+    clock = (
+        "csv, jsonl: add UTC, by the broker's clock: UTC+2, NY+7, Europe/Athens, measured "
+        "(default: as ticks.clock says)"
+    )
+    parser.add_argument("--utc", metavar="CLOCK", nargs="?", const="configured", help=clock)
     parser.add_argument("--iso", action="store_true", help="csv, jsonl: times as ISO 8601")
     parser.add_argument("-o", "--output", metavar="FILE", type=Path, help="the file to write")
 

@@ -14,14 +14,13 @@ from typing import BinaryIO
 from mtnet.cli.ticks.stored import progress_bar, store_path
 from mtnet.client.core.prices.ticks import wire_symbol
 from mtnet.errors import ClientError
+from mtnet.services.ticks.clocks.rules import ALL, CONFIGURED, Clocks
 from mtnet.services.ticks.export import stream
-from mtnet.services.ticks.export.broker_clock import read_rule
 from mtnet.services.ticks.export.formats import Columns
 from mtnet.services.ticks.export.stream import Selection
 from mtnet.services.ticks.storage.reader import TickReader
 from mtnet.storage.files import TEMPORARY, atomic_file
 
-ALL = "*"
 EXTRA = ("csv", "jsonl")
 """The formats that can have more columns."""
 
@@ -101,9 +100,24 @@ def _pieces(
 ) -> Iterator[bytes]:
     if arguments.format == "arrow":
         return stream.arrow_stream(reader, chosen, progress)
-    rule = None if arguments.utc is None else read_rule(arguments.utc)
-    columns = Columns(rule, arguments.order, arguments.iso)
+    clocks = clocks_of(arguments)
+    columns = Columns(clocks, arguments.order, arguments.iso)
     return stream.text(arguments.format, reader, chosen, columns, progress)
+
+
+def clocks_of(arguments: Namespace) -> Clocks | None:
+    """
+    Return the clocks that `--utc` asks for; without a rule, those of the configuration.
+
+    Raises:
+        ConfigError: it is no rule, or the configuration cannot be read.
+    """
+    if arguments.utc != CONFIGURED:
+        return None if arguments.utc is None else Clocks({ALL: arguments.utc})
+    from mtnet.daemon.configuration import load
+
+    section = load(arguments.config, os.environ, data=arguments.data).section("ticks")
+    return Clocks.read(section.clock)
 
 
 def write(pieces: Iterator[bytes], path: Path | None) -> None:

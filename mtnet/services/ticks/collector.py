@@ -20,6 +20,7 @@ from mtnet.interfaces import IStatus, ITicks
 from mtnet.recurring import Recurring
 from mtnet.services.ticks.bars.feed import BarFeed
 from mtnet.services.ticks.bars.series import Bars
+from mtnet.services.ticks.clocks.monitor import ClockMonitor
 from mtnet.services.ticks.fanout.feed import Feed
 from mtnet.services.ticks.fanout.scheduler import SLICE, FanoutScheduler
 from mtnet.services.ticks.health.losses import LossReport
@@ -117,6 +118,7 @@ class Collector:
             self.count_dropped(source, len(records), when)
             return 0
         self._count_received(source, len(records), when)
+        self.clocks.take(source.name, records, when)
         mark: Mark = (when, source.number)
         rejected = self._writer.add(records, repeat(mark))
         refused = sum(rejected.values())
@@ -136,6 +138,7 @@ class Collector:
             return
         for number, count in received.items():
             self._count_received(by_number[number], count, when)
+        self.clocks.take(sources[-1].name, records, when)
         marks: dict[int, Mark] = {number: (when, number) for number in received}
         rejected = self._writer.add(records, [marks[source.number] for source in sources])
         if rejected:
@@ -147,6 +150,11 @@ class Collector:
     def burst(self) -> AbstractContextManager[None]:
         """Take what comes meanwhile as one burst: the tally is written once, behind it."""
         return self._writer.burst()
+
+    @property
+    def clocks(self) -> ClockMonitor:
+        """The monitor of the clocks of senders."""
+        return self._sources.clocks
 
     @property
     def has_room(self) -> bool:

@@ -17,6 +17,7 @@ from mtnet.interfaces import (
     IBackup,
     IControlCommands,
     IDatagramListener,
+    IEvents,
     IFirstBytes,
     IHttpResources,
     IMetrics,
@@ -31,6 +32,7 @@ from mtnet.metrics import Metric
 from mtnet.net.endpoints import Listener
 from mtnet.net.http.route import Route
 from mtnet.net.peer import Peer
+from mtnet.services.ticks.clocks.monitor import distance
 from mtnet.services.ticks.cold.layout import FOLDER
 from mtnet.services.ticks.cold.service import ColdService
 from mtnet.services.ticks.collector import Collector
@@ -122,8 +124,21 @@ class TicksComponent:
                 "The last daemon was killed: {count} ticks that it had taken were not on disk",
                 count=self.collector.lost,
             )
+        self.collector.clocks.report = self._report_clock
         self._compaction.start()
         self._cold.start()
+
+    def _report_clock(self, source: str, before: int, ahead: int) -> None:
+        events = self._env.find(IEvents)
+        if events is not None:
+            events.record(
+                "broker_clock_changed",
+                f"The clock of {source} is {distance(ahead)} now; it was {distance(before)}.",
+                "warning",
+                source=source,
+                before=before // 1_000,
+                ahead=ahead // 1_000,
+            )
 
     def stop(self) -> "Deferred[None]":
         """Store what was taken."""

@@ -3,15 +3,16 @@
 from typing import Any
 
 from mtnet.errors import ConfigError, WireError
+from mtnet.services.ticks.clocks.rules import Clocks
 from mtnet.services.ticks.wire import encode_symbol, spaced_symbols_table
 
 
 def check(section: Any) -> None:
     """
-    Check the symbols that are named.
+    Check the symbols and clocks that are named.
 
     Raises:
-        ConfigError: one cannot be a symbol.
+        ConfigError: one cannot be a symbol, or is no rule of a clock.
     """
     for name in ("spaced_symbols", "bars_of_last"):
         try:
@@ -23,3 +24,7 @@ def check(section: Any) -> None:
             encode_symbol(symbol)
         except WireError as error:
             raise ConfigError(f"ticks.retain: {error}.") from error
+    try:
+        Clocks.read(section.clock)
+    except WireError as error:
+        raise ConfigError(f"ticks.clock: {error}.") from error

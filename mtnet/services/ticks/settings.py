@@ -40,6 +40,9 @@ class TickSettings(Section, frozen=True):
     bars_of_last: tuple[str, ...] = ()
     """Symbols whose bars are made of last prices, as the charts of exchanges; others are made of
     bids."""
+    clock: Mapping[str, str] = {}
+    """How far the clocks of brokers are ahead of UTC: rules such as `NY+7`, `UTC+2`,
+    `Europe/Athens` or `measured`, by symbol, by `@@SOURCE`, which goes before, or by `*`."""
     compact: Seconds = 86_400.0
     """How long after its end a day of the broker's clock is written into a Parquet file, if DuckDB
     is installed. Clocks of brokers are up to 14 hours off UTC, and ticks may come late; 0 =

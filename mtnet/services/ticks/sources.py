@@ -8,6 +8,7 @@ repeated.
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
+from mtnet.services.ticks.clocks.monitor import ClockMonitor
 from mtnet.services.ticks.model import Source
 
 
@@ -44,13 +45,14 @@ class SourceRegistry:
 
     Attributes:
         counts: of all senders together.
+        clocks: measures the clock of each sender.
     """
 
     def __init__(self, known: Iterable[Source], others: Source, number: int, limit: int) -> None:
         self._by_name = {source.name: source for source in known}
         self._others, self._next, self._limit = others, number, limit
         self._changed: dict[int, Source] = {}
-        self.counts = Counts()
+        self.counts, self.clocks = Counts(), ClockMonitor()
 
     def __len__(self) -> int:
         return len(self._by_name)
@@ -64,8 +66,14 @@ class SourceRegistry:
         return sum(source.missing for source in (self._others, *self._by_name.values()))
 
     def status(self) -> dict[str, dict[str, object]]:
-        """Return the counts of each sender by name, over all starts of the daemon."""
-        return {name: source.status() for name, source in self._by_name.items()}
+        """
+        Return the counts of each sender by name, over all starts of the daemon, and by how many
+        milliseconds its clock is `ahead` of UTC, None = that is not known yet.
+        """
+        return {
+            name: {**source.status(), "ahead": self.clocks.ahead(name)}
+            for name, source in self._by_name.items()
+        }
 
     @property
     def has_changed(self) -> bool:

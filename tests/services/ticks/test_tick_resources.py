@@ -181,10 +181,21 @@ def test_head_has_the_headers_alone_and_takes_no_place(history, name):
         ("?format=xml", (422, "field")),
         ("?limit=0", (422, "field")),
         ("?from=yesterday", (422, "field")),
+        ("?utc=NY7", (422, "field")),
+        ("?utc=NY%2B7&format=arrow", (422, "field")),
     ],
 )
 def test_a_history_that_cannot_be_is_refused(history, query, error):
     assert history(query).error == error
+
+
+@pytest.mark.parametrize("rule", ["UTC%2B2", "UTC+2", "configured"])
+def test_history_has_utc_by_a_clock(env_with, rule):
+    web = HttpPort(env_with("ticks.clock.EURUSD=UTC+2"))
+    post(web, LINES)
+    rows = chunks(web.ask("GET", f"/v1/ticks/EURUSD?utc={rule}&limit=1")).decode().splitlines()
+    assert rows[0].endswith(",utc")
+    assert rows[1].endswith(f",{DAY + 10 - 7_200_000}")
 
 
 def test_history_that_is_not_there(web):

@@ -156,11 +156,10 @@ def _format(name: str, period: Period, columns: Columns) -> tuple[bytes, _Writer
 
 def _csv(columns: Columns) -> _Writer:
     def write(symbol: str, basis: Basis, bar: Bar) -> bytes:
-        time, *values = _values(basis, bar)
-        shown = ["" if each is None else str(each) for each in values]
-        more = map(str, columns.of_time(bar.time, basis.timed))
-        row = [csv_symbol(symbol), str(columns.local(int(time or 0))), *shown, *more]
-        return f"{','.join(row)}\r\n".encode()
+        _, *values = _values(basis, bar)
+        more = columns.of_bar(symbol, bar.time, basis.timed)
+        row = [csv_symbol(symbol), columns.local(bar.time), *values, *more]
+        return f"{','.join('' if each is None else str(each) for each in row)}\r\n".encode()
 
     return write
 
@@ -173,7 +172,7 @@ def _jsonl(period: Period, columns: Columns) -> _Writer:
         ]
         row: dict[str, object] = {"symbol": symbol, "period": period.name}
         row |= dict(zip(_NAMES, values, strict=True)) | {"time": columns.local(bar.time)}
-        more = columns.of_time(bar.time, basis.timed)
+        more = columns.of_bar(symbol, bar.time, basis.timed)
         row |= dict(zip(columns.names, more, strict=True))
         return msgspec.json.encode(row) + b"\n"
 
@@ -302,7 +301,11 @@ def parquet_file(
 
 
 def stream(
-    name: str, history: BarHistory, chosen: BarSelection, folder: Callable[[], Path]
+    name: str,
+    history: BarHistory,
+    chosen: BarSelection,
+    folder: Callable[[], Path],
+    columns: Columns = PLAIN,
 ) -> Iterator[bytes]:
     """
     Yield the bars in a format; empty bytes come while a file is made.
@@ -321,4 +324,4 @@ def stream(
     if name == "parquet":
         made = folder()
         return pieces_of(parquet_file(history, chosen, made / "file"), made)
-    return text(name, history, chosen)
+    return text(name, history, chosen, columns)

@@ -4,13 +4,15 @@ Text formats of ticks: as MetaTrader 5 exports them, as CSV and as lines of JSON
 Pure.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from itertools import repeat
 from typing import NamedTuple
 
 import msgspec
 
-from mtnet.services.ticks.export.broker_clock import ToUtc
+from mtnet.services.ticks.clocks.measured import WithUtc, with_utc
+from mtnet.services.ticks.clocks.rules import Clocks
 from mtnet.services.ticks.files import mt5
 from mtnet.services.ticks.storage.reader import Stored
 from mtnet.services.ticks.wire import ABSENT, FIELDS, json_number, pad, time_of
@@ -19,7 +21,7 @@ CSV = "symbol,bid,ask,last,volume,time,flags,received,source"
 
 _TIME = FIELDS.index("time")
 
-Writer = Callable[[str, Stored], bytes]
+Writer = Callable[[str, WithUtc], bytes]
 """Returns the row of a tick of a symbol, which is spelt as on the wire."""
 
 
@@ -28,38 +30,45 @@ class Columns(NamedTuple):
     Columns beside those of each tick.
 
     Attributes:
-        to_utc: adds `utc`: TIME by the rule of the broker's clock, or the time of receipt.
+        clocks: adds `utc`: TIME by the clock of the broker, or the time of receipt; empty where a
+            clock is not known.
         order: adds `order`: TIME, or the time of receipt where none was sent.
         iso: writes times as `2019-02-04T00:00:00.994`, with a Z if they are UTC.
     """
 
-    to_utc: ToUtc | None = None
+    clocks: Clocks | None = None
     order: bool = False
     iso: bool = False
 
     @property
     def names(self) -> list[str]:
         """Their names."""
-        return ["utc"] * (self.to_utc is not None) + ["order"] * self.order
+        return ["utc"] * (self.clocks is not None) + ["order"] * self.order
 
-    def values(self, tick: Stored) -> list[int | str]:
+    def ticks(self, symbol: str, ticks: Iterator[Stored]) -> Iterator[WithUtc]:
+        """Yield ticks with their UTC, if that is a column."""
+        if self.clocks is None:
+            return zip(ticks, repeat(None))
+        return with_utc(self.clocks, symbol, ticks)
+
+    def values(self, tick: Stored, utc: int | None) -> list[int | str | None]:
         """Return their values for a tick."""
-        found = self.of_time(tick.time, time_of(tick.rest) is not None)
+        found = [] if self.clocks is None else [self.utc(utc)]
         return [*found, self.local(tick.time)] if self.order else found
 
-    def of_time(self, time: int, timed: bool) -> list[int | str]:
-        """Return `utc` of a time of the broker's clock, or of receipt if that is not `timed`."""
-        if self.to_utc is None:
+    def of_bar(self, symbol: str, time: int, timed: bool) -> list[int | str | None]:
+        """Return their values for a bar that opens at a time of the broker, or of receipt."""
+        if self.clocks is None:
             return []
-        return [self.utc(self.to_utc(time) if timed else time)]
+        return [self.utc(self.clocks.utc(symbol, "", time) if timed else time)]
 
     def local(self, time: int) -> int | str:
         """Return a time of the broker's clock."""
         return _iso(time) if self.iso else time
 
-    def utc(self, time: int) -> int | str:
+    def utc(self, time: int | None) -> int | str | None:
         """Return a time in UTC."""
-        return f"{_iso(time)}Z" if self.iso else time
+        return f"{_iso(time)}Z" if self.iso and time is not None else time
 
 
 PLAIN = Columns()
@@ -76,26 +85,29 @@ def csv_symbol(symbol: str) -> str:
 
 
 def _csv(columns: Columns) -> Writer:
-    def write(symbol: str, tick: Stored) -> bytes:
+    def write(symbol: str, row: WithUtc) -> bytes:
+        tick, utc = row
         values = ["" if each == ABSENT else each.decode() for each in pad(tick.rest)]
         if columns.iso and values[_TIME]:
             values[_TIME] = _iso(int(values[_TIME]))
-        more = map(str, columns.values(tick))
-        row = [csv_symbol(symbol), *values, str(columns.utc(tick.received)), tick.source, *more]
-        return f"{','.join(row)}\r\n".encode()
+        more = ["" if each is None else str(each) for each in columns.values(tick, utc)]
+        received = str(columns.utc(tick.received))
+        fields = [csv_symbol(symbol), *values, received, tick.source, *more]
+        return f"{','.join(fields)}\r\n".encode()
 
     return write
 
 
 def _jsonl(columns: Columns) -> Writer:
-    def write(symbol: str, tick: Stored) -> bytes:
+    def write(symbol: str, row: WithUtc) -> bytes:
+        tick, utc = row
         values: list[object] = [json_number(each.decode()) for each in pad(tick.rest)]
         if columns.iso and values[_TIME] is not None:
             values[_TIME] = _iso(time_of(tick.rest) or 0)
-        row = {"symbol": symbol, **dict(zip(FIELDS, values, strict=True))}
-        row |= {"received": columns.utc(tick.received), "source": tick.source}
-        row |= dict(zip(columns.names, columns.values(tick), strict=True))
-        return msgspec.json.encode(row) + b"\n"
+        fields = {"symbol": symbol, **dict(zip(FIELDS, values, strict=True))}
+        fields |= {"received": columns.utc(tick.received), "source": tick.source}
+        fields |= dict(zip(columns.names, columns.values(tick, utc), strict=True))
+        return msgspec.json.encode(fields) + b"\n"
 
     return write
 
@@ -103,7 +115,7 @@ def _jsonl(columns: Columns) -> Writer:
 def text_format(name: str, columns: Columns) -> tuple[bytes, Writer]:
     """Return the header of `mt5`, `csv` or `jsonl`, and what writes a row."""
     if name == "mt5":
-        return mt5.HEADER, lambda symbol, tick: mt5.format_row(tick.time, tick.rest)
+        return mt5.HEADER, lambda _, row: mt5.format_row(row[0].time, row[0].rest)
     if name == "csv":
         return f"{','.join([CSV, *columns.names])}\r\n".encode(), _csv(columns)
     return b"", _jsonl(columns)

@@ -1,5 +1,6 @@
 """Tables of ticks as the objects of pandas, polars, pyarrow and NumPy, each imported when asked."""
 
+from collections.abc import Callable
 from typing import Any
 
 from mtnet.errors import JournalError
@@ -22,6 +23,7 @@ def to_numpy(table: Table) -> dict[str, Any]:
         **numbers,
         "flags": flags,
         "source": sources[table.source],
+        **_utc(table, lambda utc: utc if utc.mask.any() else utc.data),
     }
 
 
@@ -45,6 +47,7 @@ def to_arrow(table: Table) -> Any:
         },
         "flags": pa.array(table.flags, mask=_absent(table)),
         "source": pa.DictionaryArray.from_arrays(pa.array(table.source, pa.int32()), names),
+        **_utc(table, lambda utc: pa.array(utc.data, mask=utc.mask)),
     }
     return pa.table(columns)
 
@@ -70,6 +73,7 @@ def to_pandas(table: Table) -> Any:
         **dict(zip(NUMBERS, table.numbers, strict=True)),
         "flags": whole(table.flags, _absent(table)),
         "source": pandas.Categorical.from_codes(table.source, table.sources),
+        **_utc(table, lambda utc: whole(utc.data, utc.mask if utc.mask.any() else None)),
     }
     return pandas.DataFrame(columns, copy=False)
 
@@ -102,7 +106,13 @@ def to_polars(table: Table) -> Any:
         polars.when(untimed).then(None).otherwise(polars.col("time_msc")).alias("time_msc"),
         polars.when(absent).then(None).otherwise(polars.col("flags")).alias("flags"),
         names.gather(table.source).cast(polars.Categorical).alias("source"),
+        **_utc(table, lambda utc: polars.Series(utc.tolist(), dtype=polars.Int64)),
     )
+
+
+def _utc(table: Table, convert: Callable[[Any], Any]) -> dict[str, Any]:
+    """Return the column of UTC, if there is one."""
+    return {} if table.utc is None else {"utc_msc": convert(table.utc)}
 
 
 def _absent(table: Table) -> Any:

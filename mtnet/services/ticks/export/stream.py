@@ -105,7 +105,8 @@ def text(
         yield header
     for symbol, ticks in chosen.ticks(reader):
         spelt = symbol.decode()
-        while rows := [write(spelt, tick) for tick in islice(ticks, ROWS)]:
+        found = columns.ticks(spelt, ticks)
+        while rows := [write(spelt, row) for row in islice(found, ROWS)]:
             progress(len(rows))
             yield b"".join(rows)
 

@@ -36,6 +36,7 @@ class Table:
         flags: of MqlTick; -1 = none were sent.
         source: places in `sources`.
         sources: names of senders.
+        utc: milliseconds, UTC, masked where a clock is not known; None = nobody asked for it.
     """
 
     time: Any
@@ -45,6 +46,7 @@ class Table:
     flags: Any
     source: Any
     sources: list[str]
+    utc: Any = None
 
     def take(self, which: Any) -> "Table":
         """Return the ticks of a slice, or in the order of some places."""

@@ -15,14 +15,16 @@ from msgspec import Meta, Struct
 from twisted.internet.defer import Deferred
 
 from mtnet.daemon.environment import Environment, Worker
-from mtnet.errors import HttpError, JournalError, WireError
+from mtnet.errors import ConfigError, HttpError, JournalError, WireError
 from mtnet.net.http.route import Content, HttpRequest, Route, Stream
 from mtnet.services.ticks import wire
 from mtnet.services.ticks.bars.history import BarHistory
 from mtnet.services.ticks.bars.periods import PERIODS
+from mtnet.services.ticks.clocks.rules import ALL, CONFIGURED, Clocks
 from mtnet.services.ticks.collector import Collector
 from mtnet.services.ticks.export import bars, stream
 from mtnet.services.ticks.export.bars import BarSelection
+from mtnet.services.ticks.export.formats import PLAIN, Columns
 from mtnet.services.ticks.export.moments import read_moment
 from mtnet.services.ticks.export.stream import Selection
 from mtnet.services.ticks.fanout.groups import TICKS
@@ -46,6 +48,8 @@ class History(Struct, rename={"start": "from", "stop": "to"}):
         start, stop: order times, as milliseconds, a date, or a date and a time; `start` is
             included, `stop` is not.
         limit: the first so many ticks.
+        utc: adds the column `utc` to csv and jsonl, by a rule such as `NY+7`, or by those that are
+            `configured`.
     """
 
     symbol: str
@@ -53,6 +57,7 @@ class History(Struct, rename={"start": "from", "stop": "to"}):
     stop: str | None = None
     format: Format = "csv"
     limit: Annotated[int, Meta(ge=1)] | None = None
+    utc: str | None = None
 
 
 class BarsHistory(Struct, rename={"start": "from", "stop": "to"}):
@@ -63,6 +68,7 @@ class BarsHistory(Struct, rename={"start": "from", "stop": "to"}):
         start, stop: openings, as milliseconds, a date, or a date and a time; `start` is included,
             `stop` is not.
         limit: the first so many bars.
+        utc: as for ticks.
     """
 
     symbol: str
@@ -71,6 +77,7 @@ class BarsHistory(Struct, rename={"start": "from", "stop": "to"}):
     stop: str | None = None
     format: BarFormat = "json"
     limit: Annotated[int, Meta(ge=1)] | None = None
+    utc: str | None = None
 
 
 class ThreadedPieces:
@@ -132,9 +139,10 @@ class Downloads:
         """
         symbol = self._admit(request, asked.symbol)
         chosen = Selection([symbol], *_span(asked), asked.limit)
+        columns = self._columns(asked)
 
         def make() -> Iterator[bytes]:
-            return self._ticks(asked.format, TickReader(self._path), chosen)
+            return self._ticks(asked.format, TickReader(self._path), chosen, columns)
 
         return self._begin(make, f"{asked.symbol}.{asked.format}", stream.TYPES[asked.format])
 
@@ -150,8 +158,11 @@ class Downloads:
         period = PERIODS[asked.period]
         chosen = BarSelection([symbol], period, *_span(asked), asked.limit, by_last)
 
+        columns = self._columns(asked)
+
         def make() -> Iterator[bytes]:
-            return bars.stream(asked.format, BarHistory(self._path), chosen, self._folder)
+            history = BarHistory(self._path)
+            return bars.stream(asked.format, history, chosen, self._folder, columns)
 
         # A disk that refuses new ticks is no reason to withhold the older ones.
         stored = self._collector.sync().addErrback(lambda failure: failure.trap(JournalError))
@@ -183,13 +194,28 @@ class Downloads:
             self._refused,
         )
 
-    def _ticks(self, name: Format, reader: TickReader, chosen: Selection) -> Iterator[bytes]:
+    def _columns(self, asked: History | BarsHistory) -> Columns:
+        if asked.utc is None:
+            return PLAIN
+        if asked.format not in ("csv", "jsonl"):
+            raise WireError("field", f"utc is for csv and jsonl, not for {asked.format}")
+        if asked.utc == CONFIGURED:
+            return Columns(Clocks.read(self._env.section.clock))
+        try:
+            # In a query a plus sign is a blank.
+            return Columns(Clocks({ALL: asked.utc.replace(" ", "+")}))
+        except ConfigError as error:
+            raise WireError("field", str(error)) from error
+
+    def _ticks(
+        self, name: Format, reader: TickReader, chosen: Selection, columns: Columns
+    ) -> Iterator[bytes]:
         stream.check_format(name)
         if name == "arrow":
             return stream.arrow_stream(reader, chosen)
         if name == "parquet":
             return stream.parquet_stream(reader, chosen, self._folder())
-        return stream.text(name, reader, chosen)
+        return stream.text(name, reader, chosen, columns)
 
     def _folder(self) -> Path:
         return Path(mkdtemp(prefix=STAGING, dir=self._env.data))

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from mtnet.cli.main import main
 from mtnet.durations import DAY_MS
 from mtnet.errors import ConfigError, WireError
+from mtnet.services.ticks.clocks.rules import read_rule
 from mtnet.services.ticks.cold import parquet
 from mtnet.services.ticks.export import stream
-from mtnet.services.ticks.export.broker_clock import read_rule
 from mtnet.services.ticks.export.moments import read_moment
 from mtnet.services.ticks.export.stream import Selection
 from mtnet.services.ticks.storage.reader import TickReader
