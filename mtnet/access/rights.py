@@ -240,4 +240,5 @@ class Permissions:
 
     def _example(self) -> str:
         verb, services = next(iter(self.verbs.items()))
-        return f"{verb}:{services[0]}" if services else verb
+        usual = self.bare(verb) or services
+        return f"{verb}:{usual[0]}" if usual else verb

@@ -31,7 +31,7 @@ FLAGS = frozenset(
 NUMBERS = frozenset(
     {
         *("after", "count", "oldest", "prev", "seq", "skipped", "ticks"),
-        *("members", "receivers"),
+        *("clients", "members", "receivers"),
         *("lease", "replicas", "slots", "timeout", "took", "tries", "try"),
         *("flags", "spread"),
         *FLAGS,

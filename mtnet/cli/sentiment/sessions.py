@@ -1,0 +1,58 @@
+"""`mtnet sentiment watch`."""
+
+from argparse import Namespace
+from collections.abc import Callable
+from typing import Any
+
+from msgspec import to_builtins
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
+
+from mtnet.callbacks import noop
+from mtnet.cli import remote
+from mtnet.cli.output import print_json, utc_exact
+from mtnet.client.connection import Runner
+from mtnet.client.core.events import Connected, LeftOut, Lost, Notice, Refused
+from mtnet.client.core.tasks.sentiment import SentimentCore, SentimentEvent, Watching
+from mtnet.services.sentiment.wire import Sentiment
+
+
+async def watch(server: IStreamClientEndpoint, clock: IReactorTime, arguments: Namespace) -> None:
+    """Print sums until the time is over or stdout is closed."""
+    ended: Deferred[None] = Deferred()
+    reporter = remote.StreamReporter(ended, arguments.server)
+
+    def refused(event: Refused) -> None:
+        if not reporter.answered:  # nothing is watched: there will be no sums
+            reporter.fail(f"{event.text} ({event.code}).")
+        else:
+            reporter.refused(f"{event.code} {event.text}")
+
+    handlers: dict[type, Callable[[Any], object]] = {
+        Connected: lambda _: reporter.connected(),
+        Lost: lambda lost: reporter.lost(lost.reason),
+        Refused: refused,
+        Sentiment: lambda sums: reporter.emit(lambda: _print(sums, arguments.json)),
+        Notice: lambda notice: reporter.note(notice.text),
+        LeftOut: lambda event: reporter.note(str(event)),
+    }
+
+    def handle(event: SentimentEvent) -> None:
+        handlers.get(type(event), noop)(event)
+
+    core = SentimentCore(Watching(arguments.symbols), arguments.account)
+    runner = Runner(server, core, clock, handle)
+    await remote.run_until(runner.service, ended, reporter, clock, arguments.seconds)
+
+
+def _print(sums: Sentiment, as_json: bool) -> None:
+    if as_json:
+        print_json({**to_builtins(sums), "net": f"{sums.net:f}"})
+    elif not sums.clients:
+        print(f"{utc_exact(sums.time)} {sums.symbol} fewer clients than may be shown", flush=True)
+    else:
+        print(
+            f"{utc_exact(sums.time)} {sums.symbol} long {sums.long:f} short {sums.short:f} "
+            f"net {sums.net:f} clients {sums.clients}",
+            flush=True,
+        )

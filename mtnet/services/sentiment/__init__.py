@@ -1,0 +1,1 @@
+"""Sentiment: what clients hold, as sums."""

@@ -1,0 +1,1 @@
+"""The port of classic programs: a position in, the net sum out."""

@@ -1,0 +1,169 @@
+"""Sentiment as a component of the daemon."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IProtocolFactory
+from zope.interface import implementer
+
+from mtnet.access.addresses import is_loopback
+from mtnet.config.loader import endpoints
+from mtnet.config.schema import Config
+from mtnet.daemon.environment import Environment
+from mtnet.interfaces import (
+    IBackup,
+    IControlCommands,
+    IHttpResources,
+    IMetrics,
+    IService,
+    ISessionVerbs,
+    IStatus,
+    IStreamListener,
+)
+from mtnet.metrics import Metric
+from mtnet.net.endpoints import Listener
+from mtnet.services.sentiment.classic.protocol import SentimentFactory
+from mtnet.services.sentiment.commands import SentimentCommands
+from mtnet.services.sentiment.history import SentimentHistory
+from mtnet.services.sentiment.recorder import MinuteRecorder
+from mtnet.services.sentiment.resources import SentimentResources
+from mtnet.services.sentiment.service import SentimentService
+from mtnet.services.sentiment.verbs import PUBLISH, SERVICE, SentimentVerbs
+from mtnet.storage.sqlite import copy_database
+
+FILE = "sentiment.sqlite"
+MIN_CLIENTS = 3
+"""The default of `sentiment.min_clients`: of two, each would know the other one's book."""
+
+
+@implementer(IService)
+class Disabled:
+    """Sentiment that is off: there is nothing of it."""
+
+    def start(self) -> None:
+        """Start nothing."""
+
+    def stop(self) -> None:
+        """Stop nothing."""
+
+
+@implementer(IService, IStreamListener, IStatus, IMetrics, IBackup)
+class SentimentComponent:
+    """
+    Joins sentiment with the daemon.
+
+    Args:
+        offers: what provides the other interfaces, by interface.
+    """
+
+    verbs = (PUBLISH,)
+    welcomes = False
+    obsolete = ()
+
+    def __init__(
+        self,
+        env: Environment,
+        sentiment: SentimentService,
+        recorder: MinuteRecorder,
+        offers: Mapping[Any, object],
+    ) -> None:
+        self._env, self._sentiment, self._recorder = env, sentiment, recorder
+        self._offers, self._path = offers, env.file(FILE)
+
+    def __conform__(self, interface: Any) -> Any:
+        return self._offers.get(interface)
+
+    def start(self) -> None:
+        """Record the minute history."""
+        self._recorder.start(self._env.clock)
+
+    def stop(self) -> "Deferred[None]":
+        """Close the history."""
+        self._sentiment.close()
+        return self._recorder.stop()
+
+    def factory(self, listener: Listener) -> IProtocolFactory:
+        """Return the factory of classic programs at a listener."""
+        return SentimentFactory(self._env, listener, self._sentiment)
+
+    def health(self) -> dict[str, object]:
+        """Report for `/healthz`; a minute that is not stored is lost, and nothing else."""
+        trouble = self._recorder.trouble
+        return {
+            "healthy": True,
+            "trouble": None,
+            **({"warning": f"The minute history of sentiment: {trouble}"} if trouble else {}),
+        }
+
+    def status(self) -> dict[str, object]:
+        """Report that, and what is shown; not even that somebody votes is told below the floor."""
+        sentiment = self._sentiment
+        return {
+            **self.health(),
+            "symbols": len(sentiment.all()),
+            "subscribers": sentiment.fanout.asked.total(),
+        }
+
+    def metrics(self) -> list[Metric]:
+        """Return how much is shown and sent; see `status`."""
+        sentiment = self._sentiment
+        return [
+            Metric(
+                "mtnet_sentiment_deliveries_total",
+                "counter",
+                "Rounds of sums that were written to subscribers.",
+                lambda: sentiment.fanout.delivered,
+            ),
+            Metric(
+                "mtnet_sentiment_subscribers",
+                "gauge",
+                "Sessions that are sent sums.",
+                sentiment.fanout.asked.total,
+            ),
+            Metric(
+                "mtnet_sentiment_symbols",
+                "gauge",
+                "Symbols whose sums are shown.",
+                lambda: len(sentiment.all()),
+            ),
+        ]
+
+    def backup(self, folder: Path) -> None:
+        """Copy the minute history."""
+        if self._path.exists():
+            copy_database(self._path, folder / FILE)
+
+
+def floor_of(config: Config, min_clients: int | None) -> int:
+    """
+    Return how many clients sums must have.
+
+    Without a setting one is enough where all programs belong to the owner of this machine: every
+    endpoint is on loopback, and loopback is trusted.
+    """
+    if min_clients is not None:
+        return min_clients
+    listeners = [
+        Listener(name, text) for name in config.listen for text in endpoints(config, name, [])
+    ]
+    alone = all(is_loopback(each.interface) and not each.proxied for each in listeners)
+    return 1 if alone and config.access.trust_loopback else MIN_CLIENTS
+
+
+def build(env: Environment) -> SentimentComponent | Disabled:
+    """Build the component; it is on when its section or one of its endpoints says so."""
+    settings = env.section
+    if not (settings.enabled or endpoints(env.config, SERVICE, [])):
+        return Disabled()
+    floor = floor_of(env.config, settings.min_clients)
+    sentiment = SentimentService(settings, floor, env.clock, env.now)
+    history = SentimentHistory(env.file(FILE))
+    recorder = MinuteRecorder(history, settings.keep, sentiment.all, env.worker(), env.now)
+    offers: dict[Any, object] = {
+        ISessionVerbs: SentimentVerbs(sentiment),
+        IHttpResources: SentimentResources(sentiment, recorder),
+        IControlCommands: SentimentCommands(sentiment, recorder),
+    }
+    return SentimentComponent(env, sentiment, recorder, offers)

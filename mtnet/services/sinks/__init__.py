@@ -1,1 +1,0 @@
-"""Sinks: databases that get a copy of each tick."""
