@@ -491,6 +491,33 @@ class ITicks(Interface):
     def symbols() -> Any:
         """Return the symbols that were ever stored, as bytes."""
 
+    def observe(observer: Any) -> None:
+        """Hand every tick that is taken from now on to an `ITickObserver`."""
+
+
+class ITickObserver(Interface):
+    """
+    Somebody who gets each tick, as it comes.
+
+    A tick is the pair (symbol, rest): the symbol in UTF-8, with `%XX` for some bytes, and
+    `BID [ASK [LAST [VOLUME [TIME [FLAGS]]]]]` in ASCII, with one blank between two fields and `-`
+    for an absent one; TIME is the terminal's own clock, in milliseconds.
+    """
+
+    def taken(
+        records: "Sequence[tuple[bytes, bytes]]", when: int, sources: "Sequence[str]"
+    ) -> None:
+        """
+        Take ticks that came at `when`, milliseconds since the Unix epoch, UTC, each with the name
+        of its sender. Called for each datagram, in the reactor's thread.
+        """
+
+    def flush() -> "Deferred[None]":
+        """
+        Return what fires once those that were taken are kept, before a sender is told that its
+        ticks are stored. It does not fail: a tick is stored, whatever an observer does.
+        """
+
 
 class ITemplates(Interface):
     """Chart templates, by symbol and period."""

@@ -5,9 +5,10 @@ Every record that was read is stored, dropped, refused or repeated in the end, a
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
-from itertools import repeat
+from itertools import compress, repeat
+from typing import Any
 
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -52,7 +53,6 @@ class Collector:
         fanout: publishes each tick to them.
         bars: builds bars, and publishes their changes.
         lost: ticks that a killed daemon had taken and not stored.
-        max_symbols: `ticks.max_symbols`.
     """
 
     log = Logger()
@@ -67,13 +67,13 @@ class Collector:
         in_thread: InThread,
     ) -> None:
         self._settings, self._clock = settings, clock
-        self.max_symbols = settings.max_symbols
         self._writer = Writer(settings, reserve, store, tally, clock, in_thread)
         self.feed = Feed(self.last_tick)
         self.fanout = FanoutScheduler(self.feed, clock)
         self.bars = BarFeed(_bars(settings), clock, SLICE)
         self._build = Recurring("The building of bars", self.bars.take)
         self.lost = 0
+        self._observers: list[Any] = []
         self._syncs: list[Deferred[None]] = []
         self._timer: IDelayedCall | None = None
         self._writing: Deferred[None] | None = None
@@ -93,6 +93,15 @@ class Collector:
         self.lost = state.lost
         if self._writer.full:
             self._wake()
+
+    @property
+    def max_symbols(self) -> int:
+        """Symbols that are stored, at most."""
+        return self._settings.max_symbols
+
+    def observe(self, observer: Any) -> None:
+        """Hand every tick that is taken from now on to an `ITickObserver`."""
+        self._observers.append(observer)
 
     # Taking ticks
 
@@ -125,7 +134,7 @@ class Collector:
         if refused:
             self._losses.rejected += refused
             self._sources.count_refused(source, refused)
-        self._publish(records, rejected, when)
+        self._publish(records, [source] * len(records), rejected, when)
         return len(records) - refused
 
     def take_each(self, sources: list[Source], records: list[Record], when: int) -> None:
@@ -145,7 +154,7 @@ class Collector:
             self._losses.rejected += sum(rejected.values())
             for source, (symbol, _) in zip(sources, records, strict=True):
                 self._sources.count_refused(source, symbol in rejected)
-        self._publish(records, rejected, when)
+        self._publish(records, sources, rejected, when)
 
     def burst(self) -> AbstractContextManager[None]:
         """Take what comes meanwhile as one burst: the tally is written once, behind it."""
@@ -203,10 +212,20 @@ class Collector:
         self._sources.count_received(source, records, when)
         self._wake()
 
-    def _publish(self, records: list[Record], rejected: dict[bytes, int], when: int) -> None:
-        taken = [each for each in records if each[0] not in rejected] if rejected else records
-        self._build(taken, when)
-        self.fanout.publish(taken, when)
+    def _publish(
+        self,
+        records: list[Record],
+        sources: Sequence[Source],
+        rejected: dict[bytes, int],
+        when: int,
+    ) -> None:
+        if rejected:
+            taken = [symbol not in rejected for symbol, _ in records]
+            records, sources = list(compress(records, taken)), list(compress(sources, taken))
+        self._build(records, when)
+        self.fanout.publish(records, when)
+        for each in self._observers:
+            each.taken(records, when, [source.name for source in sources])
 
     # Storing ticks
 
@@ -267,6 +286,8 @@ class Collector:
     async def _write(self) -> None:
         """Make one attempt to store everything, and answer those who waited when it began."""
         syncs, self._syncs = self._syncs, []
+        for each in self._observers:
+            await each.flush()
         try:
             await self._store()
         except JournalError as error:

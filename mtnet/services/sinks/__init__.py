@@ -1,0 +1,1 @@
+"""Sinks: databases that get a copy of each tick."""

@@ -1,0 +1,180 @@
+"""
+PostgreSQL, and TimescaleDB, which is an extension of it.
+
+Ticks come by COPY. The same transaction keeps the number of the last one for each queue, so that a
+batch whose answer was lost is not stored twice.
+"""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import urlsplit
+
+from mtnet.errors import ConfigError
+from mtnet.services.sinks.model import Batch, Row
+from mtnet.services.sinks.target import TargetError
+
+EXAMPLE = "postgresql://mtnet@localhost/ticks"
+INSTALL = "pip install 'mtnet-hub[postgres]'"
+COLUMNS = (
+    ("time", "timestamp"),
+    ("received", "timestamptz NOT NULL"),
+    ("symbol", "text NOT NULL"),
+    ("bid", "double precision"),
+    ("ask", "double precision"),
+    ("last", "double precision"),
+    ("volume", "double precision"),
+    ("flags", "bigint"),
+    ("source", "text NOT NULL"),
+    ("origin", "text NOT NULL"),
+    ("seq", "bigint NOT NULL"),
+)
+"""`time` is the broker's clock, which has no zone; `received` is UTC."""
+POSITIONS = "mtnet_positions"
+"""The table of the last number of each queue."""
+EPOCH = datetime(1970, 1, 1)
+
+
+class PostgresTarget:
+    """
+    A table of PostgreSQL.
+
+    Args:
+        where: the setting, for errors.
+        url: of libpq.
+        table: its name, or schema and name.
+        timeout: seconds that connecting, and a statement, may take.
+
+    Raises:
+        ConfigError: psycopg is not installed, or cannot read the URL.
+    """
+
+    def __init__(self, where: str, url: str, table: str, timeout: float) -> None:
+        self._psycopg = _psycopg(where)
+        self._table, self._timeout = table, timeout
+        self._connection: Any = None
+        try:
+            self._options = self._psycopg.conninfo.conninfo_to_dict(url)
+        except self._psycopg.Error as error:
+            # The sentence of libpq may quote the URL, and with it a password.
+            raise ConfigError(f"{where} is no URL of PostgreSQL. Example: {EXAMPLE}") from error
+        found = urlsplit(url)
+        self.label = f"postgresql://{found.netloc.rpartition('@')[2]}{found.path} {table}"
+
+    def write(self, origin: str, batch: Batch) -> int:
+        """Write ticks in one transaction; as of `Target`."""
+        try:
+            connection = self._connected()
+            with connection.transaction(), connection.cursor() as cursor:
+                done = cursor.execute(
+                    f"SELECT seq FROM {self._positions} WHERE origin = %s FOR UPDATE", (origin,)
+                ).fetchone()
+                rows = (row for row in batch.rows() if done is None or row.seq > done[0])
+                names = ", ".join(name for name, _ in COLUMNS)
+                with cursor.copy(f"COPY {self._table} ({names}) FROM STDIN") as copy:
+                    for values in _values(origin, rows):
+                        copy.write_row(values)
+                cursor.execute(
+                    f"INSERT INTO {self._positions} VALUES (%s, %s) ON CONFLICT (origin) "
+                    "DO UPDATE SET seq = GREATEST(EXCLUDED.seq, "
+                    f"{self._positions.rpartition('.')[2]}.seq)",
+                    (origin, batch.last),
+                )
+        except self._psycopg.Error as error:
+            raise self._failed(error) from error
+        return 0
+
+    def check(self) -> None:
+        """Connect, make the tables, and look whether rows can be written; as of `Target`."""
+        try:
+            connection = self._connected()
+            names = ", ".join(name for name, _ in COLUMNS)
+            with (
+                connection.transaction(force_rollback=True),
+                connection.cursor() as cursor,
+                cursor.copy(f"COPY {self._table} ({names}) FROM STDIN"),
+            ):
+                pass  # no row: the rights and the columns are looked at all the same
+        except self._psycopg.Error as error:
+            raise self._failed(error) from error
+
+    def close(self) -> None:
+        """Close the connection."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+    @property
+    def _positions(self) -> str:
+        schema, dot, _ = self._table.rpartition(".")
+        return f"{schema}{dot}{POSITIONS}"
+
+    def _connected(self) -> Any:
+        if self._connection is not None and not self._connection.closed:
+            return self._connection
+        options = {
+            "connect_timeout": max(2, round(self._timeout)),
+            "application_name": "mtnet",
+            # A server that is gone without a word must not hold the thread for hours.
+            "keepalives_idle": 10,
+            "keepalives_interval": 5,
+            "keepalives_count": 3,
+            "tcp_user_timeout": round(self._timeout * 1000),
+            **self._options,
+        }
+        self._connection = self._psycopg.connect(**options, autocommit=True)
+        self._connection.execute(f"SET statement_timeout = {round(self._timeout * 1000)}")
+        self._make_tables()
+        return self._connection
+
+    def _make_tables(self) -> None:
+        """Make what is missing; a table that is there may have other types, and more columns."""
+        columns = ", ".join(f"{name} {kind}" for name, kind in COLUMNS)
+        name = self._table.rpartition(".")[2]
+        statements = {
+            self._table: (
+                f"CREATE TABLE IF NOT EXISTS {self._table} ({columns})",
+                f"CREATE INDEX IF NOT EXISTS {name}_symbol_received ON {self._table} "
+                "(symbol, received)",
+            ),
+            self._positions: (
+                f"CREATE TABLE IF NOT EXISTS {self._positions} "
+                "(origin text PRIMARY KEY, seq bigint NOT NULL)",
+            ),
+        }
+        for table, making in statements.items():
+            # Without the right to make tables, one that is there must do.
+            found = self._connection.execute("SELECT to_regclass(%s)", (table,)).fetchone()
+            for statement in making if found[0] is None else ():
+                self._connection.execute(statement)
+
+    def _failed(self, error: Exception) -> TargetError:
+        self.close()
+        return TargetError(" ".join(str(error).split()) or type(error).__name__)
+
+
+def _values(origin: str, rows: Iterator[Row]) -> Iterator[tuple[object, ...]]:
+    for row in rows:
+        yield (
+            None if row.time is None else EPOCH + timedelta(milliseconds=row.time),
+            datetime.fromtimestamp(row.received / 1000, UTC),
+            row.symbol,
+            row.bid,
+            row.ask,
+            row.last,
+            row.volume,
+            row.flags,
+            row.source,
+            origin,
+            row.seq,
+        )
+
+
+def _psycopg(where: str) -> Any:
+    try:
+        import psycopg
+    except ImportError as error:
+        raise ConfigError(
+            f"{where} needs the package psycopg, which is not installed: {INSTALL}"
+        ) from error
+    return psycopg

@@ -1,0 +1,46 @@
+"""Target: a server that a sink writes to."""
+
+from typing import Protocol
+
+from mtnet.errors import MtnetError
+from mtnet.services.sinks.model import Batch
+
+
+class TargetError(MtnetError):
+    """A server did not take ticks; the same ticks are sent again later."""
+
+
+class Target(Protocol):
+    """
+    A server that takes ticks; blocking, for one thread at a time.
+
+    Attributes:
+        label: as people are shown it, without a secret.
+    """
+
+    label: str
+
+    def write(self, origin: str, batch: Batch) -> int:
+        """
+        Write ticks; those that it has already change nothing.
+
+        Args:
+            origin: names the queue whose numbers the ticks have.
+
+        Returns:
+            How many the server refused, and will always refuse.
+
+        Raises:
+            TargetError: they are not, or perhaps not, all there.
+        """
+
+    def check(self) -> None:
+        """
+        Connect, and look whether ticks can be written.
+
+        Raises:
+            TargetError: they cannot.
+        """
+
+    def close(self) -> None:
+        """Close the connection; the next call opens it again."""

@@ -1,0 +1,205 @@
+"""A real server of PostgreSQL gets each tick once, whoever is killed meanwhile."""
+
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from live_daemon import until
+from postgres_server import HOST, PostgresServer
+
+from mtnet.services.sinks.model import Batch, Taken
+from mtnet.services.sinks.target import TargetError
+
+psycopg = pytest.importorskip("psycopg", reason="psycopg is not installed.")
+
+from mtnet.services.sinks.postgres import PostgresTarget  # noqa: E402
+
+
+@pytest.fixture(scope="module")
+def server():
+    # Below /tmp: the user of the server cannot look into the folders of pytest.
+    with tempfile.TemporaryDirectory(prefix="mtnet-postgres-") as folder:
+        with socket.create_server((HOST, 0)) as found:
+            port = found.getsockname()[1]
+        server = PostgresServer(Path(folder), port)
+        server.start()
+        yield server
+        server.stop()
+
+
+@pytest.fixture
+def ask(server):
+    """Run SQL, and return the rows."""
+
+    def run(statement, *values):
+        with psycopg.connect(server.url, autocommit=True) as connection:
+            cursor = connection.execute(statement, values)
+            return cursor.fetchall() if cursor.description else None
+
+    return run
+
+
+@pytest.fixture
+def table(ask, request):
+    """A table of the test alone."""
+    name = f"t{abs(hash(request.node.name)) % 10**9}"
+    yield name
+    ask(f"DROP TABLE IF EXISTS {name}")
+    ask("DROP TABLE IF EXISTS mtnet_positions")
+
+
+@pytest.fixture
+def target(server, table):
+    target = PostgresTarget("sinks.x.url", server.url, table, 5.0)
+    yield target
+    target.close()
+
+
+def batch(count, first=1):
+    return Batch(
+        first,
+        [
+            Taken(b"UK%20100", b"7001.5 7002 - %d 1796000000123 6" % at, 1_796_000_000_999, "desk")
+            for at in range(first, first + count)
+        ],
+    )
+
+
+def test_a_row_has_both_clocks_and_the_digits_that_were_sent(target, ask, table):
+    assert target.write("origin", batch(1)) == 0
+    columns = "time::text, received AT TIME ZONE 'UTC', symbol, bid, ask, last, volume, flags"
+    [(time_, received, *rest)] = ask(f"SELECT {columns}, source, origin, seq FROM {table}")
+    assert (time_, str(received)) == ("2026-11-30 00:53:20.123", "2026-11-30 00:53:20.999000")
+    assert rest == ["UK 100", 7001.5, 7002.0, None, 1.0, 6, "desk", "origin", 1]
+
+
+def test_a_batch_that_is_written_again_changes_nothing(target, ask, table):
+    target.write("origin", batch(3))
+    target.write("origin", batch(5))
+    target.write("another", batch(2))
+    rows = ask(f"SELECT origin, seq FROM {table} ORDER BY origin, seq")
+    assert rows == [("another", 1), ("another", 2), *(("origin", seq) for seq in range(1, 6))]
+
+
+def test_a_table_of_somebody_elses_making_may_have_other_types_and_more_columns(target, ask, table):
+    ask(
+        f"CREATE TABLE {table} (id bigserial, received timestamptz, time timestamp, symbol "
+        "varchar(20), bid numeric(12, 5), ask numeric, last real, volume numeric, flags int, "
+        "source text, origin text, seq bigint, UNIQUE (received, origin, seq))"
+    )
+    target.check()
+    target.write("origin", batch(2))
+    assert [str(bid) for (bid,) in ask(f"SELECT bid FROM {table}")] == ["7001.50000"] * 2
+
+
+def test_a_table_without_a_column_is_a_sentence_and_right_once_it_is_mended(target, ask, table):
+    ask(f"CREATE TABLE {table} (symbol text)")
+    for attempt in (target.check, lambda: target.write("origin", batch(1))):
+        with pytest.raises(TargetError, match=f'column "time" of relation "{table}" does not exi'):
+            attempt()
+    ask(f"DROP TABLE {table}")
+    assert target.write("origin", batch(1)) == 0
+
+
+def test_a_check_leaves_no_row(target, ask, table):
+    target.check()
+    assert ask(f"SELECT count(*) FROM {table}") == [(0,)]
+
+
+def test_nobody_is_told_the_password(server):
+    url = server.url.replace("postgres@", "nobody:geheim@")
+    target = PostgresTarget("sinks.x.url", url, "ticks", 5.0)
+    assert "geheim" not in target.label
+    with pytest.raises(TargetError, match="nobody") as caught:
+        target.check()
+    assert "geheim" not in str(caught.value)
+
+
+class Sender(threading.Thread):
+    """A terminal that sends numbered ticks until it is stopped, and dials again when it must."""
+
+    def __init__(self, daemon):
+        super().__init__(daemon=True)
+        self._daemon, self._port, self._ended = daemon, daemon.port("ticks"), threading.Event()
+        self.sent = 0
+
+    def run(self):
+        while not self._ended.is_set():
+            self.send(20)
+            time.sleep(0.01)
+
+    def send(self, count):
+        """Send ticks, and come back when the daemon says that they are stored."""
+        text = b"".join(b"EURUSD 1.1 1.2 - %d\n" % (self.sent + at) for at in range(count))
+        with socket.create_connection((HOST, self._port), timeout=20) as connection:
+            connection.sendall(text + b"SYNC:\n")
+            answer = connection.recv(100)
+        assert answer, "The daemon closed the connection."
+        self.sent += count
+
+    def stop(self):
+        self._ended.set()
+        self.join()
+
+
+def configure(daemon, url, table):
+    path = daemon.folder / "mtnet.toml"
+    text = f'[sinks.warehouse]\nurl = "{url}"\ntable = "{table}"\n[sinks]\nmax_retry = 1\n'
+    path.write_text(text, "utf-8")
+    return f"--config={path}"
+
+
+def test_each_tick_arrives_once_while_the_server_and_the_daemon_are_killed(
+    daemon, server, ask, table
+):
+    option = configure(daemon, server.url, table)
+    daemon.start(option)
+    sent = 0
+    for killed in ("server", "daemon", "server"):
+        sender = Sender(daemon)
+        sender.sent = sent
+        sender.start()
+        until(lambda sender=sender, sent=sent: sender.sent > sent + 100)
+        if killed == "server":
+            server.stop()
+            until(lambda: daemon.status()["sinks"]["sinks"][0]["failures"])
+            server.start()
+        sender.stop()
+        sent = sender.sent
+        if killed == "daemon":
+            daemon.stop(signal.SIGKILL)
+            daemon.start(option)
+    until(lambda: ask(f"SELECT count(*) FROM {table}")[0][0] >= sent)
+    rows = [int(volume) for (volume,) in ask(f"SELECT volume FROM {table} ORDER BY seq")]
+    assert rows == list(range(sent))
+    assert until(lambda: not daemon.status()["sinks"]["sinks"][0]["waiting"])
+
+
+def test_the_commands_show_a_sink_and_try_its_server(daemon, server, table):
+    daemon.start(configure(daemon, server.url, table))
+
+    def mtnet(*words):
+        command = [sys.executable, "-m", "mtnet", "sinks", *words, "--data", str(daemon.data)]
+        done = subprocess.run(
+            command, capture_output=True, text=True, env=daemon.environ, check=False
+        )
+        return done.returncode, done.stdout + done.stderr
+
+    assert mtnet("test", "warehouse") == (
+        0,
+        f"postgresql://{HOST}:{server.port}/postgres {table} takes ticks.\n",
+    )
+    assert mtnet("list")[1].endswith("got 0 ticks, 0 wait.\n")
+    server.stop()
+    try:
+        status, text = mtnet("test", "warehouse")
+        assert status == 1
+        assert "takes no ticks:" in text
+    finally:
+        server.start()
