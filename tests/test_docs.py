@@ -34,7 +34,7 @@ LIMITED = Config().access.with_defaults(connection_limits())
     "section",
     [
         *("signals", "templates", "ticks", "web", "tls", "notify", "alerts"),
-        *("topics", "jobs", "sentiment"),
+        *("topics", "indicators", "jobs", "sentiment"),
     ],
 )
 def test_every_setting_is_shown_with_its_default(section):

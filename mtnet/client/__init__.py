@@ -24,12 +24,14 @@ if TYPE_CHECKING:
     from mtnet.client.endpoints import server_from_string
     from mtnet.client.failures import why
     from mtnet.client.follower import Follower
+    from mtnet.client.indicator_subscription import subscribe_indicator
     from mtnet.client.login import Login
     from mtnet.client.publisher import Publisher
     from mtnet.client.templates import MAX_ANSWER, Templates
     from mtnet.client.tick_sender import TickSender
     from mtnet.client.tick_subscription import subscribe
     from mtnet.errors import RefusedError
+    from mtnet.services.indicators.wire import Series
     from mtnet.services.signals.reports.wire import Report, Spec
     from mtnet.services.ticks.verbs.wire import Bar
 
@@ -45,6 +47,7 @@ __all__ = [
     "Publisher",
     "RefusedError",
     "Report",
+    "Series",
     "Spec",
     "Templates",
     "Tick",
@@ -53,6 +56,7 @@ __all__ = [
     "server_from_string",
     "subscribe",
     "subscribe_bars",
+    "subscribe_indicator",
     "why",
 ]
 
@@ -65,12 +69,14 @@ _MODULES = {
     "mtnet.client.endpoints": ("server_from_string",),
     "mtnet.client.failures": ("why",),
     "mtnet.client.follower": ("Follower",),
+    "mtnet.client.indicator_subscription": ("subscribe_indicator",),
     "mtnet.client.login": ("Login",),
     "mtnet.client.publisher": ("Publisher",),
     "mtnet.client.templates": ("MAX_ANSWER", "Templates"),
     "mtnet.client.tick_sender": ("TickSender",),
     "mtnet.client.tick_subscription": ("subscribe",),
     "mtnet.errors": ("RefusedError",),
+    "mtnet.services.indicators.wire": ("Series",),
     "mtnet.services.signals.reports.wire": ("Report", "Spec"),
     "mtnet.services.ticks.verbs.wire": ("Bar",),
 }

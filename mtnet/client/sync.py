@@ -16,6 +16,9 @@ process carries all connections, so they are kept while the program does somethi
 
     for bar in bars("tcp:127.0.0.1:8081", "EURUSD", "M1", 100):
         print(bar.time, bar.close, bar.current)
+
+    for value in indicator("tcp:127.0.0.1:8081", "RSI14", "EURUSD", "H1"):
+        print(value.bar, value.values, value.open)
 """
 
 import asyncio
@@ -32,11 +35,13 @@ from mtnet.client.aio import (  # noqa: F401
     Entry,
     FollowerEvent,
     Holdings,
+    IndicatorValue,
     Login,
     Position,
     PublisherEvent,
     RefusedError,
     Report,
+    Series,
     Signal,
     Spec,
     Tick,
@@ -259,6 +264,25 @@ class BarStream(_Stream[Bar]):
         self._stream = _call(aio.BarStream, server, symbol, period, count, **options)
 
 
+class IndicatorStream(_Stream[IndicatorValue]):
+    """
+    Iterator over the values of an indicator: those of the last bars, then each as it comes.
+
+    Args as of `mtnet.client.aio.IndicatorStream`.
+    """
+
+    def __init__(
+        self,
+        server: str,
+        name: str,
+        symbol: str,
+        period: str,
+        bars: int = DEFAULT_BARS,
+        **options: Any,
+    ) -> None:
+        self._stream = _call(aio.IndicatorStream, server, name, symbol, period, bars, **options)
+
+
 async def _coroutine(work: Awaitable[T]) -> T:
     return await work
 
@@ -307,3 +331,29 @@ def bars(
     Args and raises as of `mtnet.client.aio.BarStream`.
     """
     return BarStream(server, symbol, period, count, **options)
+
+
+def indicator(
+    server: str, name: str, symbol: str, period: str, bars: int = DEFAULT_BARS, **options: Any
+) -> IndicatorStream:
+    """
+    Receive values: `for value in indicator("tcp:127.0.0.1:8081", "RSI14", "EURUSD", "H1")`.
+
+    Args and raises as of `IndicatorStream`.
+    """
+    return IndicatorStream(server, name, symbol, period, bars, **options)
+
+
+def calc(
+    server: str,
+    series: Series,
+    bar: int,
+    values: Iterable[float | str | None],
+    **options: Any,
+) -> None:
+    """
+    Connect, and give the server the values of one bar; return once they are on its disk.
+
+    Args and raises as of `mtnet.client.aio.calc`.
+    """
+    _wait(aio.calc(server, series, bar, values, **options))

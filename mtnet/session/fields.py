@@ -20,6 +20,12 @@ COMMA = "%2C"
 """A comma within an item of a list."""
 LISTS = frozenset({"channels", "services", "symbols"})
 """The keys whose values are lists of texts, in the messages of every service."""
+NUMBER_LISTS = frozenset({"values"})
+"""The keys whose values are lists of numbers as texts; one that is absent is an empty item, and
+null in JSON."""
+PRICE_OR_FLAG = "open"
+"""The key of a price in BAR and of a flag in CALC and VALUE: a text in JSON, and from a client
+`true` or `false` as well."""
 FLAGS = frozenset(
     {
         *("closed", "current", "diverged", "observe", "take", "trading"),
@@ -30,7 +36,7 @@ FLAGS = frozenset(
 """The keys whose values are `1` or `0`: in JSON a number, from a client also `true` or `false`."""
 NUMBERS = frozenset(
     {
-        *("after", "count", "oldest", "prev", "seq", "skipped", "ticks"),
+        *("after", "bars", "count", "oldest", "prev", "seq", "skipped", "ticks"),
         *("clients", "members", "receivers"),
         *("lease", "replicas", "slots", "timeout", "took", "tries", "try"),
         *("flags", "spread"),

@@ -14,7 +14,16 @@ from mtnet import json_input
 from mtnet.errors import FrameError, WireError
 from mtnet.json_input import MAX_EXACT
 from mtnet.session import grammar
-from mtnet.session.fields import FLAGS, LISTS, NUMBERS, join_list, read_integer, split_list
+from mtnet.session.fields import (
+    FLAGS,
+    LISTS,
+    NUMBER_LISTS,
+    NUMBERS,
+    PRICE_OR_FLAG,
+    join_list,
+    read_integer,
+    split_list,
+)
 from mtnet.session.grammar import VERB, Message
 
 MAX_MESSAGE = 16_384
@@ -82,7 +91,9 @@ def encode(message: Message) -> bytes:
     return msgspec.json.encode({"verb": message.verb, **shown})
 
 
-def _value(key: str, text: str) -> str | int | list[str]:
+def _value(key: str, text: str) -> str | int | list[str] | list[str | None]:
+    if key in NUMBER_LISTS:
+        return [item or None for item in text.split(",")]
     if key in _ARRAYS:
         return split_list(text) if text else []
     number = read_integer(text) if key in NUMBERS else None
@@ -107,8 +118,10 @@ def _text(key: str, value: Any, data: bytes) -> str:
     Raises:
         WireError: `field`.
     """
-    if isinstance(value, bool) and key in FLAGS:
+    if isinstance(value, bool) and (key in FLAGS or key == PRICE_OR_FLAG):
         return str(int(value))
+    if isinstance(value, list) and key in NUMBER_LISTS:
+        return ",".join("" if item is None else _scalar(key, item, data) for item in value)
     if isinstance(value, list) and (key in _ARRAYS or key in _LISTS_READ):
         return join_list(_scalar(key, item, data) for item in value)
     return _scalar(key, value, data)

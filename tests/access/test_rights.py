@@ -47,11 +47,15 @@ def test_an_invalid_right_is_refused_with_the_verbs_and_an_example(text):
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("follow:ticks", "follow:signals or follow:sentiment or follow:topics"),
+        (
+            "follow:ticks",
+            "follow:signals or follow:indicators or follow:sentiment or follow:topics",
+        ),
         ("send:signals", "send:ticks or send:jobs or send:notify"),
         (
             "publish:web",
-            "publish:signals or publish:templates or publish:jobs or publish:sentiment or "
+            "publish:signals or publish:templates or publish:indicators or publish:jobs or "
+            "publish:sentiment or "
             "publish:topics",
         ),
         ("admin:signals", "admin"),
@@ -151,6 +155,7 @@ def test_the_roles_of_services_are_merged():
         "follower": ("follow:signals", "fetch:templates"),
         "terminal": ("fetch:templates", "send:ticks"),
         "reader": ("read:ticks",),
+        "analyst": ("follow:indicators", "publish:indicators"),
         "monitor": ("read:metrics",),
         "member": ("follow:topics", "publish:topics"),
         "submitter": ("publish:jobs", "read:jobs"),

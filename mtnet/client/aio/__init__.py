@@ -16,10 +16,14 @@ for signals `http://` or `https://` as well.
 
     async for bar in bars("tcp:127.0.0.1:8081", "EURUSD", "M1", 100):
         print(bar.time, bar.close, bar.current)
+
+    async for value in indicator("tcp:127.0.0.1:8081", "RSI14", "EURUSD", "H1"):
+        print(value.bar, value.values, value.open)
 """
 
 from mtnet.client.aio.bars import BarStream, bars
 from mtnet.client.aio.follower import Follower, follow
+from mtnet.client.aio.indicators import IndicatorStream, calc, indicator
 from mtnet.client.aio.publisher import Publisher, publish
 from mtnet.client.aio.ticks import TickStream, ticks
 from mtnet.client.core.events import FollowerEvent, PublisherEvent
@@ -27,6 +31,8 @@ from mtnet.client.core.login import Login
 from mtnet.client.core.prices.ticks import Tick
 from mtnet.client.core.reconciliation import Holdings, Position
 from mtnet.errors import ClientError, RefusedError
+from mtnet.services.indicators.wire import Series
+from mtnet.services.indicators.wire import Value as IndicatorValue
 from mtnet.services.signals.reports.wire import Report, Spec
 from mtnet.services.signals.wire import Entry, Signal
 from mtnet.services.ticks.verbs.wire import Bar
@@ -39,18 +45,23 @@ __all__ = [
     "Follower",
     "FollowerEvent",
     "Holdings",
+    "IndicatorStream",
+    "IndicatorValue",
     "Login",
     "Position",
     "Publisher",
     "PublisherEvent",
     "RefusedError",
     "Report",
+    "Series",
     "Signal",
     "Spec",
     "Tick",
     "TickStream",
     "bars",
+    "calc",
     "follow",
+    "indicator",
     "publish",
     "ticks",
 ]

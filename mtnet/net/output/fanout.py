@@ -11,7 +11,7 @@ from mtnet.net.output.queue import Encoder, FanoutQueue, SendQueue
 
 
 class Receiver(Hashable, Protocol):
-    """What one session has subscribed to; a later subscription is another receiver."""
+    """A subscription of one session; a later one of the same topic is another receiver."""
 
     @property
     def queue(self) -> SendQueue: ...

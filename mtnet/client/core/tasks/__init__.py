@@ -1,1 +1,1 @@
-"""What clients do in a session, a file for each service."""
+"""Tasks of clients in a session, a file for each service."""

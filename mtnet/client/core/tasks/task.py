@@ -1,5 +1,5 @@
 """
-What a client does with one service in a session, begun again after each lost connection.
+Tasks of a client with one service in a session, begun again after each lost connection.
 
 Pure. `when` is seconds of a clock that is never set.
 """

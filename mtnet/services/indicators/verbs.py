@@ -1,0 +1,165 @@
+"""The verbs of indicators in a session: CALC and INDICATOR."""
+
+from collections.abc import Mapping
+from functools import partial
+from typing import ClassVar
+
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from mtnet.errors import JournalError, PolicyError, WireError
+from mtnet.interfaces import ISessionHandler, ISessionVerbs
+from mtnet.services.indicators import wire
+from mtnet.services.indicators.service import IndicatorService
+from mtnet.services.indicators.store import Row
+from mtnet.services.indicators.subscription import Subscription
+from mtnet.services.indicators.wire import Calc, Calced, Follow, Indicated, Series
+from mtnet.session import messages
+from mtnet.session.grammar import Message
+from mtnet.session.session import Session, Verb
+
+SERVICE = "indicators"
+FOLLOW, PUBLISH = "follow", "publish"
+NOT_STORED = "The values are not kept: the disk does not take them at present"
+NOT_READ = "The values cannot be read at present"
+READS, WRITES = "reads of values", "values for the disk"
+"""Why a session is not read."""
+
+
+@implementer(ISessionHandler)
+class IndicatorClient:
+    """The verbs of indicators in one session."""
+
+    __slots__ = ("_followed", "_indicators", "_reading", "_session", "_unanswered")
+
+    def __init__(self, session: Session, indicators: IndicatorService) -> None:
+        self._session, self._indicators = session, indicators
+        self._followed: dict[Series, Subscription] = {}
+        self._reading = self._unanswered = 0
+
+    def welcomed(self) -> dict[str, str]:
+        self._end()  # perhaps it has another login now
+        return {}
+
+    def heartbeat(self) -> dict[str, str]:
+        return {}
+
+    def rights_gained(self) -> None:
+        pass
+
+    def busy(self) -> bool:
+        return self._unanswered > 0 or bool(self._followed)
+
+    def leaving(self) -> None:
+        self._end()
+
+    def closed(self, bye: bool) -> None:
+        self._end()
+
+    def calc(self, asked: Calc) -> None:
+        """CALC: keep values, and answer once they are on disk."""
+        self._demand(PUBLISH, asked.value.series)
+        done = self._indicators.calc(asked.value)
+        self._unanswered += 1
+        if self._unanswered >= self._indicators.settings.backlog:
+            self._session.throttle.pause(WRITES)
+        answer = Calced(asked.value.series, asked.value.bar, asked.id)
+        answered = done.addCallback(lambda _: wire.calced(answer))
+        answered.addErrback(partial(self._refusal, "CALC", asked.id)).addCallback(self._answer)
+
+    def follow(self, asked: Follow) -> None:
+        """INDICATOR: send the last values of a series, and then each as it comes."""
+        series = asked.series
+        self._demand(FOLLOW, series)
+        self._leave(series)
+        if not asked.bars:
+            self._session.send(wire.indicated(Indicated(series, 0)))
+            self._session.check_finished()
+            return
+        most = self._indicators.settings.max_followed
+        if len(self._followed) >= most:
+            text = f"A session follows {most} series, as indicators.max_followed allows"
+            raise PolicyError("denied", text)
+        subscription = Subscription(series, self._session.queue, self._too_late)
+        self._followed[series] = subscription
+        self._reading += 1
+        self._session.throttle.pause(READS)
+        done = self._indicators.follow(subscription, asked.bars)
+        done.addCallbacks(partial(self._begin, subscription), partial(self._unread, series))
+        done.addBoth(self._read)
+
+    def _demand(self, verb: str, series: Series) -> None:
+        """
+        Check a right.
+
+        Raises:
+            WireError: `denied`.
+        """
+        if not self._session.peer.rights.may(verb, SERVICE, series.name):
+            raise WireError("denied", f"There is no right {verb}:{SERVICE}/{series.name} here")
+
+    def _begin(self, subscription: Subscription, rows: "list[Row]") -> None:
+        if not subscription.ended:
+            self._session.send(wire.indicated(Indicated(subscription.series, len(rows))))
+            self._indicators.begin(subscription, rows)
+
+    def _unread(self, series: Series, failure: Failure) -> None:
+        self._leave(series)
+        self._session.send(self._refusal("INDICATOR", "", failure, NOT_READ))
+
+    def _read(self, result: object) -> object:
+        self._reading -= 1
+        if not self._reading and not self._session.closed:
+            self._session.throttle.resume(READS)
+        return result
+
+    def _answer(self, frame: bytes) -> None:
+        self._unanswered -= 1
+        if not self._session.closed:
+            self._session.send(frame)
+            if self._unanswered < self._indicators.settings.backlog:
+                self._session.throttle.resume(WRITES)
+            self._session.check_finished()
+
+    def _refusal(self, verb: str, id: str, failure: Failure, text: str = NOT_STORED) -> bytes:
+        """Return the ERROR that answers a request which has failed."""
+        failure.trap(JournalError, WireError)
+        error = failure.value if isinstance(failure.value, WireError) else None
+        request = Message(verb, {"id": id} if id else {})
+        return messages.error_for(error or WireError("server", text), request)
+
+    def _leave(self, series: Series) -> None:
+        subscription = self._followed.pop(series, None)
+        if subscription is not None:
+            self._indicators.leave(subscription)
+
+    def _end(self) -> None:
+        for series in list(self._followed):
+            self._leave(series)
+
+    def _too_late(self) -> None:
+        text = "More values have changed than wait; reconnect, and send INDICATOR again"
+        self._session.close_with(messages.error("slow", text), "slow")
+
+
+@implementer(ISessionVerbs)
+class IndicatorVerbs:
+    """Attaches the verbs of indicators to sessions."""
+
+    service, every_session = SERVICE, False
+    verbs: ClassVar[Mapping[str, Verb]] = {
+        "CALC": Verb(wire.REQUESTS["CALC"], IndicatorClient.calc),
+        "INDICATOR": Verb(wire.REQUESTS["INDICATOR"], IndicatorClient.follow),
+    }
+
+    def __init__(self, indicators: IndicatorService) -> None:
+        self._indicators = indicators
+
+    def permitted(self, session: Session) -> bool:
+        """Return whether the client may publish or follow anything."""
+        rights = session.peer.rights
+        return rights.any(FOLLOW, SERVICE) or rights.any(PUBLISH, SERVICE)
+
+    def attach(self, session: Session) -> IndicatorClient:
+        """Return the handler of the verbs in one session."""
+        return IndicatorClient(session, self._indicators)
