@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import NamedTuple, TypeAlias
 
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 from mtnet.errors import PolicyError, WireError
 from mtnet.services.signals.values import Fields, Kind
@@ -99,6 +99,21 @@ class WholeState(Entry, frozen=True):
     digest: str = ""
 
 
+class Counted(Struct, frozen=True):
+    """
+    The last whole state that a channel was sent by HTTP.
+
+    Attributes:
+        who: its publisher, the values of a `PublisherId`.
+        n: its number.
+        digest: of what it said.
+    """
+
+    who: tuple[str, str, bool, str]
+    n: int
+    digest: str
+
+
 class Replaced(Struct, frozen=True):
     """
     Outcome of a whole state.
@@ -135,6 +150,7 @@ class State(Struct, frozen=True):
         h: of that entry, see `Entry`; zeros where nothing was stored.
         oldest: the first entry of this epoch that is kept; `seq` + 1 when there is none.
         positions: open positions and recently closed ones, by rising seq.
+        counted: the last whole state that led to an entry.
     """
 
     epoch: str
@@ -142,6 +158,7 @@ class State(Struct, frozen=True):
     oldest: int
     positions: list[Entry]
     h: str = ZEROS
+    counted: Counted | UnsetType = UNSET
 
 
 class Accepted(NamedTuple):

@@ -193,6 +193,7 @@ class SignalService:
         loaded = journal.load()
         self.histories.open()
         rules.store.open()
+        rules.store.count({n: each.counted for n, each in loaded.states.items() if each.counted})
         rules.ownership.restore(rules.store.held, self._clock.seconds())
         self.channels.load(loaded.states)
         for name in self._configured() - set(loaded.states) - set(loaded.damaged):

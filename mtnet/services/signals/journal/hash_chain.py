@@ -15,7 +15,7 @@ import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from mtnet.errors import DamageError
-from mtnet.services.signals.model import Entry
+from mtnet.services.signals.model import Counted, Entry
 from mtnet.services.signals.values import Kind
 
 GENESIS = bytes(32)
@@ -55,6 +55,7 @@ class Row(Struct, frozen=True):
         known: how many ids are kept.
         derived: the channel is a view. The row says so, for the table of views may be damaged.
         former: the epoch before this one, which the checkpoint file may name still.
+        counted: the last whole state that led to an entry: it must be known after a restart.
     """
 
     name: str
@@ -70,6 +71,7 @@ class Row(Struct, frozen=True):
     known: int = 0
     derived: Literal[True] | UnsetType = UNSET
     former: str | UnsetType = UNSET
+    counted: Counted | UnsetType = UNSET
 
 
 class Checkpoint(Struct, frozen=True):

@@ -224,6 +224,7 @@ class Transaction:
             before.known + len(self._ids),
             True if self.derived else UNSET,
             before.former,
+            before.counted,
         )
         # Every entry makes room for one, and a slice for what an earlier, longer retention kept.
         # Entries of this transaction stay: who asks what came of a commit that failed must find
@@ -256,7 +257,9 @@ class Transaction:
                 refused.append((draft, outcome.why))
         # Nobody holds a channel that has no entry.
         accepted = self._seq > 0 and (bool(entries) or not refused)
-        policy.replaced(whole, bool(entries), accepted)
+        counted = policy.replaced(whole, accepted)
+        if counted is not None:
+            self._row = replace(self._row, counted=counted)
         return Replaced(tuple(entries), tuple(refused), self._seq, self._hash[:4].hex())
 
     def _differences(self, whole: WholeState, policy: CommitPolicy) -> list[Entry]:

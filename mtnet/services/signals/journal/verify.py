@@ -175,7 +175,7 @@ def state_of(connection: sqlite3.Connection, row: Row) -> State:
         raise DamageError(row.name, f"channel {row.name}: positions are missing, or too many")
     shows.sort(key=lambda entry: entry.seq)
     oldest = max(row.oldest, row.since + 1)
-    return State(row.epoch, row.seq, oldest, shows, short(row.hash))
+    return State(row.epoch, row.seq, oldest, shows, short(row.hash), row.counted)
 
 
 def check_channel(

@@ -15,9 +15,8 @@ from msgspec.structs import replace
 from mtnet.errors import PolicyError
 from mtnet.services.signals.book import Book, Channel
 from mtnet.services.signals.journal.hash_chain import Held
-from mtnet.services.signals.model import FLAT, Entry, WholeState
+from mtnet.services.signals.model import FLAT, Counted, Entry, WholeState
 from mtnet.services.signals.ownership.policy_store import (
-    Counted,
     PolicyStore,
     Position,
     position_of,
@@ -176,7 +175,8 @@ class PublishPolicy(CommitPolicy):
         if changes:
             self._store.keep_refused(changes)
         counted, self._counted = self._counted, {}
-        return self._store.count(counted) or bool(changes or fences)
+        self._store.count(counted)
+        return bool(changes or fences)
 
     def judge(self, draft: Entry, held: Mapping[str, Held]) -> Verdict | None:
         claim = self._claims[id(draft)]
@@ -234,12 +234,14 @@ class PublishPolicy(CommitPolicy):
         if self._reductions or self._store.refused_reductions:
             self._reductions[position_of(draft)] = None
 
-    def replaced(self, whole: WholeState, stored: bool, accepted: bool) -> None:
+    def replaced(self, whole: WholeState, accepted: bool) -> Counted | None:
         claim = self._claims[id(whole)]
         if accepted:
             self._take(whole.channel, claim)
-        if whole.n is not None:
-            self._counted[whole.channel] = Counted(claim.who, whole.n, whole.digest, stored)
+        if whole.n is None:
+            return None
+        counted = self._counted[whole.channel] = Counted(claim.who, whole.n, whole.digest)
+        return counted
 
     def _judge_own(self, draft: Entry, held: Mapping[str, Held], claim: Claim) -> Verdict | None:
         # What closes all closes orders too.

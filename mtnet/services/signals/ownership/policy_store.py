@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Struct
 
 from mtnet.errors import JournalError
-from mtnet.services.signals.model import Entry
+from mtnet.services.signals.model import Counted, Entry
 from mtnet.services.signals.ownership.publishers import PublisherId
 from mtnet.services.signals.values import Kind, PauseMode
 from mtnet.storage.files import replace_file
@@ -30,22 +30,6 @@ class Position(NamedTuple):
     channel: str
     symbol: str
     ticket: str
-
-
-class Counted(Struct, frozen=True):
-    """
-    The last whole state that a channel was sent.
-
-    Attributes:
-        n: its number.
-        digest: of what it said.
-        stored: whether it led to an entry, so that it must be known after a restart.
-    """
-
-    who: PublisherId
-    n: int
-    digest: str
-    stored: bool = True
 
 
 class _Owed(Struct, frozen=True):
@@ -63,7 +47,6 @@ class _File(Struct, frozen=True):
     fenced: dict[str, list[PublisherId]] = {}
     owed: list[_Owed] = []
     held: dict[str, PublisherId] = {}
-    counted: dict[str, Counted] = {}
 
 
 class PolicyStore:
@@ -121,7 +104,7 @@ class PolicyStore:
             for e in found.owed
         ]
         self.refused_reductions = {position_of(draft): draft for draft in drafts}
-        self.held, self.counted = found.held, found.counted
+        self.held = found.held
 
     def pause(self, channel: str, mode: PauseMode | None) -> None:
         """Pause a channel, or let it go on with None; `save` keeps it."""
@@ -139,10 +122,9 @@ class PolicyStore:
             left = tuple(each for each in self.fenced[channel] if each != who)
             self.fenced = {**self.fenced, channel: left}
 
-    def count(self, counted: Mapping[str, Counted]) -> bool:
-        """Remember the last whole states; return whether that must be known after a restart."""
+    def count(self, counted: Mapping[str, Counted]) -> None:
+        """Remember the last whole states; those that led to an entry are in the journal."""
         self.counted = {**self.counted, **counted}
-        return any(each.stored for each in counted.values())
 
     def keep_refused(self, changes: Mapping[Position, Entry | None]) -> None:
         """Remember reductions that were refused; None = a later signal has come."""
@@ -197,9 +179,7 @@ class PolicyStore:
             for d in self.refused_reductions.values()
         ]
         fenced = {name: list(who) for name, who in self.fenced.items() if who}
-        return msgspec.json.encode(
-            _File(dict(self.paused), fenced, owed, dict(self.held), dict(self.counted))
-        )
+        return msgspec.json.encode(_File(dict(self.paused), fenced, owed, dict(self.held)))
 
 
 def position_of(draft: Entry) -> Position:

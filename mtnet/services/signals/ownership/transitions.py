@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from mtnet.errors import PolicyError, WireError
 from mtnet.services.signals.journal.hash_chain import Held
-from mtnet.services.signals.model import FLAT, Entry, WholeState
+from mtnet.services.signals.model import FLAT, Counted, Entry, WholeState
 from mtnet.services.signals.values import Kind
 
 POSITION: Kind = "position"
@@ -188,11 +188,10 @@ class CommitPolicy:
     def confirm(self, whole: WholeState, draft: Entry) -> None:
         """Take note that a whole state has a position as it stands."""
 
-    def replaced(self, whole: WholeState, stored: bool, accepted: bool) -> None:
+    def replaced(self, whole: WholeState, accepted: bool) -> Counted | None:
         """
-        Count on it that a whole state was compared.
+        Count on it that a whole state was compared; return what is to be kept of it.
 
         Args:
-            stored: whether it led to an entry.
-            accepted: whether it did, or changes nothing.
+            accepted: whether it led to an entry, or changes nothing.
         """

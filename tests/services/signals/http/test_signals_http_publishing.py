@@ -8,6 +8,7 @@ from signals_web import Web, at, signal
 
 from mtnet.net.endpoints import Listener
 from mtnet.services.signals import wire
+from mtnet.services.signals.ownership import policy_store
 from mtnet.session import messages
 from mtnet.testing import make_environment
 
@@ -306,6 +307,14 @@ def test_who_holds_a_channel_is_known_after_a_restart(tmp_path, clock):
     assert (again.json["seq"], again.json["stored"]) == (1, 0)
     assert again.json["publisher"]["up"] is True
     assert restarted.put(8, at("EURUSD", "2")).json["stored"] == 1
+
+
+def test_a_whole_state_is_one_commit_and_no_other_file_is_written(web, monkeypatch):
+    web.put(1, at("EURUSD"))  # the holder of the channel is kept in a file of its own
+    written = []
+    monkeypatch.setattr(policy_store, "replace_file", lambda path, data: written.append(path))
+    assert web.put(2, at("EURUSD", "2")).json["stored"] == 1
+    assert written == []
 
 
 def test_a_fence_is_known_after_a_restart(tmp_path, clock):
