@@ -12,6 +12,8 @@ from typing import Any
 
 MAX_EXACT = 2**53
 """Whole numbers below it are what was meant: from here on a browser rounds them."""
+DIGITS = len(str(MAX_EXACT))
+"""Its digits: numbers of fewer are exact."""
 
 
 def decode(text: str, objects: Callable[[Any], Any], refused: Callable[[str], Any]) -> Any:
@@ -29,8 +31,9 @@ def decode(text: str, objects: Callable[[Any], Any], refused: Callable[[str], An
 
     # Not msgspec: of a doubled key it takes the last value and says nothing.
     def read_int(text: str) -> Any:
-        exact = len(text) <= len(str(-MAX_EXACT)) and abs(int(text)) < MAX_EXACT
-        return text if exact else refused(text)
+        if len(text) < DIGITS or (len(text) <= DIGITS + 1 and abs(int(text)) < MAX_EXACT):
+            return text
+        return refused(text)
 
     def read_float(text: str) -> Any:
         number = float(text)

@@ -74,13 +74,13 @@ def read_body(route: Route, data: bytes, codepage: str) -> Any:
 
 def _value(key: QueryKey, given: list[bytes], codepage: str) -> Any:
     """Return the text of a key of the query, or the texts of an array."""
-    texts = [read_text(each, codepage) for each in given]
     if key.is_array:
+        texts = [read_text(each, codepage) for each in given]
         items = [item for text in texts if text for item in text.split(",")]
         return [item.replace(COMMA, ",") for item in items]
-    if len(texts) > 1:
+    if len(given) > 1:
         raise WireError("field", f"The query has {key.name} once, not", b"&".join(given))
-    return texts[0]
+    return read_text(given[0], codepage)
 
 
 def _convert(value: Any, kind: Any, what: str) -> Any:

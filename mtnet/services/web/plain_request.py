@@ -21,6 +21,7 @@ from mtnet.net.http.router import RoutedRequest, Router
 
 COMMON = {b"X-Content-Type-Options": b"nosniff", b"Cache-Control": b"no-store"}
 """Headers of every answer, unless it has its own."""
+NO_ARGS: dict[bytes, list[bytes]] = {}
 KNOWN = 256
 """Heads that are kept: those of JSON, of each status, and of the files of the page."""
 
@@ -50,7 +51,7 @@ class PlainRequest(Request):
             self.authority, path = split_target(path)
         self.method, self.uri, self.clientproto = command, path, version
         self.path, _, query = path.partition(b"?")
-        self.args = _parameters(query) if query else {}
+        self.args = _parameters(query) if query else NO_ARGS
         self.content.seek(0)
         self.process()
 
@@ -62,6 +63,7 @@ class PlainRequest(Request):
             root.render(cast(RoutedRequest, self))
         except Exception:
             self.processingFailed(Failure())
+        self.args = NO_ARGS  # a request that waits is kept small
 
     def answer(self, status: int, body: bytes, headers: Mapping[bytes, bytes]) -> None:
         """

@@ -1,7 +1,7 @@
 """Catching up: what a client knows of a channel, compared with the journal, and what it lacks."""
 
 from collections.abc import Iterable
-from enum import Enum
+from enum import IntEnum
 
 from mtnet.errors import PrunedError
 from mtnet.services.signals.book import Channel
@@ -15,7 +15,7 @@ SCAN = 1_000
 acknowledged."""
 
 
-class Known(Enum):
+class Known(IntEnum):
     """
     Comparison of a client's known history of a channel with the journal.
 

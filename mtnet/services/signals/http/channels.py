@@ -101,16 +101,13 @@ class SignalReading:
 
     async def _get(self, request: HttpRequest, asked: SignalQuery) -> "Answer | Deferred[Answer]":
         access = RequestAccess(request, self._signals)
-        reading = Reading(self._pages, self._followers, access, asked)
-        found = await reading.answer()
+        channel = access.find(asked.channel)
+        follower = self._followers.of(access, channel, asked.name)
+        reading = Reading(self._pages, follower, access, asked)
+        found = await reading.answer(channel)
         if reading.has_news or not (asked.wait and access.here):
             return found
-
-        def release() -> None:
-            reading.follower.release(poll)
-
-        poll = LongPoll(self._clock, asked.wait, lambda: run(reading.answer()), release)
-        reading.follower.hold(poll, reading.asked.symbols)
+        poll = reading.wait(self._clock)
         request.hold(poll)
         return poll.deferred
 
@@ -120,42 +117,48 @@ class Reading:
     One request for signals.
 
     Attributes:
-        asked: what it asks for, as a session would.
-        follower: the client.
         has_news: whether the last answer holds anything that the client does not know.
     """
 
     def __init__(
         self,
         pages: "Pages",
-        followers: PollingFollowers,
+        follower: PollingFollower,
         access: RequestAccess,
         query: SignalQuery,
     ) -> None:
-        self._pages, self._access, self._query = pages, access, query
-        self.asked = asked = query.subscribe(access.meant(query.channel))
-        self.follower: PollingFollower = followers.of(
-            access, access.find(query.channel), query.name
-        )
+        self._pages, self._follower = pages, follower
+        self._access, self._query = access, query
+        self._asked = asked = query.subscribe(access.meant(query.channel))
         self.has_news = True
         self._who = access.witness(query.name)
-        self.follower.asks(access.agent, asked.symbols, asked.epoch, asked.after)
+        follower.asks(access.agent, asked.symbols, asked.epoch, asked.after)
 
-    async def answer(self) -> Answer:
+    async def answer(self, channel: Channel) -> Answer:
         """
         Return the answer.
 
         Raises:
-            WireError: as `RequestAccess.find`.
             JournalError: the journal cannot be read.
         """
-        channel = self._access.find(self._query.channel)
-        page = await self._pages.get(channel, self.asked, self._who, self._query.limit)
-        follower = self.follower
+        page = await self._pages.get(channel, self._asked, self._who, self._query.limit)
+        follower = self._follower
         self.has_news = page.has_news or follower.shown != page.state
         follower.sent(page.seq, page.whole)
         follower.shown = page.state
         return page.answer
+
+    def wait(self, clock: IReactorTime) -> LongPoll:
+        """Wait for news; what the client may see is looked up again then."""
+        self._poll = LongPoll(clock, self._query.wait, self._again, self._release)
+        self._follower.hold(self._poll, self._asked.symbols)
+        return self._poll
+
+    def _again(self) -> "Answer | Deferred[Answer]":
+        return run(self.answer(self._access.find(self._query.channel)))
+
+    def _release(self) -> None:
+        self._follower.release(self._poll)
 
 
 class Page(NamedTuple):
