@@ -156,16 +156,17 @@ def main() -> int:
         followers = {name: Follower(port, name) for name in publishers}
         for follower in followers.values():
             follower.start()
-        for _ in range(options.kills):
+        for number in range(options.kills):
             time.sleep(random.uniform(0.2, 1.0))
             daemon.process.kill()
             daemon.process.wait()
             daemon.start()
+            answered = sum(each.count for each in publishers.values())
+            print(f"kill {number + 1} of {options.kills}: {answered} answered", flush=True)
         time.sleep(1)
         found = [finish(name, publishers[name], followers[name]) for name in publishers]
         daemon.process.kill()
         daemon.process.wait()
-    print(f"{options.kills} kills")
     print("\n".join(found))
     return int(any("WRONG" in each for each in found))
 

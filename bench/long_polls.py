@@ -4,7 +4,9 @@ Signals by HTTP: what a held long poll costs with each signal, and a whole state
 A real daemon on a CPU of its own. `--polls` connections each hold a long poll, and ask again with
 each answer; a signal is published by POST `--rate` times a second. In turns with that, as many
 connections hold a request at a bare resource of `twisted.web`, on the same CPU, which answers them
-all. A follower by TCP takes each signal, with the polls and before there are any.
+all. A follower by TCP takes each signal, with the polls and before there are any; it and the
+publisher are another process than the polls, so that those who read a thousand answers delay
+neither.
 
 Then `--publishers` connections send whole states of 20 positions, of which one has changed,
 `--puts` times a second together, each to a channel of its own. Reported are the CPU of the daemon
@@ -16,12 +18,13 @@ Run it from a development environment: `python bench/long_polls.py`.
 import argparse
 import asyncio
 import json
+import multiprocessing
 import statistics
 import sys
 import tempfile
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -129,13 +132,54 @@ async def paced(rate: float, seconds: float, call: Callable[[int], Awaitable[Non
 class Held(Client):
     """A connection that holds a request at the bare resource, and counts its answers."""
 
-    answers = 0
+    answers = signals = 0
 
     async def run(self) -> None:
         """Ask for ever."""
         while True:
             await self.ask("GET", "/")
             self.answers += 1
+
+
+class Pollers:
+    """
+    Connections that ask for ever, in a process of their own.
+
+    Args:
+        make: makes the connection of a number.
+    """
+
+    def __init__(self, make: Callable[[int], Follower | Held], count: int) -> None:
+        self._make, self._count = make, count
+        self._answers = multiprocessing.Array("q", count)
+        self._signals = multiprocessing.Array("q", count)
+        self._process = multiprocessing.Process(target=self._run, daemon=True)
+        self._process.start()
+
+    @property
+    def answers(self) -> int:
+        """How many answers there were."""
+        return sum(self._answers)
+
+    def behind(self, signals: int) -> int:
+        """Return how many of them have had fewer signals."""
+        return sum(each < signals for each in self._signals)
+
+    def stop(self) -> None:
+        """Leave."""
+        self._process.kill()
+        self._process.join()
+
+    def _run(self) -> None:
+        asyncio.run(self._ask())
+
+    async def _ask(self) -> None:
+        clients = [self._make(number) for number in range(self._count)]
+        tasks = [asyncio.create_task(each.run()) for each in clients]
+        while not any(task.done() for task in tasks):
+            await asyncio.sleep(0.2)
+            self._answers[:] = [each.answers for each in clients]
+            self._signals[:] = [each.signals for each in clients]
 
 
 class Listener(Speaker):
@@ -159,17 +203,17 @@ class Listener(Speaker):
 class Turns:
     """The turns of one server: its CPU for each answer to `pollers`."""
 
-    def __init__(self, server: Any, pollers: Sequence[Follower | Held]) -> None:
+    def __init__(self, server: Any, pollers: Pollers) -> None:
         self._server, self._pollers = server, pollers
         self.costs: list[float] = []
         self.answers = 0
 
     async def take(self, work: Awaitable[None]) -> None:
         """Measure while `work` is done."""
-        before, answers = cpu(self._server), sum(each.answers for each in self._pollers)
+        before, answers = cpu(self._server), self._pollers.answers
         await work
         await asyncio.sleep(1)
-        found = sum(each.answers for each in self._pollers) - answers
+        found = self._pollers.answers - answers
         self.costs.append((cpu(self._server) - before) / max(1, found))
         self.answers += found
 
@@ -196,30 +240,28 @@ async def measure_polls(daemon: Any, bare: Any, port: int, options: argparse.Nam
     listener.dial()
     await asyncio.sleep(1)
     part = options.seconds / ROUNDS
-    await paced(options.rate, options.seconds / 2, publish)
+    await paced(options.rate, options.seconds, publish)
     alone, listener.delays = listener.delays, []
     delays.clear()
-    followers = [Follower(port, f"f{number}") for number in range(options.polls)]
-    held = [Held(bare.port) for _ in range(options.polls)]
-    tasks = [asyncio.create_task(each.run()) for each in (*followers, *held)]
+    followers = Pollers(lambda number: Follower(port, f"f{number}"), options.polls)
+    held = Pollers(lambda number: Held(bare.port), options.polls)
     await asyncio.sleep(3 + options.polls / 500)
     ours, floor = Turns(daemon, followers), Turns(bare, held)
     for _ in range(ROUNDS):
         await ours.take(paced(options.rate, part, publish))
         await floor.take(paced(options.rate, part, answer))
-    missed = sum(each.signals < len(delays) for each in followers)
-    for each in tasks:
-        each.cancel()
-    for client in (*followers, *held):
-        client.close()
+    behind = followers.behind(len(delays))
+    followers.stop()
+    held.stop()
     listener.stop()
     print(f"{options.polls} long polls, {options.rate:g} signals a second:")
-    print(f"  {ours}, {missed} behind; a bare resource: {floor}")
+    print(f"  {ours}, {behind} behind; a bare resource: {floor}")
     print(f"  POST p50 {percentile(delays, 0.5):.1f}, p99 {percentile(delays, 0.99):.1f} ms")
-    print(
-        f"  to a follower by TCP p99 {percentile(listener.delays, 0.99):.1f} ms, "
-        f"without polls {percentile(alone, 0.99):.1f} ms"
-    )
+    for name, found in (("with", listener.delays), ("without", alone)):
+        print(
+            f"  to a follower by TCP {name} polls p50 {percentile(found, 0.5):.1f}, "
+            f"p99 {percentile(found, 0.99):.1f} ms ({len(found)} signals)"
+        )
 
 
 async def measure_puts(daemon: Any, port: int, options: argparse.Namespace) -> None:
@@ -270,7 +312,7 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=2.0)
     parser.add_argument("--publishers", type=int, default=50)
     parser.add_argument("--puts", type=float, default=500.0)
-    parser.add_argument("--seconds", type=float, default=10.0)
+    parser.add_argument("--seconds", type=float, default=30.0)
     add_folder(parser)
     options = parser.parse_args()
     allow_descriptors(2 * options.polls)
