@@ -144,6 +144,7 @@ class SentimentService:
 
     def _expire(self) -> None:
         self._expiry = None
-        for sums in islice(self._book.expire(self._clock.seconds()), SLICE):
+        expired = islice(self._book.expire(self._clock.seconds()), SLICE)
+        for sums in dict.fromkeys(expired):  # each once: votes that end together are one change
             self._disclose(sums)
         self._plan_expiry()
