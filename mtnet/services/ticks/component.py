@@ -32,6 +32,7 @@ from mtnet.metrics import Metric
 from mtnet.net.endpoints import Listener
 from mtnet.net.http.route import Route
 from mtnet.net.peer import Peer
+from mtnet.services.ticks.bars.stored import StoredBars
 from mtnet.services.ticks.clocks.monitor import distance
 from mtnet.services.ticks.cold.layout import FOLDER
 from mtnet.services.ticks.cold.service import ColdService
@@ -44,6 +45,7 @@ from mtnet.services.ticks.storage.store import Store
 from mtnet.services.ticks.storage.tally import Tally
 from mtnet.services.ticks.udp import TickDatagramProtocol
 from mtnet.services.ticks.verbs.handler import TickVerbs
+from mtnet.services.ticks.wire import encode_symbol
 from mtnet.storage.sqlite import copy_database
 
 COUNTERS = {
@@ -103,6 +105,12 @@ class TicksComponent:
             worker,
         )
         self.collector.open()
+        self.collector.bars.stored = StoredBars(
+            self._path,
+            env.worker("bars", patient=True),
+            self.collector.sync,
+            frozenset(map(encode_symbol, env.section.bars_of_last)),
+        )
         self._compaction = Compaction(store, env.clock, worker, self.collector.is_storing)
         self._cold = ColdService(env, store, worker, self.collector.is_storing)
         self._verbs = TickVerbs(self.collector)

@@ -3,10 +3,13 @@
 from collections.abc import Iterable
 from typing import Protocol
 
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from mtnet.net.time_slices import TimeSlicer
+from mtnet.services.ticks.bars.periods import Period
 from mtnet.services.ticks.bars.series import Bars, Series
+from mtnet.services.ticks.bars.stored import Past, StoredBars
 from mtnet.services.ticks.wire import Record
 
 PULSE = 0.25
@@ -31,6 +34,7 @@ class BarFeed:
 
     Attributes:
         slicer: lets those histories and other work have their turns.
+        stored: reads the bars of the stores; None = there are none.
     """
 
     def __init__(self, bars: Bars | None, clock: IReactorTime, turn: float) -> None:
@@ -39,6 +43,8 @@ class BarFeed:
         self._by_symbol: dict[bytes, dict[Subscriber, None]] = {}
         self._changed: set[bytes] = set()
         self._pulse: IDelayedCall | None = None
+        self.stored: StoredBars | None = None
+        self._joined: dict[bytes, str] = {}
 
     @property
     def keeps_bars(self) -> bool:
@@ -59,6 +65,26 @@ class BarFeed:
         """Return the bars of a symbol; None = there was no tick since the start."""
         return None if self._bars is None else self._bars.get(symbol)
 
+    def past(self, symbol: bytes, period: Period, count: int) -> "Deferred[Past]":
+        """
+        Return the stored part of the last `count` bars; those in memory are whole then.
+
+        Fails with `JournalError`: a store is damaged, or its files need DuckDB.
+        """
+        if self.stored is None:
+            return succeed(Past([]))
+        series = self.get(symbol)
+        clock = "" if series is None or series.open is None else series.clock
+
+        def join(past: Past) -> Past:
+            if series is not None and clock == series.clock != self._joined.get(symbol):
+                self._joined[symbol] = clock
+                if past.earlier is not None:
+                    series.join(past.earlier)
+            return past
+
+        return self.stored.read(symbol, period, count, series).addCallback(join)
+
     def subscribe(self, subscriber: Subscriber, symbol: bytes) -> None:
         """Call `bars_changed` when a symbol has ticks."""
         self._by_symbol.setdefault(symbol, {})[subscriber] = None
@@ -74,6 +100,8 @@ class BarFeed:
         """Take ticks that came at `when`, in milliseconds since the Unix epoch."""
         if self._bars is None:
             return
+        if self.stored is not None and self.stored.came is None:
+            self.stored.came = when
         self._bars.take(records, when)
         if self._by_symbol:
             self._changed |= self._by_symbol.keys() & {symbol for symbol, _ in records}

@@ -5,6 +5,7 @@ Pure, blocking, and of constant memory. What `Series` builds from ticks as they 
 the same ticks on disk.
 """
 
+from collections import deque
 from collections.abc import Iterable, Iterator
 from functools import reduce
 from heapq import merge as merged
@@ -17,11 +18,17 @@ from mtnet.errors import ClientError
 from mtnet.services.ticks.bars.files import Basis, bars_of_files
 from mtnet.services.ticks.bars.periods import MINUTE, SECOND, Period
 from mtnet.services.ticks.bars.series import BID, LAST, Bar, Series, decimals, merge
+from mtnet.services.ticks.cold import parquet
 from mtnet.services.ticks.storage.reader import BlocksReplacedError, TickReader
+from mtnet.services.ticks.storage.schema import IMPORT
 from mtnet.services.ticks.wire import ABSENT, pad, time_of
 
 SAMPLE = 4_096
 """Ticks of the newest day that say how the bars of a symbol are made."""
+MOST = 20_000_000
+"""Ticks behind the last bars that are asked for at once: 3 s of a thread, from Parquet files."""
+MOST_IN_BLOCKS = 500_000
+"""The same where all days are in blocks, without DuckDB: 2 s."""
 EARLIEST, LATEST = -(2**62), 2**62
 """Order times, milliseconds, of no tick."""
 
@@ -88,6 +95,50 @@ class BarHistory:
                 return
             except BlocksReplacedError:
                 continue
+
+    def last(self, symbol: bytes, period: Period, basis: Basis, count: int, stop: int) -> list[Bar]:
+        """
+        Return the last bars that open before `stop`; `count` at most, and fewer where that would
+        take more than `MOST` ticks.
+        """
+        extent = self._reader.extent(symbol)
+        if extent is None or count <= 0:
+            return []
+        most = MOST if parquet.available() else MOST_IN_BLOCKS
+        dense = extent.ticks / (extent.latest - extent.earliest + 1)
+        end = min(stop, extent.latest + 1)
+        # A week has five days of trading.
+        length = min(count * period.length * 7 // 5 + period.length, round(most / dense))
+        while True:
+            start, found, ticks = period.opening(end - length), deque[Bar](maxlen=count), 0
+            for bar in self.bars(symbol, period, basis, start, stop):
+                found.append(bar)
+                ticks += bar.ticks
+            if len(found) == count or start <= extent.earliest or ticks * 4 > most:
+                return list(found)
+            length *= 4
+
+    def within(
+        self, symbol: bytes, period: Period, basis: Basis, start: int, stop: int
+    ) -> Bar | None:
+        """Return the bar of the ticks of a span, which lies within one bar; None = it has none."""
+        while start < stop:
+            try:
+                found = self._parts(symbol, period, basis, (start, stop))
+                return next(merge(list(found), period.opening), None)
+            except BlocksReplacedError:
+                continue
+        return None
+
+    def before(self, symbol: bytes, basis: Basis, opening: int, came: int) -> Bar | None:
+        """Return the bar of a minute of the ticks that came before a moment, or by an import."""
+        ticks = self._reader.ticks(symbol, opening, opening + MINUTE)
+        earlier = (
+            (tick.rest, tick.received)
+            for tick in ticks
+            if tick.received < came or tick.source == IMPORT
+        )
+        return next(bars_of_ticks(earlier, basis, MINUTE), None)
 
     def _parts(
         self, symbol: bytes, period: Period, basis: Basis, span: tuple[int, int]

@@ -28,6 +28,8 @@ BID, LAST = 0, 2
 TRADES = 8 | 16 | 32 | 64
 """Flags of MqlTick of a deal: LAST, VOLUME, BUY, SELL. Without one, `volume` is that of a deal
 before."""
+VOLUME_DIGITS = 8
+"""Decimals of a volume, beyond which a sum of floating-point numbers is noise."""
 NO_SPREAD = -inf
 """The spread of a bar whose first tick had no ask, or no bid."""
 RECORD = Struct("<q4dIddHH")
@@ -104,25 +106,27 @@ class Series:
         length: of a bar, milliseconds; a divisor of a day.
 
     Attributes:
+        price: as above.
         clock: `broker`, or `received` as long as no tick had a TIME.
-        digits, volume_digits: decimals of prices and volumes so far, for the eyes of people.
+        began: the opening from which on the bars have all ticks that came since the start.
+        digits: decimals of prices so far, for the eyes of people.
         left_out: ticks that are in no bar: their TIME is impossible, or too old, or absent where
             others have one.
     """
 
     __slots__ = (
         "_close", "_closed", "_high", "_last", "_length", "_low", "_more", "_open", "_partial",
-        "_price", "_start", "clock", "digits", "left_out", "volume_digits",
+        "_start", "began", "clock", "digits", "left_out", "price",
     )  # fmt: skip
 
     def __init__(self, price: int = BID, length: int = MINUTE) -> None:
-        self._price, self._close, self._high, self._low = price, b"", inf, -inf
+        self.price, self._close, self._high, self._low = price, b"", inf, -inf
         self._length = length
         self.clock = "received"
         self._closed = bytearray()
         self._partial: dict[int, tuple[int, Bar]] = {}
         self._set_open(None)
-        self.digits = self.volume_digits = self.left_out = 0
+        self.began = self.digits = self.left_out = 0
 
     def __len__(self) -> int:
         return len(self._closed) // RECORD.size
@@ -132,9 +136,9 @@ class Series:
         fields = rest.split(b" ")
         count = len(fields)
         # Nearly every tick lies in the open bar, and has no volume.
-        if self._price < count and (count < 4 or fields[3] == ABSENT):
+        if self.price < count and (count < 4 or fields[3] == ABSENT):
             timed = count > 4 and fields[4] != ABSENT
-            text, offset = fields[self._price], (int(fields[4]) if timed else when) - self._start
+            text, offset = fields[self.price], (int(fields[4]) if timed else when) - self._start
             # The clock of the series alone can be compared.
             if (
                 timed == (self.clock == "broker")
@@ -173,15 +177,31 @@ class Series:
         found = [*self._unpack(max(0, len(self) - parts)), current]
         return [*merge(found, period.opening)][-count:]
 
-    def since(self, period: Period, time: int) -> list[Bar]:
-        """Return the bars of a period whose opening is `time` or later, the open one last."""
+    def since(self, period: Period, time: int, floor: int = 0) -> list[Bar]:
+        """
+        Return the bars of a period whose opening is `time` or later, the open one last.
+
+        Args:
+            floor: what lies before is left out of them.
+        """
         current = self.open
         if current is None:
             return []
         start = period.opening(current.time)
         if time >= start:
-            return [self._current(period, start, current)]
-        return [*merge([*self._unpack(self._index(time)), current], period.opening)]
+            return [self._current(period, max(start, floor), current)]
+        found = [*self._unpack(self._index(max(time, floor))), current]
+        return [*merge(found, period.opening)]
+
+    def join(self, earlier: Bar) -> None:
+        """Add the ticks of the bar at `began` that came before the start."""
+        at = self._index(self.began) * RECORD.size
+        self._partial.clear()
+        if at < len(self._closed):
+            found = Bar(*RECORD.unpack_from(self._closed, at))
+            RECORD.pack_into(self._closed, at, *earlier.with_tick(found))
+        elif self.open is not None:
+            self._set_open(earlier.with_tick(self.open))
 
     def take_closed(self) -> list[Bar]:
         """Return the closed bars, and forget them."""
@@ -194,12 +214,14 @@ class Series:
         size = min(count * RECORD.size, len(self._closed))
         del self._closed[:size]
         self._partial.clear()
+        if len(self):
+            self.began = max(self.began, _Times(self._closed)[0])
         return size // RECORD.size
 
     def _extend(self, text: bytes, offset: int) -> None:
         """Take the price of a later tick of the open bar; `open` adds up what came."""
         price = float(text)
-        if not price and self._price == LAST:
+        if not price and self.price == LAST:
             return
         if price > self._high:
             self._high = price
@@ -211,7 +233,7 @@ class Series:
         self._more += 1
 
     def _add(self, fields: list[bytes], when: int) -> None:
-        index = self._price
+        index = self.price
         text = fields[index] if index < len(fields) else ABSENT
         price = 0.0 if text == ABSENT else float(text)
         # LAST 0 is absent, as in MqlTick.
@@ -261,7 +283,6 @@ class Series:
         flags = int(fields[5]) if len(fields) > 5 and fields[5] != ABSENT else TRADES
         if not flags & TRADES:
             return 0.0
-        self.volume_digits = max(self.volume_digits, decimals(fields[3]))
         return float(fields[3])
 
     def _note_digits(self, fields: Sequence[bytes]) -> None:
@@ -272,6 +293,7 @@ class Series:
     def _take(self, tick: Bar) -> None:
         current = self.open
         if current is None:
+            self.began = tick.time
             self._set_open(tick)
         elif tick.time == current.time:
             self._set_open(current.with_tick(tick))
@@ -297,7 +319,7 @@ class Series:
     def _current(self, period: Period, start: int, current: Bar) -> Bar:
         """Return the open bar of a period, without reading what was read of it before."""
         known, partial = self._partial.get(period.length, (0, None))
-        if partial is None or partial.time != start:
+        if partial is None or partial.time != period.opening(start):
             known, partial = self._index(start), None
         if known < len(self):
             found = [*filter(None, [partial]), *self._unpack(known)]
@@ -386,6 +408,11 @@ class Bars:
         while self._count > self._most:
             longest = max(self._series.values(), key=len)
             self._count -= longest.drop(CHUNK)
+
+
+def volume_text(volume: float) -> str:
+    """Return a volume without the noise of its sum."""
+    return f"{volume:.{VOLUME_DIGITS}f}".rstrip("0").rstrip(".")
 
 
 def points(bar: Bar, digits: int) -> int | None:

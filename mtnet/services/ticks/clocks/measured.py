@@ -3,7 +3,8 @@ UTC beside the times of ticks, by rules, and by receipt where a clock is measure
 
 Pure. A clock is measured anew in each quarter of an hour of its own time: receipt - TIME, of which
 the median is rounded to a quarter of an hour, as zones are. So the delay of ticks does not matter,
-and a change of the clock counts from the next quarter on.
+and a change of the clock counts from the next quarter on. The receipt of imported ticks says
+nothing.
 """
 
 from collections.abc import Iterable, Iterator
@@ -12,6 +13,7 @@ from statistics import median
 
 from mtnet.services.ticks.clocks.rules import Clocks
 from mtnet.services.ticks.storage.reader import Stored
+from mtnet.services.ticks.storage.schema import IMPORT
 from mtnet.services.ticks.wire import time_of
 
 QUARTER = 900_000
@@ -19,8 +21,6 @@ QUARTER = 900_000
 WINDOW = 65_536
 """Ticks that are measured together at most, of about 200 bytes each; a quarter of an hour seldom
 has more, and then is measured in parts."""
-IMPORT = "(import)"
-"""The source of imported ticks, whose receipt says nothing."""
 
 WithUtc = tuple[Stored, int | None]
 """A tick and its UTC in milliseconds; None = it is not known."""

@@ -18,7 +18,7 @@ from mtnet.durations import DAY_MS
 from mtnet.services.ticks.bars.files import Basis
 from mtnet.services.ticks.bars.history import BarHistory
 from mtnet.services.ticks.bars.periods import Period
-from mtnet.services.ticks.bars.series import Bar, points
+from mtnet.services.ticks.bars.series import VOLUME_DIGITS, Bar, points, volume_text
 from mtnet.services.ticks.cold import parquet
 from mtnet.services.ticks.export.formats import PLAIN, Columns, csv_symbol
 from mtnet.services.ticks.export.stream import (
@@ -42,8 +42,6 @@ TYPES = {
 """The formats, and their media types."""
 TICKS = 200_000
 """Ticks behind the bars that are made at once: 20 ms from Parquet files, a second from blocks."""
-VOLUME_DIGITS = 8
-"""Decimals of a volume, beyond which a sum of floating-point numbers is noise."""
 SPREAD = "ask - bid of the first tick of a bar, in points of 10 ** -digits"
 """For the metadata: a bar of MetaTrader has one spread, whose rule is not published."""
 
@@ -201,11 +199,6 @@ def price_text(price: float, digits: int) -> str:
     """Return a price with so many decimals, or with more where it has more."""
     text = f"{price:.{digits}f}"
     return text if float(text) == price else format(Decimal(repr(price)), "f")
-
-
-def volume_text(volume: float) -> str:
-    """Return a volume without the noise of its sum."""
-    return f"{volume:.{VOLUME_DIGITS}f}".rstrip("0").rstrip(".")
 
 
 def _facts(basis: Basis) -> dict[str, object]:

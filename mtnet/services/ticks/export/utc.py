@@ -2,9 +2,10 @@
 
 from typing import Any
 
-from mtnet.services.ticks.clocks.measured import IMPORT, QUARTER
+from mtnet.services.ticks.clocks.measured import QUARTER
 from mtnet.services.ticks.clocks.rules import Clocks
 from mtnet.services.ticks.export.table import Table, numpy
+from mtnet.services.ticks.storage.schema import IMPORT
 
 
 def add_utc(table: Table, clocks: Clocks, symbol: str) -> None:

@@ -18,6 +18,8 @@ ROWS = 256
 IMPORTED, OTHERS = 1, 2
 """The numbers of two sources that no sender can be: imported ticks, and all senders beyond
 `ticks.max_sources`."""
+IMPORT = "(import)"
+"""The name of the first of them."""
 
 Row = Sequence[object]
 

@@ -12,7 +12,8 @@ from mtnet.errors import WireError
 from mtnet.net.output.queue import Encoder
 from mtnet.services.ticks.bars.feed import BarFeed
 from mtnet.services.ticks.bars.periods import PERIODS, Period
-from mtnet.services.ticks.bars.series import Bar, Series, points
+from mtnet.services.ticks.bars.series import Bar, Series, points, volume_text
+from mtnet.services.ticks.bars.stored import Past
 from mtnet.services.ticks.fanout.subscriber import may_read
 from mtnet.services.ticks.verbs import wire
 from mtnet.services.ticks.verbs.wire import Barred, Bars
@@ -40,13 +41,31 @@ class Cursor(NamedTuple):
 
     Attributes:
         time: of the first bar that was not sent as a closed one.
-        clock: of the series, whose bars begin again when it changes; empty = there was none.
+        series: its clock and `began` at that time; another clock, or minutes that were dropped from
+            that bar, begin the chart again. None = there was no series.
         asked: how many bars.
+        open: what the stores have of the bar at `time`, from before the series began.
     """
 
     time: int
-    clock: str
+    series: tuple[str, int] | None
     asked: int
+    open: Bar | None = None
+
+    def fits(self, series: Series) -> bool:
+        """Return whether the bars from here on are in the series."""
+        if self.series is None or self.series[0] != series.clock:
+            return False
+        return series.began == self.series[1] or self.time >= series.began
+
+
+class History(NamedTuple):
+    """Bars of the stores that are to be sent, oldest first, and where the chart goes on."""
+
+    chart: Chart
+    bars: list[Bar]
+    digits: int
+    cursor: Cursor
 
 
 class BarSender:
@@ -63,7 +82,8 @@ class BarSender:
         self._session, self._feed = session, feed
         self._requests: dict[Chart, int] = {}
         self._cursors: dict[Chart, Cursor] = {}
-        self._history: tuple[Chart, Cursor, list[Bar]] | None = None
+        self._loading: tuple[Chart, int] | None = None
+        self._history: History | None = None
         self._due: dict[Chart, None] = {}
         self._empty: Deferred[None] | None = None
         self._working = False
@@ -83,7 +103,8 @@ class BarSender:
         chart = Chart(encode_symbol(asked.symbol), PERIODS[asked.period])
         self._drop(chart)
         if not asked.count:
-            self._send_head(chart, 0, self._feed.get(chart.symbol))
+            series = self._feed.get(chart.symbol)
+            self._send_head(chart, 0, "broker" if series is None else series.clock)
             return
         if len(self._charts()) >= MAX_CHARTS:
             raise WireError("field", f"A session has at most {MAX_CHARTS} symbols and periods")
@@ -104,14 +125,16 @@ class BarSender:
             self._empty.cancel()
 
     def _charts(self) -> set[Chart]:
-        history = () if self._history is None else (self._history[0],)
-        return {*self._requests, *self._cursors, *history}
+        begun = [each[0] for each in (self._loading, self._history) if each is not None]
+        return {*self._requests, *self._cursors, *begun}
 
     def _drop(self, chart: Chart) -> None:
         self._requests.pop(chart, None)
         self._cursors.pop(chart, None)
         self._due.pop(chart, None)
-        if self._history is not None and self._history[0] == chart:
+        if self._loading is not None and self._loading[0] == chart:
+            self._loading = None
+        if self._history is not None and self._history.chart == chart:
             self._history = None
         if not any(each.symbol == chart.symbol for each in self._charts()):
             self._feed.unsubscribe(self, chart.symbol)
@@ -141,31 +164,68 @@ class BarSender:
             self.log.failure("Bars could not be sent.", failure)
 
     def _has_work(self) -> bool:
-        return bool(self._history or self._requests or self._due)
+        return bool(self._history or self._can_load() or self._due)
+
+    def _can_load(self) -> bool:
+        return bool(self._requests) and self._loading is None
 
     def _step(self) -> None:
         if self._history is not None:
-            self._send_history(*self._history)
-        elif self._requests:
-            chart = next(iter(self._requests))
-            self._begin(chart, self._requests.pop(chart))
+            self._send_history(self._history)
+        elif self._can_load():
+            self._load(next(iter(self._requests)))
         else:
             self._send_changes()
 
-    def _begin(self, chart: Chart, count: int) -> None:
-        series = self._feed.get(chart.symbol)
-        bars = [] if series is None else series.read(chart.period, count)
-        self._send_head(chart, len(bars), series)
-        time = bars[-1].time if bars else 0
-        cursor = Cursor(time, "" if series is None else series.clock, count)
-        self._history = chart, cursor, bars[:-1]
+    def _load(self, chart: Chart) -> None:
+        """Read the stored part of a chart, while other charts go on."""
+        asked = self._requests.pop(chart)
+        loading = self._loading = chart, asked
 
-    def _send_history(self, chart: Chart, cursor: Cursor, bars: list[Bar]) -> None:
+        def loaded(past: Past) -> None:
+            if self._loading is loading:
+                self._loading = None
+                self._begin(chart, asked, past)
+                self._work()
+
+        def failed(failure: Failure) -> None:
+            self.log.error("Stored bars cannot be read: {reason}", reason=failure.value)
+            loaded(Past.nothing(chart.period, self._feed.get(chart.symbol)))
+
+        self._feed.past(chart.symbol, chart.period, asked).addCallbacks(loaded, failed)
+
+    def _begin(self, chart: Chart, asked: int, past: Past) -> None:
         series = self._feed.get(chart.symbol)
-        if series is not None:
-            self._send(self._shown(chart, series, bar) for bar in bars[:PIECE])
+        clock = "broker" if past.basis is None else past.basis.clock
+        digits = 0 if past.basis is None else past.basis.digits
+        if series is None or series.open is None:
+            # The last bar may still be open: a tick begins the chart again.
+            self._send_head(chart, len(past.bars), clock)
+            self._history = History(chart, past.bars, digits, Cursor(0, None, asked))
+        elif past.opening is None or clock != series.clock:  # since then there were ticks
+            self._requests[chart] = asked
+        else:
+            live = self._live(chart, series, past.opening, past.open)
+            bars = [*past.bars, *live][-asked:]
+            self._send_head(chart, len(bars), clock)
+            time = bars[-1].time
+            stored = past.open if time == past.opening else None
+            cursor = Cursor(time, (clock, past.began), asked, stored)
+            self._history = History(chart, bars[:-1], max(digits, series.digits), cursor)
+
+    def _live(self, chart: Chart, series: Series, time: int, stored: Bar | None) -> list[Bar]:
+        """Return the bars in memory from a time on, the first with what is stored of it."""
+        found = series.since(chart.period, time, series.began)
+        if stored is not None and found and found[0].time == stored.time:
+            found[0] = stored.with_tick(found[0])
+        return found
+
+    def _send_history(self, history: History) -> None:
+        chart, bars, digits, cursor = history
         rest = bars[PIECE:]
-        self._history = (chart, cursor, rest) if rest else None
+        newest = bars[-1:] if cursor.series is None else []
+        self._send(self._shown(chart, digits, bar, bar in newest) for bar in bars[:PIECE])
+        self._history = history._replace(bars=rest) if rest else None
         if not rest:
             # The last bar, which may have changed meanwhile, is the first of the changes.
             self._cursors[chart] = cursor
@@ -181,22 +241,23 @@ class BarSender:
                 self._send_change(chart, series, self._cursors[chart])
 
     def _send_change(self, chart: Chart, series: Series, cursor: Cursor) -> None:
-        if cursor.clock != series.clock:
+        if not cursor.fits(series):
             del self._cursors[chart]
             self._requests[chart] = cursor.asked
             return
-        bars = series.since(chart.period, cursor.time)
+        bars = self._live(chart, series, cursor.time, cursor.open)
         closed, current = bars[:-1], bars[-1:]
         if len(closed) > PIECE:
             closed, current = closed[:PIECE], []
             self._due[chart] = None
-        shown = [self._shown(chart, series, bar) for bar in closed]
-        self._send([*shown, *(self._shown(chart, series, bar, True) for bar in current)])
+        digits = series.digits
+        shown = [self._shown(chart, digits, bar) for bar in closed]
+        self._send([*shown, *(self._shown(chart, digits, bar, True) for bar in current)])
         reached = bars[len(closed)].time if bars else cursor.time
-        self._cursors[chart] = cursor._replace(time=reached)
+        stored = cursor.open if reached == cursor.time else None
+        self._cursors[chart] = cursor._replace(time=reached, open=stored)
 
-    def _send_head(self, chart: Chart, count: int, series: Series | None) -> None:
-        clock = "broker" if series is None else series.clock
+    def _send_head(self, chart: Chart, count: int, clock: str) -> None:
         name = plain_symbol(chart.symbol)
         self._session.send(wire.barred(Barred(name, chart.period.name, count, clock)))
 
@@ -205,24 +266,16 @@ class BarSender:
         if data:
             self._session.queue.write(data)
 
-    def _shown(self, chart: Chart, series: Series, bar: Bar, current: bool = False) -> bytes:
-        digits = Digits(series.digits, series.volume_digits)
+    def _shown(self, chart: Chart, digits: int, bar: Bar, current: bool = False) -> bytes:
         return encoded_bar(chart, bar, digits, current, self._session.queue.encoder)
-
-
-class Digits(NamedTuple):
-    """Decimals of the prices and of the volumes of a symbol."""
-
-    price: int
-    volume: int
 
 
 @lru_cache(CACHED)
 def encoded_bar(
-    chart: Chart, bar: Bar, digits: Digits, current: bool, encoder: Encoder | None
+    chart: Chart, bar: Bar, digits: int, current: bool, encoder: Encoder | None
 ) -> bytes:
     """Return the bytes of a bar for all sessions with one encoder."""
-    shown = [f"{price:.{digits.price}f}" for price in (bar.open, bar.high, bar.low, bar.close)]
+    shown = [f"{price:.{digits}f}" for price in (bar.open, bar.high, bar.low, bar.close)]
     frame = wire.bar(
         wire.Bar(
             plain_symbol(chart.symbol),
@@ -230,8 +283,8 @@ def encoded_bar(
             bar.time,
             *(shown[0], shown[1], shown[2], shown[3]),
             bar.ticks,
-            points(bar, digits.price),
-            f"{bar.volume:.{digits.volume}f}",
+            points(bar, digits),
+            volume_text(bar.volume),
             current,
         )
     )

@@ -9,7 +9,7 @@ from mtnet import ticks
 from mtnet.cli.main import main
 from mtnet.errors import ClientError, WireError
 from mtnet.services.ticks.bars.files import Basis
-from mtnet.services.ticks.bars.series import BID, Bar
+from mtnet.services.ticks.bars.series import BID, Bar, volume_text
 from mtnet.services.ticks.export import bar_frames, bars, table
 
 MINUTE = 60_000
@@ -130,7 +130,7 @@ def test_a_price_has_the_digits_of_its_symbol_or_more(price, digits, text):
     ("volume", "text"), [(0.0, "0"), (0.1 + 0.2, "0.3"), (100.0, "100"), (1e-8, "0.00000001")]
 )
 def test_a_volume_has_no_noise(volume, text):
-    assert bars.volume_text(volume) == text
+    assert volume_text(volume) == text
 
 
 def test_rows_have_the_spread_in_points():
