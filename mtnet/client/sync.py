@@ -19,6 +19,11 @@ process carries all connections, so they are kept while the program does somethi
 
     for value in indicator("tcp:127.0.0.1:8081", "RSI14", "EURUSD", "H1"):
         print(value.bar, value.values, value.open)
+
+    for ended in run_jobs("tcp:127.0.0.1:8081", "search", {"run-1": "5,20"}):
+        print(ended.id, ended.dead, ended.text)
+
+    work("tcp:127.0.0.1:8081", "search", calculate)
 """
 
 import asyncio
@@ -44,11 +49,14 @@ from mtnet.client.aio import (  # noqa: F401
     Series,
     Signal,
     Spec,
+    Terms,
     Tick,
 )
+from mtnet.client.aio.jobs import Calculation
 from mtnet.client.aio.stream import Stream
 from mtnet.client.core.numbers import Number
 from mtnet.client.core.replica import Key
+from mtnet.services.jobs.wire import Ended, Task
 from mtnet.services.signals import values
 from mtnet.services.ticks.verbs.wire import DEFAULT_BARS
 
@@ -283,6 +291,38 @@ class IndicatorStream(_Stream[IndicatorValue]):
         self._stream = _call(aio.IndicatorStream, server, name, symbol, period, bars, **options)
 
 
+class JobRun(_Stream[Ended]):
+    """
+    Iterator over the ends of jobs, in the order in which they end; each once.
+
+    Args as of `mtnet.client.aio.JobRun`.
+    """
+
+    def __init__(self, server: str, queue: str, jobs: Mapping[str, str], **options: Any) -> None:
+        self._stream = _call(aio.JobRun, server, queue, jobs, **options)
+
+
+class JobWorker(_Stream[Task]):
+    """
+    Iterator over the tasks of a worker; each is to end by `result` or `fail`.
+
+    Args as of `mtnet.client.aio.JobWorker`.
+    """
+
+    _stream: aio.JobWorker
+
+    def __init__(self, server: str, queue: str, slots: int = 1, **options: Any) -> None:
+        self._stream = _call(aio.JobWorker, server, queue, slots, **options)
+
+    def result(self, task: Task, data: str) -> None:
+        """Send the result of a task; as `mtnet.client.aio.JobWorker.result`."""
+        _call(self._stream.result, task, data)
+
+    def fail(self, task: Task, reason: str) -> None:
+        """Say that a task has failed."""
+        _call(self._stream.fail, task, reason)
+
+
 async def _coroutine(work: Awaitable[T]) -> T:
     return await work
 
@@ -357,3 +397,21 @@ def calc(
     Args and raises as of `mtnet.client.aio.calc`.
     """
     _wait(aio.calc(server, series, bar, values, **options))
+
+
+def run_jobs(server: str, queue: str, jobs: Mapping[str, str], **options: Any) -> JobRun:
+    """
+    Offer jobs, and receive their ends: `for ended in run_jobs(server, "q", {"1": "data"})`.
+
+    Args and raises as of `mtnet.client.aio.JobRun`.
+    """
+    return JobRun(server, queue, jobs, **options)
+
+
+def work(server: str, queue: str, calculate: Calculation, slots: int = 1, **options: Any) -> None:
+    """
+    Carry out jobs until Ctrl-C.
+
+    Args and raises as of `mtnet.client.aio.work`.
+    """
+    _wait(aio.work(server, queue, calculate, slots, **options))

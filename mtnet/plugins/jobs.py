@@ -29,7 +29,7 @@ class Jobs:
     }
     connections: ClassVar[dict[str, int]] = {}
     listens: ClassVar[dict[str, str | None]] = {}
-    command: str | None = None
+    command = "mtnet.cli.jobs.command"
     files = None
 
     def build(self, env: "Environment") -> "JobsComponent | Disabled":

@@ -11,7 +11,15 @@ from mtnet.client import aio, sync
 
 PAGE = (Path(__file__).parents[2] / "docs" / "python.md").read_text("utf-8")
 LOOPS, TWISTED = PAGE.partition("## Reference")[2].split("### mtnet.client\n")
-CLASSES = ("Follower", "Publisher", "TickStream", "BarStream", "IndicatorStream")
+CLASSES = (
+    "Follower",
+    "Publisher",
+    "TickStream",
+    "BarStream",
+    "IndicatorStream",
+    "JobRun",
+    "JobWorker",
+)
 
 
 def names(module):

@@ -1,5 +1,5 @@
 """
-The client library for asyncio: follow and publish signals, receive ticks and bars.
+The client library for asyncio: follow and publish signals, receive ticks and bars, share jobs.
 
 No Twisted runs. A server is text: `tcp:HOST:PORT`, `secure:HOST:PORT` (TLS), `ws://` or `wss://`,
 for signals `http://` or `https://` as well.
@@ -19,17 +19,24 @@ for signals `http://` or `https://` as well.
 
     async for value in indicator("tcp:127.0.0.1:8081", "RSI14", "EURUSD", "H1"):
         print(value.bar, value.values, value.open)
+
+    async for ended in run_jobs("tcp:127.0.0.1:8081", "search", {"run-1": "5,20"}):
+        print(ended.id, ended.dead, ended.text)
+
+    await work("tcp:127.0.0.1:8081", "search", calculate)
 """
 
 from mtnet.client.aio.bars import BarStream, bars
 from mtnet.client.aio.follower import Follower, follow
 from mtnet.client.aio.indicators import IndicatorStream, calc, indicator
+from mtnet.client.aio.jobs import JobRun, JobWorker, run_jobs, work
 from mtnet.client.aio.publisher import Publisher, publish
 from mtnet.client.aio.ticks import TickStream, ticks
 from mtnet.client.core.events import FollowerEvent, PublisherEvent
 from mtnet.client.core.login import Login
 from mtnet.client.core.prices.ticks import Tick
 from mtnet.client.core.reconciliation import Holdings, Position
+from mtnet.client.core.tasks.jobs import Terms
 from mtnet.errors import ClientError, RefusedError
 from mtnet.services.indicators.wire import Series
 from mtnet.services.indicators.wire import Value as IndicatorValue
@@ -47,6 +54,8 @@ __all__ = [
     "Holdings",
     "IndicatorStream",
     "IndicatorValue",
+    "JobRun",
+    "JobWorker",
     "Login",
     "Position",
     "Publisher",
@@ -56,6 +65,7 @@ __all__ = [
     "Series",
     "Signal",
     "Spec",
+    "Terms",
     "Tick",
     "TickStream",
     "bars",
@@ -63,5 +73,7 @@ __all__ = [
     "follow",
     "indicator",
     "publish",
+    "run_jobs",
     "ticks",
+    "work",
 ]

@@ -225,17 +225,17 @@ class JobBook:
             count, size: of the jobs that are being stored.
 
         Raises:
-            PolicyError: `denied`.
+            PolicyError: `server`: there is none at present.
         """
         if name not in self.queues and len(self.queues) >= self._settings.max_queues:
             most = f"There are {self._settings.max_queues} queues, as jobs.max_queues allows"
-            raise PolicyError("denied", f"{most}; one is forgotten when its jobs are purged")
+            raise PolicyError("server", f"{most}; one is forgotten when its jobs are purged")
         if self.count + count >= self._settings.max_open:
             most = f"There are {self._settings.max_open} open jobs, as jobs.max_open allows"
-            raise PolicyError("denied", f"{most}; offer it again when some are done")
+            raise PolicyError("server", f"{most}; offer it again when some are done")
         if self.size + size > self._settings.memory:
             most = f"Open jobs have {self._settings.memory} characters, as jobs.memory allows"
-            raise PolicyError("denied", f"{most}; offer it again when some are done")
+            raise PolicyError("server", f"{most}; offer it again when some are done")
 
     def queue(self, name: str) -> Queue:
         """Return a queue, a new one if there is none."""

@@ -445,7 +445,7 @@ def test_more_open_jobs_than_allowed_are_refused_until_some_are_done(
     ann, bob = enter(daemon, "ann"), enter(daemon, "bob")
     ann(offer(1, "x" * 5), offer(2, "x" * 5))
     answer = ann(offer(3, "x" * 5))
-    assert b"ERROR|code=denied|text=" + sentence in answer
+    assert b"ERROR|code=server|text=" + sentence in answer
     bob(work())
     bob(result(1))
     assert b"OFFERED" in ann(offer(3, "x" * 5))
@@ -456,7 +456,7 @@ def test_more_queues_than_allowed_are_refused(tmp_path, clock):
     ann = enter(daemon, "ann")
     ann(offer(1))
     answer = ann(b"<<OFFER|queue=r|id=1|data=x>>")
-    assert b"ERROR|code=denied|text=There are 1 queues, as jobs.max_queues allows" in answer
+    assert b"ERROR|code=server|text=There are 1 queues, as jobs.max_queues allows" in answer
 
 
 def test_a_session_uses_so_many_queues_and_no_more(daemon):

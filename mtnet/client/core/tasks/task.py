@@ -28,7 +28,7 @@ class Task(Protocol[E]):
         """Return what it asks for after WELCOME."""
 
     def take(self, answer: object) -> Iterable[E | SessionEvent]:
-        """Yield what an answer of the server says."""
+        """Yield what an answer of the server says; of an ERROR nothing, unless it is expected."""
 
 
 class TaskCore(SessionCore, Generic[T]):
@@ -58,7 +58,8 @@ class TaskCore(SessionCore, Generic[T]):
             if isinstance(answer, messages.Welcome):
                 yield from self._welcomed(answer)
             elif isinstance(answer, messages.Error):
-                yield Refused(answer.code, answer.text)
+                refused = Refused(answer.code, answer.text)
+                yield from list(self._task.take(answer)) or (refused,)
             elif isinstance(answer, signals.Notice):
                 yield Notice(answer.text)
             elif isinstance(answer, LeftOut):

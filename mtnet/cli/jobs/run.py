@@ -1,0 +1,87 @@
+"""`mtnet jobs run`."""
+
+import sys
+from argparse import Namespace
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
+
+from mtnet.callbacks import noop
+from mtnet.cli import remote
+from mtnet.cli.jobs.tables import read_input, write_output
+from mtnet.cli.output import print_result
+from mtnet.client.connection import Runner
+from mtnet.client.core.events import Connected, LeftOut, Lost, Notice, Refused
+from mtnet.client.core.tasks.jobs import FATAL, Full, OfferCore, OfferEvent, Offering, Terms
+from mtnet.errors import ClientError
+from mtnet.services.jobs.wire import Ended
+
+
+async def run(server: IStreamClientEndpoint, clock: IReactorTime, arguments: Namespace) -> None:
+    """
+    Offer the jobs of a file, wait until each has ended, and write what became of them.
+
+    Raises:
+        ClientError: a file cannot be read or written, the server refuses, or a job is dead.
+    """
+    inputs = read_input(arguments.input, arguments.name)
+    terms = Terms(arguments.replicas, arguments.timeout, arguments.tries)
+    offering = Offering(arguments.queue, {each.id: each.data for each in inputs}, terms)
+    ends: dict[str, Ended] = {}
+    finished: Deferred[None] = Deferred()
+    watch = remote.StreamReporter(finished, arguments.server)
+    from tqdm import tqdm
+
+    with tqdm(total=len(inputs), unit=" jobs", disable=not sys.stderr.isatty()) as bar:
+
+        def ended(event: Ended) -> None:
+            ends[event.id] = event
+            bar.update()
+            if not offering.open:
+                watch.end(None)
+
+        def refused(event: Refused) -> None:
+            tell = watch.fail if event.code in FATAL else watch.note
+            tell(f"{event.text} ({event.code}).")
+
+        handlers: dict[type, Callable[[Any], object]] = {
+            Connected: lambda _: watch.connected(),
+            Lost: lambda lost: watch.lost(lost.reason),
+            Refused: refused,
+            Ended: ended,
+            Full: _Once(lambda full: watch.note(f"{full.text}.")),
+            Notice: lambda notice: watch.note(notice.text),
+            LeftOut: lambda event: watch.note(str(event)),
+        }
+
+        def handle(event: OfferEvent) -> None:
+            handlers.get(type(event), noop)(event)
+
+        runner = Runner(server, OfferCore(offering, arguments.account), clock, handle)
+        await remote.run_until(runner.service, finished, watch, clock, None)
+    write_output(arguments.output, inputs, ends)
+    _report(arguments, ends)
+
+
+def _report(arguments: Namespace, ends: dict[str, Ended]) -> None:
+    dead = sum(each.dead for each in ends.values())
+    values = {"done": len(ends) - dead, "dead": dead, "output": str(arguments.output)}
+    print_result(arguments, values, f"{values['done']} jobs are done: {arguments.output}.")
+    if dead:
+        raise ClientError(
+            f"{dead} of {len(ends)} jobs are dead: {arguments.output} says why, and "
+            f"`mtnet jobs retry {arguments.queue}` offers them again."
+        )
+
+
+class _Once:
+    """Calls a function with the first event alone."""
+
+    def __init__(self, call: Callable[[Any], object]) -> None:
+        self._call = call
+
+    def __call__(self, event: object) -> None:
+        call, self._call = self._call, noop
+        call(event)

@@ -1,0 +1,335 @@
+"""`mtnet jobs` with a port of sessions in memory, and commands that are functions."""
+
+import csv
+import json
+import re
+
+import pytest
+from fakes.command_line import FakeReactor
+from fakes.daemon import FakeDaemon
+from twisted.internet.error import ConnectionRefusedError, ProcessDone, ProcessTerminated
+from twisted.python.failure import Failure
+
+from mtnet.testing import connect
+
+
+@pytest.fixture(autouse=True)
+def one_clock(monkeypatch):
+    """Let the deadlines of the client go by the clock of the test."""
+    monkeypatch.setattr("mtnet.client.connection.monotonic", lambda reactor: reactor.seconds())
+
+
+@pytest.fixture
+def daemon(command_line, clock):
+    return serve(command_line, clock, "jobs.enabled=true")
+
+
+@pytest.fixture
+def params(tmp_path):
+    path = tmp_path / "params.csv"
+    path.write_text("fast,slow\n5,20\n6,21\n7,22\n", encoding="utf-8")
+    return path
+
+
+def serve(command_line, clock, *sets):
+    daemon = FakeDaemon(command_line.folder, clock, "access.trust_loopback=true", *sets)
+    command_line.server = daemon.factory("signals")
+    if "jobs.enabled=true" in sets:
+        daemon.env.components.services["jobs"].start()
+    return daemon
+
+
+class Peer:
+    """A worker or a client in the same daemon, by frames."""
+
+    def __init__(self, daemon):
+        self._daemon = daemon
+        self.terminal = connect(daemon.factory("signals"), daemon.clock, peer="127.0.0.2")
+        self.terminal.send(b"<<HELLO|v=2>>")
+
+    def says(self, *frames):
+        return lambda: self.terminal.send(b"".join(frames))
+
+
+def result(run, number, data):
+    return f"<<RESULT|queue=q|id={run}-{number}|data={data}>>".encode()
+
+
+RUN = ("jobs", "run", "q", "--run", "r")
+WORK = b"<<WORK|queue=q|slots=9>>"
+
+
+def test_results_are_written_in_the_order_of_the_input(command_line, daemon, params, tmp_path):
+    output = tmp_path / "results.csv"
+    worker = Peer(daemon)
+    work = worker.says(
+        WORK, result("r", 3, '{"profit": 3}'), result("r", 1, '{"profit": 1}'), result("r", 2, "2")
+    )
+    ran = command_line(*RUN, "-i", params, "-o", output, at=[(1, work)])
+    assert ran == (0, f"3 jobs are done: {output}.\n", "")
+    assert output.read_text() == (
+        "id,fast,slow,profit,result\nr-1,5,20,1,\nr-2,6,21,,2\nr-3,7,22,3,\n"
+    )
+    assert b'|data={"fast": "5", "slow": "20"}|lease=30' in worker.terminal.received()
+
+
+def test_a_second_run_does_nothing_again_and_goes_on(command_line, daemon, params, tmp_path):
+    output = tmp_path / "results.jsonl"
+    worker = Peer(daemon)
+    first = worker.says(WORK, result("r", 1, "a"), result("r", 3, "c"))
+    offers = (*RUN, "-i", params, "-o", output)
+    with pytest.raises(AssertionError):  # it waits for the second job until the test gives up
+        command_line(*offers, at=[(1, first)])
+    second = Peer(daemon).says(WORK, result("r", 2, "b"))
+    assert command_line(*offers, at=[(1, second)]).status == 0
+    rows = [json.loads(line) for line in output.read_text().splitlines()]
+    assert [(row["id"], row["result"]) for row in rows] == [
+        ("r-1", "a"), ("r-2", "b"), ("r-3", "c"),
+    ]  # fmt: skip
+    again = command_line(*offers, "--json")
+    assert json.loads(again.out) == {"done": 3, "dead": 0, "output": str(output)}
+
+
+def test_lost_connections_lose_no_result(command_line, daemon, params, tmp_path):
+    worker = Peer(daemon)
+
+    def cut():
+        command_line.endpoint.connections[-1].cut()
+        worker.says(result("r", 2, "b"), result("r", 3, "c"))()
+
+    ran = command_line(
+        *RUN, "-i", params, "-o", tmp_path / "out.csv",
+        at=[(1, worker.says(WORK, result("r", 1, "a"))), (2, cut)],
+    )  # fmt: skip
+    assert ran.status == 0
+    with (tmp_path / "out.csv").open() as file:
+        assert [row["result"] for row in csv.DictReader(file)] == ["a", "b", "c"]
+
+
+def test_dead_jobs_have_their_reason_and_the_status_says_so(command_line, daemon, params, tmp_path):
+    output = tmp_path / "out.csv"
+    fail = b"<<FAIL|queue=q|id=r-2|reason=division by zero>>"
+    work = Peer(daemon).says(WORK, result("r", 1, "a"), fail, result("r", 3, "c"))
+    ran = command_line(*RUN, "-i", params, "-o", output, "--tries", "1", at=[(1, work)])
+    assert ran.status == 1
+    assert f"1 of 3 jobs are dead: {output} says why, and `mtnet jobs retry q`" in ran.error
+    assert "r-2,6,21,,division by zero" in output.read_text()
+
+
+def test_a_server_that_is_full_is_asked_again(command_line, clock, params, tmp_path):
+    daemon = serve(command_line, clock, "jobs.enabled=true", "jobs.max_open=2")
+    worker = Peer(daemon)
+    first = worker.says(WORK, result("r", 1, "a"), result("r", 2, "b"))
+    third = worker.says(result("r", 3, "c"))
+    ran = command_line(*RUN, "-i", params, "-o", tmp_path / "out.csv", at=[(1, first), (5, third)])
+    assert ran.status == 0
+
+
+def test_lines_of_a_text_file_are_jobs(command_line, daemon, tmp_path):
+    (tmp_path / "in.txt").write_text("a b\n\nc\n")
+    work = Peer(daemon).says(WORK, result("r", 1, "[1]"), result("r", 2, "x"))
+    output = tmp_path / "out.jsonl"
+    assert command_line(*RUN, "-i", tmp_path / "in.txt", "-o", output, at=[(1, work)]).status == 0
+    assert [json.loads(line) for line in output.read_text().splitlines()] == [
+        {"id": "r-1", "data": "a b", "result": [1]},
+        {"id": "r-2", "data": "c", "result": "x"},
+    ]
+
+
+def test_ids_are_made_of_the_input_when_nobody_names_the_run(
+    command_line, daemon, params, tmp_path
+):
+    name = "1b4d2e2d5d4a"
+    seen = Peer(daemon)
+    with pytest.raises(AssertionError):
+        command_line(
+            "jobs", "run", "q", "-i", params, "-o", tmp_path / "x", at=[(1, seen.says(WORK))]
+        )
+    task = seen.terminal.received().partition(b"TASK|queue=q|id=")[2]
+    name, _, number = task.partition(b"|")[0].partition(b"-")
+    assert (len(name), number) == (12, b"1")
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (None, "cannot be read"),
+        (b"\xff\xfe", "cannot be read"),
+        (b"a,b\n", "has no job"),
+        (b"a,b\n1,2,3\n", "has more cells than columns in row 1"),
+        (b"a\n" + b"x" * 7_000, "In OFFER data has at most 6000 bytes"),
+    ],
+)
+def test_an_input_that_cannot_be_used_is_named(command_line, daemon, tmp_path, content, sentence):
+    path = tmp_path / "in.csv"
+    if content is not None:
+        path.write_bytes(content)
+    ran = command_line("jobs", "run", "q", "-i", path, "-o", tmp_path / "out.csv")
+    assert ran.status == 1
+    assert sentence in ran.error
+
+
+def test_the_same_ids_with_other_data_are_refused(command_line, daemon, params, tmp_path):
+    Peer(daemon).says(b"<<OFFER|queue=q|id=r-1|data=other>>")()
+    ran = command_line(*RUN, "-i", params, "-o", tmp_path / "out.csv")
+    assert ran.status == 1
+    assert "q has a job r-1 with other data" in ran.error
+
+
+# Work
+
+
+class FakeProcess:
+    """A command that is a function of its stdin, and ends when the test wants it."""
+
+    def __init__(self, protocol, arguments, env, calculate):
+        self.arguments, self.env, self.killed = arguments, env, False
+        self._protocol, self._calculate, self._stdin = protocol, calculate, b""
+        protocol.makeConnection(self)
+
+    def write(self, data):
+        self._stdin += data
+
+    def closeStdin(self):
+        out, errors, code = self._calculate(self._stdin.decode())
+        self._protocol.outReceived(out)
+        self._protocol.errReceived(errors)
+        if code is not None:
+            self.end(code)
+
+    def end(self, code):
+        """End with an exit status, or by a signal, which is below 0."""
+        error = ProcessDone(0)
+        if code:
+            error = ProcessTerminated(code) if code > 0 else ProcessTerminated(signal=-code)
+        self._protocol.processEnded(Failure(error))
+
+    def signalProcess(self, name):
+        self.killed = True
+
+
+@pytest.fixture
+def processes(monkeypatch):
+    started = []
+    started_by = {"calculate": lambda text: (text.upper().encode() + b"\n", b"", 0)}
+
+    def spawn(reactor, protocol, executable, args, env):
+        reactor.clock.callLater(
+            0,
+            lambda: started.append(FakeProcess(protocol, args, env, started_by["calculate"])),
+        )
+
+    monkeypatch.setattr(FakeReactor, "spawnProcess", spawn, raising=False)
+    started_by["started"] = started
+    return started_by
+
+
+def offers(daemon, *ids):
+    peer = Peer(daemon)
+    frames = [f"<<OFFER|queue=q|id={id}|data=a {id}|tries=1>>".encode() for id in ids]
+    peer.says(b"<<RESULTS|queue=q>>", *frames)()
+    daemon.clock.advance(0)
+    return peer
+
+
+DO = ("jobs", "work", "q", "--seconds", "30")
+
+
+def test_a_task_is_a_command_with_its_data_on_stdin(command_line, daemon, processes):
+    peer = offers(daemon, 1, 2)
+    assert command_line(*DO, "--", "python", "-u", "x.py") == (0, "", "")
+    assert [process.arguments for process in processes["started"]] == [["python", "-u", "x.py"]] * 2
+    assert processes["started"][0].env["MTNET_JOB"] == "1"
+    ends = peer.terminal.received()
+    assert b"DONE|queue=q|id=1|seq=1|data=A 1|" in ends
+    assert b"DONE|queue=q|id=2|seq=2|data=A 2|" in ends
+
+
+@pytest.mark.parametrize(
+    ("end", "reason"),
+    [
+        ((b"", b"x" * 3_000 + b"\nno such file\n", 1), rb"exit status 1: x+%0Ano such file\|"),
+        ((b"", b"", 1), rb"exit status 1\|"),
+        ((b"", b"", -9), rb"signal 9\|"),
+        ((b"y" * 6_001, b"", 0), rb"In RESULT data has at most 6000 bytes, not 6001\.\|"),
+        ((b"y" * 70_000, b"", -9), rb"The command wrote more than 65536 bytes\|"),
+    ],
+)
+def test_a_command_that_fails_says_why(command_line, daemon, processes, end, reason):
+    peer = offers(daemon, 1)
+    processes["calculate"] = lambda text: end
+    assert command_line(*DO, "--", "x").status == 0
+    found = re.search(rb"DEAD\|queue=q\|id=1\|seq=1\|reason=" + reason, peer.terminal.received())
+    assert found is not None
+    assert len(found[0]) < 560
+
+
+def test_a_command_that_lasts_longer_than_its_lease_keeps_its_task(command_line, daemon, processes):
+    offers(daemon, 1)
+    processes["calculate"] = lambda text: (b"late", b"", None)
+    command_line(
+        "jobs", "work", "q", "--seconds", "120", "--", "x",
+        at=[(100, lambda: processes["started"][0].end(0))],
+    )  # fmt: skip
+    (row,) = daemon.env.components.services["jobs"]._jobs._store.results("q", 0, 9)
+    assert (row.text, row.took // 1_000) == ("late", 100)
+
+
+def test_commands_end_with_the_connection_that_gave_them(command_line, daemon, processes):
+    offers(daemon, 1)
+    processes["calculate"] = lambda text: (b"", b"", None)
+    command_line(
+        "jobs", "work", "q", "--seconds", "30", "--", "x",
+        at=[(5, lambda: command_line.endpoint.connections[-1].cut())],
+    )  # fmt: skip
+    assert processes["started"][0].killed
+
+
+@pytest.mark.parametrize(
+    "words", [("run", "q", "-i", "{params}", "-o", "x.csv"), ("work", "q", "--", "x")]
+)
+def test_where_jobs_are_off_both_say_so(command_line, clock, params, words):
+    serve(command_line, clock)
+    refused = command_line("jobs", *(each.format(params=params) for each in words))
+    assert (refused.status, refused.out) == (1, "")
+    assert "The server offers this login no jobs (denied)." in refused.error
+
+
+def test_without_a_server_the_sentence_names_it(command_line):
+    command_line.server = ConnectionRefusedError()
+    refused = command_line("jobs", "work", "q", "x")
+    assert refused.status == 1
+    assert "No connection to tcp:127.0.0.1:8081" in refused.error
+
+
+# The owner
+
+
+def test_the_owner_lists_shows_retries_and_purges(command_line, daemon):
+    command_line.attach(daemon.env.components.commands())
+
+    def owner(*words):
+        return command_line.on_folder("jobs", *words).out
+
+    assert owner("list") == "There is no queue.\n"
+    assert owner("show", "q") == "There is no job.\n"
+    offers(daemon, 1, 2, 3)
+    worker = Peer(daemon)
+    worker.says(b"<<WORK|queue=q|slots=2>>")()
+    worker.says(b"<<RESULT|queue=q|id=1|data=%b>>" % (b"y" * 70))()
+    worker.says(b"<<FAIL|queue=q|id=2|reason=no>>")()
+    daemon.clock.advance(0)
+    (row,) = json.loads(owner("list", "--json"))
+    assert row == {"queue": "q", "open": 1, "running": 1, "workers": 1, "ended": 2, "dead": 1}
+    lines = owner("show", "q").splitlines()
+    assert lines[1].split()[:2] == ["3", "running"]
+    assert lines[2].endswith("y…")
+    assert lines[3].split()[-1] == "no"
+    assert "data: a 1" in owner("show", "q", "1").splitlines()
+    assert "state: running" in owner("show", "q", "3").splitlines()
+    assert owner("retry", "q") == "1 dead jobs are offered again.\n"
+    daemon.clock.advance(0)
+    worker.says(b"<<RESULT|queue=q|id=2|data=z>>")()
+    assert owner("purge", "q") == "2 ended jobs are removed.\n"
+    assert owner("purge", "q", "--open") == "1 ended jobs are removed.\n"
+    assert "has no job 9" in command_line.on_folder("jobs", "show", "q", "9").error
