@@ -291,10 +291,18 @@ def test_a_quotation_mark_in_a_symbol_is_written_as_csv_has_it(capsys, env_with,
     assert row["symbol"] == 'A"B'
 
 
-def test_a_file_that_goes_back_in_time_is_sorted_and_said_to_be(capsys, data, tmp_path):
+def test_a_file_that_goes_back_in_time_is_refused_and_sorted_where_that_is_asked_for(
+    capsys, data, tmp_path
+):
     file = tmp_path / "EURUSD.csv"
     file.write_bytes((HEADER + "".join(ROWS[::-1])).encode())
-    main(["ticks", "import", str(file), "--symbol", "NEWUSD", "--data", str(data)])
+    words = ["ticks", "import", file, "--symbol", "NEWUSD", "--data", data]
+    refused, status = sentence(capsys, *words)
+    assert status == 1
+    assert (
+        "Line 3 goes back in time, from 2019.02.04 12:00:03.000 to 2019.02.04 12:00:02" in refused
+    )
+    main([*map(str, words), "--sort"])
     got = capsys.readouterr().out
     assert got == (
         f"{len(ROWS)} ticks, {len(ROWS)} new, 0 there already.\n"

@@ -118,6 +118,8 @@ def _configure_import(commands: "Commands") -> None:
         default=0,
         help="hours to add to each time, for example -2 or 5.5",
     )
+    text = "sort rows that go back in time, which are refused otherwise"
+    parser.add_argument("--sort", action="store_true", help=text)
 
 
 def _configure_days(commands: "Commands") -> None:

@@ -20,7 +20,7 @@ def import_ticks(arguments: Namespace) -> None:
     Store the ticks of a file.
 
     Raises:
-        ClientError: a line of it cannot be read.
+        ClientError: a line of it cannot be read, or goes back in time.
         JournalError: the store is damaged, or takes nothing.
     """
     from mtnet.client.core.prices.ticks import wire_symbol
@@ -36,7 +36,9 @@ def import_ticks(arguments: Namespace) -> None:
     whole = False
     try:
         with progress_bar() as progress:
-            importer.run(lambda: mt5.rows(arguments.file, arguments.shift), progress)
+            importer.run(
+                lambda: mt5.rows(arguments.file, arguments.shift), progress, arguments.sort
+            )
         whole = True
     finally:
         if whole or importer.added or importer.known:

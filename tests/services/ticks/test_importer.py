@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from mtnet.interfaces import ITicks
 from mtnet.services.ticks.files import importer, mt5
-from mtnet.services.ticks.files.importer import Importer
+from mtnet.services.ticks.files.importer import Importer, UnsortedError
 from mtnet.services.ticks.storage.blocks import BLOCK
 from mtnet.services.ticks.storage.reader import TickReader
 from mtnet.testing import EPOCH
@@ -28,7 +28,8 @@ def row(at, bid="1.1"):
 def bring(path, *ticks, symbol=EURUSD, received=EPOCH):
     """Import rows; return how many were new, and how many were there."""
     one = Importer(path, symbol, received)
-    one.run(lambda: [(line, *each) for line, each in enumerate(ticks, 2)], lambda done: None)
+    rows = [(line, *each) for line, each in enumerate(ticks, 2)]
+    one.run(lambda: rows, lambda done: None, sort=True)
     return one.added, one.known
 
 
@@ -170,7 +171,11 @@ def test_rows_in_any_order_are_stored_as_if_they_had_been_sorted(file, chunk):
 def test_the_first_row_that_goes_back_in_time_is_named(path):
     one = Importer(path, EURUSD, EPOCH)
     rows = [(2, *row(1)), (3, *row(2)), (4, *row(0)), (5, *row(3)), (6, *row(0))]
-    one.run(lambda: rows, lambda done: None)
+    refusing = Importer(path, EURUSD, EPOCH)
+    with pytest.raises(UnsortedError, match=r"^Line 4 goes back in time, from .* to .*--sort"):
+        refusing.run(lambda: rows, lambda done: None)
+    assert (refusing.added, stored(path)) == (0, [])
+    one.run(lambda: rows, lambda done: None, sort=True)
     assert (one.unsorted, one.added, one.known) == (4, 5, 0)
     assert stored(path) == [row(0), row(0), row(1), row(2), row(3)]
 

@@ -12,6 +12,7 @@ from contextlib import closing
 from pathlib import Path
 
 from mtnet.errors import ClientError, JournalError
+from mtnet.services.ticks.files.mt5 import format_time
 from mtnet.services.ticks.storage.blocks import BLOCK, Reception, Series
 from mtnet.services.ticks.storage.commits import Commit
 from mtnet.services.ticks.storage.reader import TickReader
@@ -31,8 +32,12 @@ class UnsortedError(ClientError):
         line: the first that does.
     """
 
-    def __init__(self, line: int) -> None:
-        super().__init__(f"Line {line} goes back in time.")
+    def __init__(self, line: int, before: int, time: int) -> None:
+        super().__init__(
+            f"Line {line} goes back in time, from {_shown(before)} to {_shown(time)}: ticks are "
+            "imported in the order in which they came. Rows that are whole, and only in another "
+            "order, are sorted with --sort."
+        )
         self.line = line
 
 
@@ -60,20 +65,29 @@ class Importer:
         self.added = self.known = 0
         self.unsorted: int | None = None
 
-    def run(self, read: Callable[[], Iterable[Row]], progress: Callable[[int], object]) -> None:
+    def run(
+        self,
+        read: Callable[[], Iterable[Row]],
+        progress: Callable[[int], object],
+        sort: bool = False,
+    ) -> None:
         """
-        Store the rows that are not there yet; those that go back in time are sorted.
+        Store the rows that are not there yet.
 
         Args:
             read: returns the rows, from the first one on; it is called again to sort them.
             progress: called with the number of rows of each chunk.
+            sort: sorts rows that go back in time.
 
         Raises:
-            ClientError: a row cannot be read; some of those before it may be stored.
+            ClientError: a row cannot be read, or goes back in time; some of those before it may be
+                stored.
         """
         try:
             self._run(read(), progress)
         except UnsortedError as error:
+            if not sort:
+                raise
             self.unsorted = error.line
             done, self.known = self.added, 0
             # What is stored of them already is found there.
@@ -123,13 +137,17 @@ def _chunks(rows: Iterable[Row]) -> Iterator[list[Row]]:
     for row in rows:
         line, time, _ = row
         if chunk and time < chunk[-1][1]:
-            raise UnsortedError(line)
+            raise UnsortedError(line, chunk[-1][1], time)
         if len(chunk) >= BLOCK and time > chunk[-1][1]:
             yield chunk
             chunk = []
         chunk.append(row)
     if chunk:
         yield chunk
+
+
+def _shown(time: int) -> str:
+    return format_time(time // 1_000).decode().replace("\t", " ") + f".{time % 1_000:03}"
 
 
 def _key(time: int, rest: bytes) -> tuple[object, ...]:
