@@ -265,7 +265,10 @@ class Notifier:
 
     def _begin(self) -> None:
         for each in self.deliveries.values():
-            each.step(self._settings.title, self._now(), self._gone.append)
+            each.step(self._settings.title, self._now(), self._taken)
+
+    def _taken(self, number: int) -> None:
+        self._gone.append(number)  # the list is another one by then, perhaps
 
     def _give_up(self) -> None:
         if not self._now.steady:

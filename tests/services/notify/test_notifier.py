@@ -133,6 +133,20 @@ def test_no_kill_loses_a_message(world, step):
     assert world.ops.got == got, "what was taken and removed does not come again"
 
 
+def test_a_slow_receiver_gets_nothing_again_after_a_restart(world):
+    """The message of one is removed from the disk while another one still takes it."""
+    world.network.held = True
+    world.send("one")
+    for _ in ("ops", "team"):
+        world.network.step()
+        world.advance(1)
+    world.kill()
+    world.network.held = False
+    world.start()
+    world.advance(100)
+    assert (world.ops.got, world.team.got) == (["one"], ["one"])
+
+
 def test_twenty_a_minute_are_sent_and_the_next_one_counts_the_rest(world):
     world.send(*(f"message {number}" for number in range(50)), to=["ops"])
     world.advance(59)
