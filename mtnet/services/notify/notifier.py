@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred, DeferredList, succeed
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
@@ -26,6 +26,8 @@ INTERVAL = 1.0
 """Seconds between two looks at what is due."""
 STORE_TIMEOUT = 5.0
 """Seconds for which a message with a key waits for the disk before it is sent from memory."""
+STOP_TIMEOUT = 8.0
+"""Seconds that a stop waits for messages on their way: a mail takes some, and would come again."""
 LATE = 60_000
 """Milliseconds after which a message says when it was written."""
 
@@ -49,20 +51,26 @@ class Delivery:
     ) -> None:
         self.receiver, self.queue = receiver, queue
         self.target = receiver.target
-        self._in_thread, self._clock, self._busy = in_thread, clock, False
+        self._in_thread, self._clock = in_thread, clock
+        self._sending: Deferred[Any] | None = None
 
     def step(self, title: str, now: int, taken: Callable[[int], object]) -> None:
         """Begin to send the next message, unless one is on its way."""
-        message = None if self._busy else self.queue.next(self._clock.seconds())
+        message = None if self._sending else self.queue.next(self._clock.seconds())
         if message is None:
             return
-        self._busy = True
-        done = self._in_thread(self.receiver.deliver, title, _dated(message, now))
+        self._sending = done = self._in_thread(self.receiver.deliver, title, _dated(message, now))
         done.addErrback(Failure.getErrorMessage)
         done.addCallback(self._sent, message, taken)
 
+    def when_idle(self) -> "Deferred[None]":
+        """Return what fires once no message is on its way."""
+        idle: Deferred[None] = Deferred()
+        (self._sending or succeed(None)).addCallback(lambda _: idle.callback(None))
+        return idle
+
     def _sent(self, reason: str | None, message: Message, taken: Callable[[int], object]) -> None:
-        self._busy, when = False, self._clock.seconds()
+        self._sending, when = None, self._clock.seconds()
         if reason is None:
             if self.queue.failures:
                 self.log.info("{who} takes messages again.", who=self.name)
@@ -189,7 +197,12 @@ class Notifier:
         """Store what was taken, and send no more; the rest waits on disk for the next start."""
         if self._loop.running:
             self._loop.stop()
-        return self._store_changes()
+        return Deferred.fromCoroutine(self._stop())
+
+    async def _stop(self) -> None:
+        idle = [each.when_idle() for each in self.deliveries.values()]
+        await DeferredList(idle, consumeErrors=True).addTimeout(STOP_TIMEOUT, self._clock)
+        await self._store_changes()
 
     def notify(self, text: str, to: Sequence[str] = (), key: str = "") -> "Deferred[Sequence[str]]":
         """Put a message into the queue; as of `INotifier`."""
@@ -254,7 +267,8 @@ class Notifier:
         for name in [name for name in self.left_out if not self._limits[name].wait(when)]:
             self._tell_left_out(name)
         self._begin()
-        self._store_changes()
+        if not self._storing:  # a disk that is slow is asked once
+            self._store_changes()
 
     def _tell_left_out(self, name: str) -> None:
         count = self.left_out[name]
@@ -286,7 +300,7 @@ class Notifier:
     def _store_changes(self) -> "Deferred[None]":
         """Take from the disk what was taken; after an error the next step tries again."""
         gone, counts = [number for number in self._gone if number > 0], dict(self.left_out)
-        if self._storing or not (gone or counts != self._stored_counts):
+        if not gone and counts == self._stored_counts:
             return succeed(None)
         self._storing = True
         done = self._in_thread(self._store.update, gone, counts)

@@ -6,7 +6,7 @@ from twisted.internet.task import Clock
 
 from mtnet.clock import WallClock
 from mtnet.errors import JournalError, WireError
-from mtnet.services.notify.notifier import Delivery, Notifier
+from mtnet.services.notify.notifier import STOP_TIMEOUT, Delivery, Notifier
 from mtnet.services.notify.queue import RetryQueue
 from mtnet.services.notify.settings import NotifySettings
 from mtnet.services.notify.store import MessageStore
@@ -145,6 +145,32 @@ def test_a_slow_receiver_gets_nothing_again_after_a_restart(world):
     world.start()
     world.advance(100)
     assert (world.ops.got, world.team.got) == (["one"], ["one"])
+
+
+def test_a_stop_waits_for_a_message_on_its_way_which_does_not_come_again(world):
+    world.network.held = True
+    world.send("one", to=["ops"])
+    stopped = world.notifier.stop()
+    assert not stopped.called
+    world.network.work()
+    assert stopped.called
+    world.network.held = False
+    world.start()
+    world.advance(10)
+    assert world.ops.got == ["one"]
+
+
+def test_a_stop_does_not_wait_for_a_receiver_that_hangs(world):
+    world.network.held = True
+    world.send("one", to=["ops"])
+    stopped = world.notifier.stop()
+    world.clock.advance(STOP_TIMEOUT)
+    assert stopped.called
+    world.network.work()
+    world.network.held = False
+    world.start()
+    world.advance(10)
+    assert world.ops.got == ["one", "one"], "a message comes twice rather than never"
 
 
 def test_twenty_a_minute_are_sent_and_the_next_one_counts_the_rest(world):
