@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from mtnet.client.indicator_subscription import subscribe_indicator
     from mtnet.client.login import Login
     from mtnet.client.publisher import Publisher
+    from mtnet.client.sentiment_subscription import subscribe_sentiment
     from mtnet.client.templates import MAX_ANSWER, Templates
     from mtnet.client.tick_sender import TickSender
     from mtnet.client.tick_subscription import subscribe
@@ -57,6 +58,7 @@ __all__ = [
     "subscribe",
     "subscribe_bars",
     "subscribe_indicator",
+    "subscribe_sentiment",
     "why",
 ]
 
@@ -72,6 +74,7 @@ _MODULES = {
     "mtnet.client.indicator_subscription": ("subscribe_indicator",),
     "mtnet.client.login": ("Login",),
     "mtnet.client.publisher": ("Publisher",),
+    "mtnet.client.sentiment_subscription": ("subscribe_sentiment",),
     "mtnet.client.templates": ("MAX_ANSWER", "Templates"),
     "mtnet.client.tick_sender": ("TickSender",),
     "mtnet.client.tick_subscription": ("subscribe",),

@@ -24,6 +24,9 @@ process carries all connections, so they are kept while the program does somethi
         print(ended.id, ended.dead, ended.text)
 
     work("tcp:127.0.0.1:8081", "search", calculate)
+
+    for sums in sentiment("tcp:127.0.0.1:8081", ["EURUSD"], positions={"EURUSD": "0.25"}):
+        print(sums.symbol, sums.net, sums.clients)
 """
 
 import asyncio
@@ -46,6 +49,7 @@ from mtnet.client.aio import (  # noqa: F401
     PublisherEvent,
     RefusedError,
     Report,
+    Sentiment,
     Series,
     Signal,
     Spec,
@@ -323,6 +327,23 @@ class JobWorker(_Stream[Task]):
         _call(self._stream.fail, task, reason)
 
 
+class SentimentStream(_Stream[Sentiment]):
+    """
+    Iterator over the sums of symbols: those that are shown, then each that changes.
+
+    Args as of `mtnet.client.aio.SentimentStream`.
+    """
+
+    _stream: aio.SentimentStream
+
+    def __init__(self, server: str, symbols: Iterable[str] = (), **options: Any) -> None:
+        self._stream = _call(aio.SentimentStream, server, symbols, **options)
+
+    def hold(self, symbol: str, volume: Number) -> None:
+        """As of `mtnet.client.aio.SentimentStream`."""
+        _call(self._stream.hold, symbol, volume)
+
+
 async def _coroutine(work: Awaitable[T]) -> T:
     return await work
 
@@ -382,6 +403,15 @@ def indicator(
     Args and raises as of `IndicatorStream`.
     """
     return IndicatorStream(server, name, symbol, period, bars, **options)
+
+
+def sentiment(server: str, symbols: Iterable[str] = (), **options: Any) -> SentimentStream:
+    """
+    Receive sums: `for sums in sentiment("tcp:127.0.0.1:8081", ["EURUSD"])`.
+
+    Args and raises as of `SentimentStream`.
+    """
+    return SentimentStream(server, symbols, **options)
 
 
 def calc(

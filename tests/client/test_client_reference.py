@@ -17,6 +17,7 @@ CLASSES = (
     "TickStream",
     "BarStream",
     "IndicatorStream",
+    "SentimentStream",
     "JobRun",
     "JobWorker",
 )

@@ -24,6 +24,9 @@ for signals `http://` or `https://` as well.
         print(ended.id, ended.dead, ended.text)
 
     await work("tcp:127.0.0.1:8081", "search", calculate)
+
+    async for sums in sentiment("tcp:127.0.0.1:8081", ["EURUSD"], positions={"EURUSD": "0.25"}):
+        print(sums.symbol, sums.net, sums.clients)
 """
 
 from mtnet.client.aio.bars import BarStream, bars
@@ -31,6 +34,7 @@ from mtnet.client.aio.follower import Follower, follow
 from mtnet.client.aio.indicators import IndicatorStream, calc, indicator
 from mtnet.client.aio.jobs import JobRun, JobWorker, run_jobs, work
 from mtnet.client.aio.publisher import Publisher, publish
+from mtnet.client.aio.sentiment import SentimentStream, sentiment
 from mtnet.client.aio.ticks import TickStream, ticks
 from mtnet.client.core.events import FollowerEvent, PublisherEvent
 from mtnet.client.core.login import Login
@@ -40,6 +44,7 @@ from mtnet.client.core.tasks.jobs import Terms
 from mtnet.errors import ClientError, RefusedError
 from mtnet.services.indicators.wire import Series
 from mtnet.services.indicators.wire import Value as IndicatorValue
+from mtnet.services.sentiment.wire import Sentiment
 from mtnet.services.signals.reports.wire import Report, Spec
 from mtnet.services.signals.wire import Entry, Signal
 from mtnet.services.ticks.verbs.wire import Bar
@@ -62,6 +67,8 @@ __all__ = [
     "PublisherEvent",
     "RefusedError",
     "Report",
+    "Sentiment",
+    "SentimentStream",
     "Series",
     "Signal",
     "Spec",
@@ -74,6 +81,7 @@ __all__ = [
     "indicator",
     "publish",
     "run_jobs",
+    "sentiment",
     "ticks",
     "work",
 ]

@@ -1,15 +1,16 @@
 """
-The sums of symbols as they change, and votes, over lost connections.
+The sums of symbols as they change, and what the program holds itself, over lost connections.
 
 Pure.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from decimal import Decimal
 
 from mtnet.client.core.events import Connected
 from mtnet.client.core.login import Login
-from mtnet.client.core.tasks.task import SessionEvent, Task, TaskCore, checked
+from mtnet.client.core.numbers import Number, plain_text
+from mtnet.client.core.tasks.task import SessionEvent, TaskCore, checked
+from mtnet.errors import ClientError
 from mtnet.services.sentiment.wire import (
     ANSWERS,
     EVERYTHING,
@@ -18,6 +19,7 @@ from mtnet.services.sentiment.wire import (
     hold,
     sentiments,
 )
+from mtnet.values import VOLUME, read_volume
 
 SERVICE = "sentiment"
 SentimentEvent = Sentiment | SessionEvent
@@ -25,66 +27,44 @@ SentimentEvent = Sentiment | SessionEvent
 
 class Watching:
     """
-    SENTIMENTS: the sums of symbols, then each change.
+    HOLD of what the program holds, and SENTIMENTS: the sums of symbols, then each change.
 
     Args:
         symbols: none = all that are shown.
-
-    Raises:
-        ClientError: there are no such symbols.
-    """
-
-    def __init__(self, symbols: Iterable[str] = ()) -> None:
-        self._frame = checked(sentiments, frozenset(symbols) or {EVERYTHING})
-
-    def request(self) -> bytes:
-        """Return SENTIMENTS."""
-        return self._frame
-
-    def take(self, answer: object) -> Iterator[SentimentEvent]:
-        """Yield the sums."""
-        if isinstance(answer, Sentiments):
-            yield Connected()
-        elif isinstance(answer, Sentiment):
-            yield answer
-
-
-class Voting:
-    """
-    HOLD: the net positions of a program, again after each lost connection.
-
-    Args:
         positions: lots by symbol, negative = sold.
 
     Raises:
-        ClientError: one of them is none.
+        ClientError: there are no such symbols or lots.
     """
 
-    def __init__(self, positions: Mapping[str, Decimal]) -> None:
-        self._frames = {symbol: _hold(symbol, volume) for symbol, volume in positions.items()}
-        self._begun = False
+    def __init__(self, symbols: Iterable[str] = (), positions: Mapping[str, Number] = {}) -> None:
+        self._frame = checked(sentiments, frozenset(symbols) or {EVERYTHING})
+        self._held: dict[str, bytes] = {}
+        for symbol, volume in positions.items():
+            self.hold(symbol, volume)
 
-    def hold(self, symbol: str, volume: Decimal) -> bytes:
+    def hold(self, symbol: str, volume: Number) -> bytes:
         """
-        Set a position, and return the frame that says so now.
+        Hold another position from now on; return the frame that says so.
 
         Raises:
-            ClientError: it is none.
+            ClientError: there is no such symbol, or these are no lots.
         """
-        self._frames[symbol] = _hold(symbol, volume)
-        return self._frames[symbol]
+        lots = read_volume(plain_text(volume))
+        if lots is None:
+            raise ClientError(f"A volume is {VOLUME}, not {volume!r}.")
+        self._held[symbol] = checked(hold, symbol, lots)
+        return self._held[symbol]
 
     def request(self) -> bytes:
-        """Return HOLD for each position."""
-        self._begun = False
-        return b"".join(self._frames.values())
+        """Return HOLD of each position, and SENTIMENTS."""
+        return b"".join(self._held.values()) + self._frame
 
     def take(self, answer: object) -> Iterator[SentimentEvent]:
-        """Yield what is shown of the symbols after each vote."""
-        if isinstance(answer, Sentiment):
-            if not self._begun:
-                self._begun = True
-                yield Connected()
+        """Yield the sums; those that answer a vote may be of a symbol that is not watched."""
+        if isinstance(answer, Sentiments):
+            yield Connected()
+        elif isinstance(answer, Sentiment):
             yield answer
 
 
@@ -96,9 +76,17 @@ class SentimentCore(TaskCore[Sentiment]):
         login: sent only over TLS or within this machine.
     """
 
-    def __init__(self, task: Task[Sentiment], login: Login | None) -> None:
+    def __init__(self, task: Watching, login: Login | None) -> None:
         super().__init__(SERVICE, ANSWERS, task, login)
+        self._watching = task
 
+    def hold(self, symbol: str, volume: Number) -> None:
+        """
+        Hold another position: say so now, and after each lost connection.
 
-def _hold(symbol: str, volume: Decimal) -> bytes:
-    return checked(hold, symbol, volume)
+        Raises:
+            ClientError: there is no such symbol, or these are no lots.
+        """
+        frame = self._watching.hold(symbol, volume)
+        if self.session.connected:
+            self.session.send(frame)
