@@ -35,7 +35,7 @@ from mtnet.daemon.environment import Environment
 from mtnet.daemon.metrics import DaemonMetrics
 from mtnet.daemon.registry import connection_limits, installed, permissions
 from mtnet.daemon.status import HealthReport
-from mtnet.interfaces import IServicePlugin, IStreamListener
+from mtnet.interfaces import IServicePlugin
 from mtnet.net.endpoints import Listener
 from mtnet.storage.worker import InlineWorker as InlineWorker
 
@@ -61,8 +61,8 @@ class FakeEnvironment(Environment):
 
     def factory(self, name: str, listener: Listener | None = None) -> IProtocolFactory:
         """Return the factory of a component at a listener."""
-        service = IStreamListener(self.components.services[name])
-        return service.factory(listener or Listener(name, ""))
+        stream = self.components.stream_listener(name)
+        return stream.factory(listener or Listener(name, ""))
 
 
 def make_environment(

@@ -10,7 +10,16 @@ from twisted.logger import Logger
 
 from mtnet.daemon.environment import Environment, Worker
 from mtnet.errors import ConfigError
-from mtnet.interfaces import IAssembled, IControlCommands, IService, IServicePlugin, IStatus
+from mtnet.interfaces import (
+    IAssembled,
+    IControlCommands,
+    IService,
+    IServicePlugin,
+    ISessionVerbs,
+    IStatus,
+    IStreamListener,
+)
+from mtnet.session.port import SessionPort
 
 DAEMON = "daemon"
 """Stands among the names of components for what the daemon itself offers."""
@@ -42,6 +51,7 @@ class Components:
         *offers: object,
     ) -> None:
         self._env, self._make_worker, self._offers = env, make_worker, offers
+        self._plugins = plugins
         self.environments: dict[str, Environment] = {}
         self.services: dict[str, IService] = {}
         self.workers: dict[str, dict[str, Any]] = {}
@@ -69,6 +79,14 @@ class Components:
             own[name] = self._make_worker("-".join(filter(None, ("mtnet", component, name))))
         worker: Worker = own[name]
         return worker
+
+    def stream_listener(self, name: str) -> IStreamListener:
+        """Return what takes the stream connections of a component: itself, or its sessions."""
+        service = self.services[name]
+        found = IStreamListener(service, None)
+        if found is None and ISessionVerbs(service, None) is not None:
+            return SessionPort(self.environments[name], self._plugins[name].permissions)
+        return IStreamListener(service) if found is None else found
 
     def find(self, interface: Any) -> Any:
         """Return what a component, or the daemon, offers; None = nobody offers it."""

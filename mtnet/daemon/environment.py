@@ -11,6 +11,7 @@ from twisted.internet.interfaces import IReactorTime
 from mtnet.access.control import AccessControl
 from mtnet.access.throttle import LogThrottle
 from mtnet.clock import WallClock
+from mtnet.config.loader import endpoints
 from mtnet.config.schema import Config
 
 
@@ -68,6 +69,11 @@ class Environment:
     ) -> "Environment":
         """Return the daemon's own view, from which those of the components are made."""
         return cls("", None, config, clock, now, access, log, _nothing, _nothing, _nothing)
+
+    @property
+    def enabled(self) -> bool:
+        """Whether a component is on that has a setting `enabled`: an endpoint is enough."""
+        return self.section.enabled or bool(endpoints(self.config, self.name, []))
 
     @property
     def data(self) -> Path:

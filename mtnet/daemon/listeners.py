@@ -45,8 +45,7 @@ class Listeners:
         """
         access = self._env.access
         for listener in listeners:
-            service = self._components.services[listener.service]
-            bound = bind(listener, service, self._pipeline, self._env.clock)
+            bound = bind(listener, self._components, self._pipeline, self._env.clock)
             self._bound.append(bound)
             host = host_of(bound.port.getHost())
             check_exposure(access.anonymous, not access.accounts.empty, listener, host)

@@ -12,9 +12,10 @@ from twisted.python.failure import Failure
 
 from mtnet.access.addresses import is_loopback
 from mtnet.access.anonymous import AnonymousAccess
+from mtnet.daemon.components import Components
 from mtnet.daemon.process.stale_locks import clear_socket
 from mtnet.errors import StartError
-from mtnet.interfaces import IDatagramListener, IStreamListener
+from mtnet.interfaces import IDatagramListener
 from mtnet.net.accept_errors import limit_accept_errors
 from mtnet.net.endpoints import Listener, host_of, show
 from mtnet.net.keepalive import watch_half_closed
@@ -74,21 +75,20 @@ class BoundListener:
         }
 
 
-def bind(listener: Listener, service: Any, pipeline: Pipeline, reactor: Any) -> BoundListener:
+def bind(
+    listener: Listener, components: Components, pipeline: Pipeline, reactor: Any
+) -> BoundListener:
     """
     Bind a component to an endpoint, below the connection pipeline.
-
-    Args:
-        service: provides `IStreamListener` or, for datagrams, `IDatagramListener`.
 
     Raises:
         StartError: the endpoint does not work.
     """
     if listener.datagrams:
-        datagrams = IDatagramListener(service)
+        datagrams = IDatagramListener(components.services[listener.service])
         udp = listen_udp(listener, datagrams.protocol(listener), reactor, datagrams.turn)
         return BoundListener(listener, udp, datagrams.datagram_verbs, False)
-    stream = IStreamListener(service)
+    stream = components.stream_listener(listener.service)
     if listener.path:
         clear_socket(Path(listener.path))
     factory = pipeline.wrap(listener, stream.factory(listener), stream.verbs)

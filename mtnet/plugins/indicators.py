@@ -9,8 +9,9 @@ from mtnet.interfaces import IAlwaysNamed, IServicePlugin
 from mtnet.services.indicators.settings import IndicatorSettings
 
 if TYPE_CHECKING:
+    from mtnet.daemon.disabled import DisabledService
     from mtnet.daemon.environment import Environment
-    from mtnet.services.indicators.component import Disabled, IndicatorsComponent
+    from mtnet.services.indicators.component import IndicatorsComponent
 
 
 @implementer(IPlugin, IServicePlugin, IAlwaysNamed)
@@ -24,10 +25,10 @@ class Indicators:
     permissions = ("follow", "publish")
     roles: ClassVar = {"analyst": ("follow:indicators", "publish:indicators")}
     connections: ClassVar[dict[str, int]] = {}
-    listens: ClassVar[dict[str, str | None]] = {}
+    listens: ClassVar[dict[str, str | None]] = {"stream": None}
     command = "mtnet.cli.indicators.command"
 
-    def build(self, env: "Environment") -> "IndicatorsComponent | Disabled":
+    def build(self, env: "Environment") -> "IndicatorsComponent | DisabledService":
         """Build the service."""
         from mtnet.services.indicators.component import build
 

@@ -10,8 +10,9 @@ from mtnet.interfaces import IAlwaysNamed, IRestore, IServicePlugin
 from mtnet.services.jobs.settings import JobSettings
 
 if TYPE_CHECKING:
+    from mtnet.daemon.disabled import DisabledService
     from mtnet.daemon.environment import Environment
-    from mtnet.services.jobs.component import Disabled, JobsComponent
+    from mtnet.services.jobs.component import JobsComponent
 
 
 @implementer(IPlugin, IServicePlugin, IAlwaysNamed, IRestore)
@@ -28,11 +29,11 @@ class Jobs:
         "worker": ("send:jobs",),
     }
     connections: ClassVar[dict[str, int]] = {}
-    listens: ClassVar[dict[str, str | None]] = {}
+    listens: ClassVar[dict[str, str | None]] = {"stream": None}
     command = "mtnet.cli.jobs.command"
     files = None
 
-    def build(self, env: "Environment") -> "JobsComponent | Disabled":
+    def build(self, env: "Environment") -> "JobsComponent | DisabledService":
         """Build the service."""
         from mtnet.services.jobs.component import build
 

@@ -9,8 +9,9 @@ from mtnet.interfaces import IAlwaysNamed, IServicePlugin
 from mtnet.services.topics.settings import TopicSettings
 
 if TYPE_CHECKING:
+    from mtnet.daemon.disabled import DisabledService
     from mtnet.daemon.environment import Environment
-    from mtnet.services.topics.component import Disabled, TopicsComponent
+    from mtnet.services.topics.component import TopicsComponent
 
 
 @implementer(IPlugin, IServicePlugin, IAlwaysNamed)
@@ -24,10 +25,10 @@ class Topics:
     permissions = ("follow", "publish")
     roles: ClassVar = {"member": ("follow:topics", "publish:topics")}
     connections: ClassVar[dict[str, int]] = {}
-    listens: ClassVar[dict[str, str | None]] = {}
+    listens: ClassVar[dict[str, str | None]] = {"stream": None}
     command = "mtnet.cli.topics.command"
 
-    def build(self, env: "Environment") -> "TopicsComponent | Disabled":
+    def build(self, env: "Environment") -> "TopicsComponent | DisabledService":
         """Build the service."""
         from mtnet.services.topics.component import build
 

@@ -8,6 +8,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import LoopingCall
 from zope.interface import implementer
 
+from mtnet.daemon.disabled import DisabledService
 from mtnet.daemon.environment import Environment
 from mtnet.interfaces import (
     IBackup,
@@ -29,17 +30,6 @@ from mtnet.storage.sqlite import copy_database
 LOOK = 3_600.0
 """Seconds between two looks for series that are not used any more."""
 FILE = "indicators.sqlite"
-
-
-@implementer(IService)
-class Disabled:
-    """Indicators that are off: there is nothing of them."""
-
-    def start(self) -> None:
-        """Start nothing."""
-
-    def stop(self) -> None:
-        """Stop nothing."""
 
 
 @implementer(IService, IStatus, IMetrics, IControlCommands, IBackup)
@@ -131,7 +121,7 @@ class IndicatorsComponent:
             copy_database(self._path, folder / FILE)
 
 
-def build(env: Environment) -> IndicatorsComponent | Disabled:
+def build(env: Environment) -> IndicatorsComponent | DisabledService:
     """
     Build the component.
 
@@ -139,8 +129,8 @@ def build(env: Environment) -> IndicatorsComponent | Disabled:
         JournalError: the values cannot be read.
     """
     settings = env.section
-    if not settings.enabled:
-        return Disabled()
+    if not env.enabled:
+        return DisabledService()
     store = IndicatorStore(env.file(FILE), settings.keep)
     indicators = IndicatorService(settings, store, env.worker(), env.clock, env.now)
     offers: dict[Any, object] = {

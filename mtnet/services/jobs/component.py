@@ -8,6 +8,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import LoopingCall
 from zope.interface import implementer
 
+from mtnet.daemon.disabled import DisabledService
 from mtnet.daemon.environment import Environment
 from mtnet.interfaces import (
     IBackup,
@@ -30,17 +31,6 @@ from mtnet.storage.sqlite import copy_database
 SWEEP, LOOK = 0.5, 60.0
 """Seconds between two looks for leases and jobs whose time is over, and for old results."""
 FILE = "jobs.sqlite"
-
-
-@implementer(IService)
-class Disabled:
-    """Jobs that are off: there is nothing of them."""
-
-    def start(self) -> None:
-        """Start nothing."""
-
-    def stop(self) -> None:
-        """Stop nothing."""
 
 
 @implementer(IService, IStatus, IMetrics, IBackup)
@@ -122,7 +112,7 @@ class JobsComponent:
         return sum(len(queue.workers) for queue in self._jobs.book.queues.values())
 
 
-def build(env: Environment) -> JobsComponent | Disabled:
+def build(env: Environment) -> JobsComponent | DisabledService:
     """
     Build the component.
 
@@ -130,8 +120,8 @@ def build(env: Environment) -> JobsComponent | Disabled:
         JournalError: the jobs cannot be read.
     """
     settings = env.section
-    if not settings.enabled:
-        return Disabled()
+    if not env.enabled:
+        return DisabledService()
     store = JobStore(env.file(FILE))
     jobs = JobService(settings, store, env.worker(), env.clock, env.now)
     jobs.load()

@@ -11,6 +11,7 @@ from zope.interface import implementer
 from mtnet.access.addresses import is_loopback
 from mtnet.config.loader import endpoints
 from mtnet.config.schema import Config
+from mtnet.daemon.disabled import DisabledService
 from mtnet.daemon.environment import Environment
 from mtnet.interfaces import (
     IBackup,
@@ -30,23 +31,12 @@ from mtnet.services.sentiment.history import SentimentHistory
 from mtnet.services.sentiment.recorder import MinuteRecorder
 from mtnet.services.sentiment.resources import SentimentResources
 from mtnet.services.sentiment.service import SentimentService
-from mtnet.services.sentiment.verbs import PUBLISH, SERVICE, SentimentVerbs
+from mtnet.services.sentiment.verbs import PUBLISH, SentimentVerbs
 from mtnet.storage.sqlite import copy_database
 
 FILE = "sentiment.sqlite"
 MIN_CLIENTS = 3
 """The default of `sentiment.min_clients`: of two, each would know the other one's book."""
-
-
-@implementer(IService)
-class Disabled:
-    """Sentiment that is off: there is nothing of it."""
-
-    def start(self) -> None:
-        """Start nothing."""
-
-    def stop(self) -> None:
-        """Stop nothing."""
 
 
 @implementer(IService, IStreamListener, IStatus, IMetrics, IBackup)
@@ -152,11 +142,11 @@ def floor_of(config: Config, min_clients: int | None) -> int:
     return 1 if alone and config.access.trust_loopback else MIN_CLIENTS
 
 
-def build(env: Environment) -> SentimentComponent | Disabled:
+def build(env: Environment) -> SentimentComponent | DisabledService:
     """Build the component; it is on when its section or one of its endpoints says so."""
     settings = env.section
-    if not (settings.enabled or endpoints(env.config, SERVICE, [])):
-        return Disabled()
+    if not env.enabled:
+        return DisabledService()
     floor = floor_of(env.config, settings.min_clients)
     sentiment = SentimentService(settings, floor, env.clock, env.now)
     history = SentimentHistory(env.file(FILE))

@@ -97,9 +97,8 @@ class TopicBook:
         """
         topic = self.topics.get(asked.topic)
         is_new = topic is None or asked.key not in topic.values
-        if asked.retain and asked.data and is_new and self.retained >= self._settings.retained:
-            most = f"{self._settings.retained} values are retained, as topics.retained allows"
-            raise PolicyError("denied", f"{most}: remove one by SEND with empty data and retain=1")
+        if asked.retain and asked.data and is_new:
+            self._check_room(0 if topic is None else len(topic.values))
         if topic is None and len(self.topics) >= self._settings.max_topics:
             self._make_room(in_use)
 
@@ -134,6 +133,16 @@ class TopicBook:
             del self.topics[post.topic].values[post.key]
         self.retained -= len(old)
         return old
+
+    def _check_room(self, values: int) -> None:
+        """Check that one more value is retained, of a topic that has so many."""
+        if self.retained >= self._settings.retained:
+            most = f"{self._settings.retained} values are retained, as topics.retained allows"
+        elif values >= self._settings.max_values:
+            most = f"The topic retains {values} values, as topics.max_values allows"
+        else:
+            return
+        raise PolicyError("denied", f"{most}: remove one by SEND with empty data and retain=1")
 
     def _retain(self, topic: Topic, post: Post) -> None:
         before = topic.values.pop(post.key, None)

@@ -8,6 +8,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import LoopingCall
 from zope.interface import implementer
 
+from mtnet.daemon.disabled import DisabledService
 from mtnet.daemon.environment import Environment
 from mtnet.interfaces import (
     IBackup,
@@ -30,17 +31,6 @@ from mtnet.storage.sqlite import copy_database
 LOOK = 3_600.0
 """Seconds between two looks for values that are older than `topics.keep`."""
 FILE = "topics.sqlite"
-
-
-@implementer(IService)
-class Disabled:
-    """Topics that are off: there is nothing of them."""
-
-    def start(self) -> None:
-        """Start nothing."""
-
-    def stop(self) -> None:
-        """Stop nothing."""
 
 
 @implementer(IService, IStatus, IMetrics, IControlCommands, IBackup)
@@ -138,7 +128,7 @@ class TopicsComponent:
             copy_database(self._path, folder / FILE)
 
 
-def build(env: Environment) -> TopicsComponent | Disabled:
+def build(env: Environment) -> TopicsComponent | DisabledService:
     """
     Build the component.
 
@@ -146,8 +136,8 @@ def build(env: Environment) -> TopicsComponent | Disabled:
         JournalError: the retained values cannot be read.
     """
     settings = env.section
-    if not settings.enabled:
-        return Disabled()
+    if not env.enabled:
+        return DisabledService()
     store = RetainedStore(env.file(FILE))
     writer = GroupCommit(store.update, store.close, env.worker())
     topics = TopicService(settings, writer, env.clock, env.now)

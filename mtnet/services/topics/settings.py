@@ -11,6 +11,9 @@ class TopicSettings(Section, frozen=True):
     """Whether clients can use topics; while they are off, their verbs are unknown."""
     retained: Count = 10_000
     """Values that are kept on disk and in memory, each at most 6,000 bytes; more are refused."""
+    max_values: Count = 1_000
+    """Retained values of one topic: each client that joins is sent all of them, and one answer by
+    HTTP has them, 6 MB at most."""
     keep: Positive = 30.0 * DAY
     """Seconds after which a retained value is removed that nobody has set again."""
     history: Whole = 1_000

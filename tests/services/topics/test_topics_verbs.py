@@ -227,6 +227,16 @@ def test_more_values_than_topics_retained_are_refused(tmp_path, clock):
     assert b"SENT" in ann(b"<<SEND|topic=x|data=|retain=1>><<SEND|topic=y|data=1|retain=1>>")
 
 
+def test_more_values_of_a_topic_than_topics_max_values_are_refused(tmp_path, clock):
+    daemon = FakeDaemon(tmp_path / "data", clock, ON, "topics.max_values=1", grants=GRANTS)
+    ann = enter(daemon, "ann")
+    ann(b"<<SEND|topic=x|data=1|retain=1>>")
+    answer = ann(b"<<SEND|topic=x|data=1|key=k|retain=1>>")
+    assert b"ERROR|code=denied|text=The topic retains 1 values, as topics.max_values" in answer
+    assert b"SENT" in ann(b"<<SEND|topic=x|data=2|retain=1>>")
+    assert b"SENT" in ann(b"<<SEND|topic=y|data=1|key=k|retain=1>>")
+
+
 def test_success_is_not_said_of_a_value_that_the_disk_does_not_take(daemon, monkeypatch):
     def fail(*_):
         raise JournalError("The disk is gone.")
