@@ -143,6 +143,8 @@ PURE = {
     "services/ticks/export/stream.py",
     "services/ticks/export/table.py",
     "services/ticks/files/importer.py",
+    "services/ticks/health/calendar.py",
+    "services/ticks/health/quality.py",
     "services/ticks/files/mt5.py",
     "services/ticks/storage/blocks.py",
     "services/ticks/storage/joiner.py",

@@ -1,6 +1,6 @@
 """`mtnet ticks`: values live, and read from and written into the data folder."""
 
-from argparse import ArgumentParser, ArgumentTypeError
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -41,8 +41,16 @@ def configure(parser: ArgumentParser) -> None:
     parsers.add_json(
         local.add(ticks, "symbols", _stored("list_symbols"), "list the stored symbols")
     )
+    _configure_report(ticks)
+
+
+def _configure_report(commands: "Commands") -> None:
     summary = "show what each source sent, and which ticks are missing"
-    parsers.add_json(local.add(ticks, "report", _stored("report"), summary, "--json"))
+    parser = local.add(commands, "report", _report, summary, "EURUSD --from 2019-02-04")
+    text = "show silences while these were traded, and suspicious ticks; '*' = of all"
+    parser.add_argument("symbols", metavar="SYMBOL", nargs="*", help=text)
+    _configure_span(parser)
+    parsers.add_json(parser)
 
 
 def _configure_send(commands: "Commands") -> None:
@@ -88,9 +96,7 @@ def _configure_bars(commands: "Commands") -> None:
 
 def _configure_output(parser: ArgumentParser) -> None:
     """Add the span of an export, its columns and its file."""
-    moment = "a day such as 2019-02-04, optionally with ' 12:30:00.000', or milliseconds"
-    parser.add_argument("--from", dest="start", metavar="T", type=_moment, help=moment)
-    parser.add_argument("--to", dest="stop", metavar="T", type=_moment, help="up to, not with")
+    _configure_span(parser)
     parser.add_argument("--limit", metavar="N", type=_count, help="the first N of them")
     clock = (
         "csv, jsonl: add UTC, by the broker's clock: UTC+2, NY+7, Europe/Athens, measured "
@@ -99,6 +105,12 @@ def _configure_output(parser: ArgumentParser) -> None:
     parser.add_argument("--utc", metavar="CLOCK", nargs="?", const="configured", help=clock)
     parser.add_argument("--iso", action="store_true", help="csv, jsonl: times as ISO 8601")
     parser.add_argument("-o", "--output", metavar="FILE", type=Path, help="the file to write")
+
+
+def _configure_span(parser: ArgumentParser) -> None:
+    moment = "a day such as 2019-02-04, optionally with ' 12:30:00.000', or milliseconds"
+    parser.add_argument("--from", dest="start", metavar="T", type=_moment, help=moment)
+    parser.add_argument("--to", dest="stop", metavar="T", type=_moment, help="up to, not with")
 
 
 def _configure_import(commands: "Commands") -> None:
@@ -135,6 +147,12 @@ def _configure_days(commands: "Commands") -> None:
     delete.add_argument("--from", dest="start", metavar="DATE", help="the first day to delete")
     delete.add_argument("--to", dest="stop", metavar="DATE", help="the first day to keep again")
     delete.add_argument("--yes", action="store_true", help="do it: nothing brings them back")
+
+
+def _report(arguments: Namespace) -> None:
+    """Report on senders, or on the ticks of symbols."""
+    module = "quality" if arguments.symbols else "stored"
+    parsers.later(f"mtnet.cli.ticks.{module}:report")(arguments)
 
 
 def _days(function: str) -> parsers.Run:

@@ -4,15 +4,16 @@ from typing import Any
 
 from mtnet.errors import ConfigError, WireError
 from mtnet.services.ticks.clocks.rules import Clocks
+from mtnet.services.ticks.health.calendar import ALL, calendar_of
 from mtnet.services.ticks.wire import encode_symbol, spaced_symbols_table
 
 
 def check(section: Any) -> None:
     """
-    Check the symbols and clocks that are named.
+    Check the symbols, clocks and calendars that are named.
 
     Raises:
-        ConfigError: one cannot be a symbol, or is no rule of a clock.
+        ConfigError: one cannot be a symbol, or a rule cannot be read.
     """
     for name in ("spaced_symbols", "bars_of_last"):
         try:
@@ -26,5 +27,8 @@ def check(section: Any) -> None:
             raise ConfigError(f"ticks.retain: {error}.") from error
     try:
         Clocks.read(section.clock)
+        for symbol in {*section.sessions, *section.holidays}:
+            name = symbol if symbol == ALL else encode_symbol(symbol).decode()
+            calendar_of(name, section.sessions, section.holidays)
     except WireError as error:
-        raise ConfigError(f"ticks.clock: {error}.") from error
+        raise ConfigError(f"ticks.clock, ticks.sessions or ticks.holidays: {error}.") from error

@@ -43,6 +43,12 @@ class TickSettings(Section, frozen=True):
     clock: Mapping[str, str] = {}
     """How far the clocks of brokers are ahead of UTC: rules such as `NY+7`, `UTC+2`,
     `Europe/Athens` or `measured`, by symbol, by `@@SOURCE`, which goes before, or by `*`."""
+    sessions: Mapping[str, str] = {}
+    """When symbols are traded, by the clock of the broker: `{"*" = "Mon-Fri 00:00-24:00", BTCUSD =
+    "Mon-Sun 00:00-24:00"}`; that of `*` is what it is without a setting."""
+    holidays: Mapping[str, str] = {}
+    """Days on which no session of a symbol opens: `{"*" = "01-01 12-25 2026-04-03"}`; without a
+    setting the first two of these."""
     compact: Seconds = 86_400.0
     """How long after its end a day of the broker's clock is written into a Parquet file, if DuckDB
     is installed. Clocks of brokers are up to 14 hours off UTC, and ticks may come late; 0 =

@@ -1,0 +1,218 @@
+"""Silences are judged by a calendar, and suspicious ticks are counted."""
+
+import json
+from datetime import UTC, datetime
+
+import pytest
+from cold_stores import Both
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mtnet.cli.main import main
+from mtnet.durations import DAY_MS
+from mtnet.errors import ConfigError
+from mtnet.services.ticks.export.moments import read_moment
+from mtnet.services.ticks.files import mt5
+from mtnet.services.ticks.health.calendar import MINUTE, Calendar, calendar_of
+from mtnet.services.ticks.health.quality import BURST, LONGEST, judge
+from mtnet.services.ticks.preflight import check
+from mtnet.services.ticks.settings import TickSettings
+from mtnet.services.ticks.storage.reader import Stored
+
+HOUR = 60 * MINUTE
+MONDAY = read_moment("2026-11-23")
+ALWAYS = Calendar("Mon-Sun 00:00-24:00", "")
+
+
+def ticks(*times):
+    """Return ticks at some times, with a price that changes."""
+    return [Stored(time, b"1.%05d" % at, 0, "desk") for at, time in enumerate(times)]
+
+
+def silences(found):
+    return [count for count in found.silences.values()]
+
+
+# Calendars
+
+
+@pytest.mark.parametrize(
+    ("start", "stop", "hours"),
+    [
+        ("2026-11-27 12:00", "2026-11-27 18:00", 6),
+        ("2026-11-27 23:00", "2026-11-30 01:00", 2),
+        ("2026-11-28 03:00", "2026-11-29 20:00", 0),
+        ("2026-12-24 22:00", "2026-12-28 01:00", 3),
+        ("2026-11-23", "2026-12-07", 240),
+        ("2026-11-23", "2026-11-23", 0),
+    ],
+)
+def test_week_ends_and_holidays_are_no_trading_time(start, stop, hours):
+    assert Calendar().trading(read_moment(start), read_moment(stop)) == hours * HOUR
+
+
+@pytest.mark.parametrize(
+    ("sessions", "hours"),
+    [
+        ("Mon 08:30-17:00", 8.5),
+        ("Mon-Fri 16:30-23:00", 32.5),
+        ("Sun-Thu 23:00-22:00", 4 * 23 + 22 + 1),
+        ("Mon 01:00-02:00, Mon 03:00-04:00, Fri 00:00-01:00", 3),
+        ("Sat-Mon 00:00-24:00", 72),
+    ],
+)
+def test_a_session_may_be_short_or_go_on_over_midnight(sessions, hours):
+    assert Calendar(sessions, "").trading(MONDAY, MONDAY + 7 * DAY_MS) == hours * HOUR
+
+
+def test_a_holiday_of_one_year_is_none_in_another():
+    found = Calendar("Mon-Sun 00:00-24:00", "2026-11-24")
+    assert found.trading(MONDAY, MONDAY + 7 * DAY_MS) == 6 * DAY_MS
+    assert found.trading(MONDAY - 365 * DAY_MS, MONDAY - 358 * DAY_MS) == 7 * DAY_MS
+
+
+@settings(max_examples=30)
+@given(st.lists(st.integers(0, 14 * 24 * 60), min_size=3, max_size=3).map(sorted))
+def test_the_trading_of_two_spans_is_that_of_both_together(minutes):
+    first, middle, last = (MONDAY + each * MINUTE for each in minutes)
+    calendar = Calendar("Sun-Fri 23:00-22:00, Sat 10:00-11:00", "11-25")
+    assert calendar.trading(first, last) == (
+        calendar.trading(first, middle) + calendar.trading(middle, last)
+    )
+
+
+def test_a_symbol_has_its_own_calendar_or_that_of_all():
+    sessions = {"UK 100": "Mon 08:00-09:00", "*": "Tue 00:00-24:00"}
+    week = MONDAY, MONDAY + 7 * DAY_MS
+    assert calendar_of("UK%20100", sessions, {}).trading(*week) == HOUR
+    assert calendar_of("EURUSD", sessions, {"*": "11-24"}).trading(*week) == 0
+    assert calendar_of("EURUSD", {}, {}).trading(*week) == 5 * DAY_MS
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"sessions": {"*": "Mon-Fri"}}, {"sessions": {"*": "Mon-Fun 00:00-24:00"}},
+        {"sessions": {"A": "Mon 24:00-25:00"}}, {"sessions": {"A|": "Mon 00:00-24:00"}},
+        {"holidays": {"*": "12-32"}}, {"holidays": {"A": "Christmas"}},
+    ],
+)  # fmt: skip
+def test_a_calendar_that_cannot_be_read_is_refused_at_the_start(wrong):
+    check(TickSettings(sessions={"A": "Fri-Mon 00:00-24:00"}, holidays={"A": "02-29 2026-04-03"}))
+    with pytest.raises(ConfigError, match=r"expected|A symbol"):
+        check(TickSettings(**wrong))
+
+
+# Silences
+
+
+def test_silences_are_counted_by_their_trading_time():
+    lengths = (MINUTE, MINUTE + 1, 5 * MINUTE + 1, 31 * MINUTE, 2 * HOUR, 25 * HOUR)
+    times = [MONDAY]
+    for length in lengths:
+        times.append(times[-1] + length)
+    found = judge(ticks(*times), ALWAYS)
+    assert silences(found) == [5, 4, 3, 2, 1]
+    assert [trading for trading, _, _ in found.longest] == list(lengths[1:])
+    assert (found.ticks, found.first, found.last) == (7, MONDAY, times[-1])
+
+
+def test_a_week_end_is_no_silence_and_what_is_missing_beside_it_is():
+    friday, monday = MONDAY + 5 * DAY_MS - 20_000, MONDAY + 7 * DAY_MS + 10_000
+    assert silences(judge(ticks(friday, monday), Calendar())) == [0] * 5
+    found = judge(ticks(friday, monday + 10 * MINUTE), Calendar())
+    assert silences(found) == [1, 1, 0, 0, 0]
+    assert found.longest == [(10 * MINUTE + 30_000, friday, monday + 10 * MINUTE)]
+
+
+def test_the_begin_and_the_end_of_a_span_count_where_they_are_named():
+    made = ticks(MONDAY + HOUR)
+    assert silences(judge(made, ALWAYS)) == [0] * 5
+    assert silences(judge(made, ALWAYS, MONDAY, MONDAY + 4 * HOUR)) == [2, 2, 2, 1, 0]
+    assert silences(judge([], ALWAYS, MONDAY, MONDAY + 2 * DAY_MS)) == [1] * 5
+    assert judge([], ALWAYS).first is None
+
+
+def test_the_longest_silences_are_kept():
+    times = [MONDAY]
+    for minutes in range(2, 30):
+        times.append(times[-1] + minutes * MINUTE)
+    found = judge(ticks(*times), ALWAYS)
+    assert [each[0] // MINUTE for each in sorted(found.longest)] == [*range(30 - LONGEST, 30)]
+
+
+# Suspicious ticks
+
+
+def test_duplicates_stale_and_crossed_ticks_are_counted():
+    rows = [
+        (0, b"1.1 1.2"),
+        (0, b"1.1 1.2"),  # a duplicate
+        (1, b"1.1 1.2"),  # stale
+        (2, b"1.1 1.2 - 5"),  # a deal at the same prices
+        (3, b"1.3 1.2"),  # crossed
+        (4, b"- 1.2"),
+    ]
+    found = judge([Stored(MONDAY + at, rest, 0, "") for at, rest in rows], ALWAYS)
+    assert (found.duplicates, found.stale, found.crossed) == (1, 1, 1)
+
+
+def test_bursts_are_seconds_with_many_ticks():
+    times = [MONDAY + at for at in range(BURST)]
+    times += [MONDAY + 1_000 + at for at in range(BURST - 1)]
+    times += [MONDAY + 2_000 + at for at in range(BURST + 5)]
+    found = judge(ticks(*times), ALWAYS)
+    assert (found.bursts, found.most) == (2, BURST + 5)
+
+
+# The command
+
+
+@pytest.fixture
+def both(tmp_path):
+    made = Both(tmp_path)
+    made.put((MONDAY, b"1.1"), (MONDAY + 10 * MINUTE, b"1.2"))
+    made.put((MONDAY, b"1.1"), symbol=b"BTC")
+    yield made
+    made.store.close()
+
+
+def said(both, capsys, *words):
+    main(["ticks", "report", *map(str, words), "--data", str(both.path.parent)])
+    return capsys.readouterr().out
+
+
+def test_the_report_of_a_symbol_is_for_people_and_for_programs(both, capsys):
+    assert said(both, capsys, "EURUSD").splitlines() == [
+        "EURUSD: 2 ticks from 2026-11-23 00:00:00.000 to 2026-11-23 00:10:00.000",
+        "  silences while trading: 1 over 1m, 1 over 5m, 0 over 30m, 0 over 1h, 0 over 1d",
+        "    FROM                     TO                       TRADING",
+        "    2026-11-23 00:00:00.000  2026-11-23 00:10:00.000  0:10:00",
+        "  0 duplicates, 0 stale, 0 with the ask below the bid, 0 bursts; 1 ticks in a second at "
+        "most",
+    ]
+    got = json.loads(said(both, capsys, "*", "--json"))
+    assert [(each["symbol"], each["ticks"]) for each in got] == [("BTC", 1), ("EURUSD", 2)]
+    assert got[1]["longest"] == [
+        {"from": MONDAY, "to": MONDAY + 10 * MINUTE, "trading": 10 * MINUTE}
+    ]
+    assert got[1]["silences"]["5m"] == 1
+
+
+def test_a_report_has_a_span_and_the_calendars_of_the_configuration(both, capsys, tmp_path):
+    config = tmp_path / "mtnet.toml"
+    config.write_text('[ticks.sessions]\nEURUSD = "Mon 00:05-24:00"\n')
+    words = ("EURUSD", "--json", "--config", config, "--to", MONDAY + HOUR)
+    (got,) = json.loads(said(both, capsys, *words))
+    assert list(got["silences"].values()) == [2, 1, 1, 0, 0]
+
+
+# Real ticks
+
+
+def test_a_real_day_has_no_silence_of_half_an_hour(real_data):
+    rows = mt5.rows(real_data / "EURUSD-2019-02-04.ticks.csv.gz")
+    day = datetime(2019, 2, 4, tzinfo=UTC).timestamp() * 1_000
+    found = judge((Stored(time, rest, 0, "") for _, time, rest in rows), Calendar(), int(day))
+    assert found.ticks == 136_741
+    assert found.silences["30m"] == found.crossed == found.duplicates == 0
