@@ -2,7 +2,6 @@
 
 import sys
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
-from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from itertools import chain
 from pathlib import Path
@@ -17,10 +16,9 @@ from mtnet.cli import parsers, remote, server_options
 from mtnet.clock import system_time
 from mtnet.demo import market, summary
 from mtnet.demo.daemon import DemoDaemon
-from mtnet.demo.market import Quote
+from mtnet.demo.market import Market, MarketClock
 from mtnet.demo.output import Console
 from mtnet.demo.scenario import Scenario
-from mtnet.durations import DAY_MS
 from mtnet.errors import ClientError
 
 SEED = 2_024
@@ -60,7 +58,7 @@ def demo(arguments: Namespace) -> None:
         MtnetError: the daemon cannot start, or the file cannot be read.
         BrokenPipeError: the reader of stdout is gone.
     """
-    quotes, symbols = _market(arguments.ticks)
+    shown = _market(arguments.ticks, arguments.speed)
     outcome: list[object] = []
     with ExitStack() as stack:
         data = arguments.data
@@ -68,7 +66,7 @@ def demo(arguments: Namespace) -> None:
             data = Path(stack.enter_context(TemporaryDirectory(prefix="mtnet-demo-")))
 
         def main(reactor: Any) -> "Deferred[None]":
-            show = Demonstration(reactor, arguments, data.absolute(), quotes, symbols)
+            show = Demonstration(reactor, arguments, data.absolute(), shown)
             return Deferred.fromCoroutine(show.run()).addBoth(outcome.append)
 
         remote.log_warnings()
@@ -81,16 +79,9 @@ def demo(arguments: Namespace) -> None:
 class Demonstration:
     """One demonstration, from its first line to its last."""
 
-    def __init__(
-        self,
-        reactor: Any,
-        arguments: Namespace,
-        data: Path,
-        quotes: Iterator[Quote],
-        symbols: list[str],
-    ) -> None:
+    def __init__(self, reactor: Any, arguments: Namespace, data: Path, shown: Market) -> None:
         self._reactor, self._arguments, self._data = reactor, arguments, data
-        self._quotes, self._symbols = quotes, symbols
+        self._market = shown
         self._over, self._closed = Deferred[None](), Deferred[None]()
         self._console = Console(sys.stdout, reactor.seconds, self._end)
 
@@ -107,10 +98,8 @@ class Demonstration:
 
     async def _show(self) -> None:
         daemon = DemoDaemon(self._reactor, self._data)
-        arguments, console, symbol = self._arguments, self._console, self._symbols[0]
-        scenario = Scenario(
-            self._reactor, daemon, console, self._quotes, self._symbols, arguments.speed, SEED
-        )
+        arguments, console, symbol = self._arguments, self._console, self._market.symbols[0]
+        scenario = Scenario(self._reactor, daemon, console, self._market, arguments.speed, SEED)
         scenario.failed.addErrback(self._fail)
         try:
             console.line(f"{daemon.service.table().rpartition(chr(10))[0]}")
@@ -142,16 +131,17 @@ class Demonstration:
         return self._closed
 
 
-def _market(file: Path | None) -> tuple[Iterator[Quote], list[str]]:
+def _market(file: Path | None, speed: float) -> Market:
     """Return the ticks and their symbols; reads the first tick, so that a bad file fails early."""
     if file is None:
-        midnight = system_time() // DAY_MS * DAY_MS
-        return market.generate(midnight, SEED), [each.symbol for each in market.INSTRUMENTS]
+        clock = MarketClock(system_time(), speed)
+        names = [each.symbol for each in market.INSTRUMENTS]
+        return Market(market.generate(clock, SEED), names, clock)
     quotes = market.replay(file)
     first = next(quotes, None)
     if first is None:
         raise ClientError(f"{file} contains no ticks.")
-    return chain([first], quotes), [first.symbol.decode()]
+    return Market(chain([first], quotes), [first.symbol.decode()])
 
 
 def _speed(text: str) -> float:

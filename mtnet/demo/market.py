@@ -2,7 +2,9 @@
 Ticks of the demonstration: a made-up market, or a file that MetaTrader exported.
 
 The same seed makes the same ticks. A day of the market passes in `DAY` seconds, so that a minute
-shows quiet and busy hours, the wide spreads of the roll-over and a jump at the news.
+shows quiet and busy hours, the wide spreads of the roll-over and a jump at the news. It begins on
+the day before, and goes no faster than time does once it has caught up: no broker's clock is days
+ahead.
 """
 
 from collections.abc import Iterator
@@ -11,6 +13,7 @@ from pathlib import Path
 from random import Random
 from typing import NamedTuple
 
+from mtnet.durations import DAY_MS
 from mtnet.errors import ClientError, WireError
 from mtnet.services.ticks.files import mt5
 from mtnet.services.ticks.wire import encode_symbol
@@ -80,9 +83,35 @@ EVENTS = (
 )
 
 
-def hour_at(due: float) -> float:
-    """Return the hours since the market's first midnight."""
-    return OPENING + due * 24 / DAY
+class MarketClock(NamedTuple):
+    """
+    The market's time: a day in `DAY` seconds, until it has caught up with this machine's.
+
+    Attributes:
+        begin: when the first tick is sent, in milliseconds since the Unix epoch.
+        speed: 2 = ticks are sent twice as fast as they are due.
+    """
+
+    begin: int
+    speed: float = 1.0
+
+    @property
+    def midnight(self) -> int:
+        """When the market's first day began, in milliseconds since the Unix epoch."""
+        return (self.begin // DAY_MS - 1) * DAY_MS
+
+    def hour(self, due: float) -> float:
+        """Return the hours since the first midnight at which a tick is due."""
+        real = (self.begin - self.midnight) / HOUR_MS + due / self.speed / 3_600
+        return min(OPENING + due * 24 / DAY, real)
+
+
+class Market(NamedTuple):
+    """Ticks and their symbols; `clock` = of made-up ones."""
+
+    quotes: Iterator[Quote]
+    symbols: list[str]
+    clock: MarketClock | None = None
 
 
 def session(hour: float) -> tuple[float, float]:
@@ -90,7 +119,7 @@ def session(hour: float) -> tuple[float, float]:
     return next(each[1:] for each in reversed(SESSIONS) if hour % 24 >= each[0])
 
 
-def clock(hour: float) -> str:
+def time_of_day(hour: float) -> str:
     """Return the market's time of day."""
     minutes = int(hour * 60) % 1_440
     return f"{minutes // 60:02}:{minutes % 60:02}"
@@ -102,21 +131,21 @@ def events(before: float, now: float) -> Iterator[str]:
         yield from (text for hour, text in EVENTS if before < day * 24 + hour <= now)
 
 
-def generate(midnight: int, seed: int) -> Iterator[Quote]:
-    """Yield ticks without end; the first day began at `midnight`, ms since the Unix epoch."""
+def generate(clock: MarketClock, seed: int) -> Iterator[Quote]:
+    """Yield ticks without end."""
     random, due = Random(seed), 0.0
     prices = {each: each.price for each in INSTRUMENTS}
-    shares, jumped = [each.share for each in INSTRUMENTS], int(hour_at(0) // 24) - 1
+    shares, hour, jumped = [each.share for each in INSTRUMENTS], clock.hour(0), -1
     while True:
-        activity = session(hour_at(due))[0]
-        due += random.expovariate(RATE * activity * (1 + 2 * _shock(hour_at(due))))
-        hour = hour_at(due)
+        activity = session(hour)[0]
+        due += random.expovariate(RATE * activity * (1 + 2 * _shock(hour)))
+        hour = clock.hour(due)
         if hour % 24 >= NEWS and jumped < hour // 24:
             jumped = int(hour // 24)
             prices = {each: price + _jump(each, random) for each, price in prices.items()}
         one = random.choices(INSTRUMENTS, shares)[0]
         prices[one] = _moved(one, prices[one], random, 1 + 3 * _shock(hour))
-        time = midnight + int(hour * HOUR_MS)
+        time = clock.midnight + int(hour * HOUR_MS)
         yield Quote(one.symbol.encode(), _rest(one, prices[one], hour, random, time), due)
 
 

@@ -1,6 +1,5 @@
 """The demonstration's actors: a provider, two followers, ticks and a template."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import partial
@@ -15,7 +14,7 @@ from mtnet.client import Publisher, Templates, Tick, follow, subscribe
 from mtnet.client.failures import within
 from mtnet.demo import market
 from mtnet.demo.daemon import DemoDaemon
-from mtnet.demo.market import Quote
+from mtnet.demo.market import Market, MarketClock
 from mtnet.demo.output import Console
 from mtnet.demo.ticks import TickFeed
 from mtnet.demo.trader import Trade, Trader
@@ -63,7 +62,7 @@ class Scenario:
     Runs the clients around the daemon.
 
     Args:
-        symbols: what the provider trades.
+        shown: what the ticks are, and what the provider trades.
         speed: 2 = twice as fast.
 
     Attributes:
@@ -75,20 +74,19 @@ class Scenario:
         reactor: Any,
         daemon: DemoDaemon,
         console: Console,
-        quotes: Iterator[Quote],
-        symbols: list[str],
+        shown: Market,
         speed: float,
         seed: int,
     ) -> None:
         self._reactor, self._daemon, self._console, self._speed = reactor, daemon, console, speed
         on_end = partial(console.event, "ticks", "the file is at its end")
-        self.feed = TickFeed(reactor, daemon, quotes, speed, on_end)
-        self._trader, self._generated = Trader(symbols, seed), len(symbols) > 1
+        self.feed = TickFeed(reactor, daemon, shown.quotes, speed, on_end)
+        self._trader, self._clock = Trader(shown.symbols, seed), shown.clock
         self._publisher = Publisher(daemon.plain("signals"), reactor)
         self._services: list[ClientService | Publisher] = []
         self._running: list[Any] = []
         self._pending: PendingTrade | None = None
-        self._shown, self._hour = -TRADE_INTERVAL, market.hour_at(0)
+        self._shown, self._hour = -TRADE_INTERVAL, market.OPENING
         self.counts, self.failed = Counts(), Deferred[None]()
 
     async def start(self) -> None:
@@ -104,8 +102,8 @@ class Scenario:
         self._console.event("ticks", "a subscriber of all symbols is connected")
         (await self.feed.start()).addErrback(self._fail)
         self._repeat(self._show_ticks, TICK_INTERVAL)
-        if self._generated:
-            self._repeat(self._show_events, 0.1)
+        if self._clock is not None:
+            self._repeat(partial(self._show_events, self._clock), 0.1)
         for work in (self._provide(), self._show_template()):
             self._running.append(Deferred.fromCoroutine(work).addErrback(self._fail).cancel)
 
@@ -202,11 +200,11 @@ class Scenario:
         text = f"{self.feed.sent:>7,} sent {self._daemon.stored_ticks():>7,} stored"
         self._console.event("ticks", f"{text}   {quote.symbol.decode()} {bid}/{ask}")
 
-    def _show_events(self) -> None:
-        before, hour = self._hour, market.hour_at(self.feed.at)
+    def _show_events(self, clock: MarketClock) -> None:
+        before, hour = self._hour, clock.hour(self.feed.at)
         found, self._hour = list(market.events(before, hour)), hour
         if found and (self._speed <= 4 or market.NEWS - 1 < hour % 24 < market.NEWS + 1):
-            self._console.event("market", f"{market.clock(hour)}  {found[-1]}")
+            self._console.event("market", f"{market.time_of_day(hour)}  {found[-1]}")
 
     # Templates
 

@@ -29,7 +29,7 @@ def test_a_speed_outside_its_range_is_refused_with_the_range(command_line, speed
 
 
 def test_a_made_up_market_has_the_symbols_of_its_instruments():
-    quotes, symbols = module._market(None)
+    quotes, symbols, _ = module._market(None, 1.0)
     assert symbols == [each.symbol for each in market.INSTRUMENTS]
     assert next(quotes).symbol.decode() in symbols
 
@@ -37,7 +37,7 @@ def test_a_made_up_market_has_the_symbols_of_its_instruments():
 def test_a_file_has_the_symbol_of_its_name_and_loses_no_tick(tmp_path):
     file = tmp_path / "EURUSD_2019.tsv"
     file.write_text(EXPORT, newline="")
-    quotes, symbols = module._market(file)
+    quotes, symbols, _ = module._market(file, 1.0)
     assert symbols == ["EURUSD"]
     assert [quote.rest for quote in quotes] == [b"1.1 1.2 - - 1549238400500 6"]
 

@@ -10,14 +10,16 @@ from fakes.command_line import Terminal
 from mtnet.demo import market
 from mtnet.demo.output import Console
 from mtnet.demo.trader import MAX_POSITIONS, Trader
+from mtnet.durations import DAY_MS
 from mtnet.errors import ClientError
 from mtnet.services.ticks import wire
 
 MIDNIGHT = 1_700_006_400_000
+CLOCK = market.MarketClock(MIDNIGHT + DAY_MS + 10 * market.HOUR_MS)
 
 
 def quotes(number=20_000, seed=1):
-    return list(islice(market.generate(MIDNIGHT, seed), number))
+    return list(islice(market.generate(CLOCK, seed), number))
 
 
 def spread(quote):
@@ -26,7 +28,7 @@ def spread(quote):
 
 
 def hour(quote):
-    return market.hour_at(quote.due) % 24
+    return CLOCK.hour(quote.due) % 24
 
 
 def test_the_same_seed_makes_the_same_ticks_and_another_one_others():
@@ -44,7 +46,17 @@ def test_ticks_come_in_order_and_bear_the_time_of_their_hour():
         assert before.due <= after.due
     last = quotes(2_000)[-1]
     time = int(last.rest.split()[4])
-    assert time == MIDNIGHT + int(market.hour_at(last.due) * market.HOUR_MS)
+    assert time == MIDNIGHT + int(CLOCK.hour(last.due) * market.HOUR_MS)
+
+
+@pytest.mark.parametrize("speed", [0.5, 3.0])
+def test_the_market_goes_on_with_this_machine_once_it_has_caught_up(speed):
+    clock = market.MarketClock(MIDNIGHT + 10 * market.HOUR_MS, speed)
+    late = [each for each in islice(market.generate(clock, 1), 20_000) if each.due > 2 * market.DAY]
+    times = [int(quote.rest.split()[4]) for quote in late]
+    assert times == [
+        pytest.approx(clock.begin + quote.due / speed * 1_000, abs=2) for quote in late
+    ]
 
 
 def test_nobody_sells_above_what_others_buy_for():
