@@ -27,12 +27,12 @@ from typing import Any
 
 from peers import HOST, SignalsDaemon, Speaker, free_port, wait_for
 from websockets.asyncio.client import connect
+from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFactory
 
 from mtnet.services.signals import wire
 from mtnet.services.signals.wire import Ack, Answer, Signal, Welcome
 from mtnet.session import messages
 
-TICK = os.sysconf("SC_CLK_TCK")
 SETTINGS = ("access.connections.signals.total=20000", "access.connections.signals.network=20000")
 ASKED: list[dict[str, Any]] = [
     {"verb": "WATCH", "what": ["status", "events", "alerts"]},
@@ -81,11 +81,18 @@ class Page:
     """A page: it asks, and reads."""
 
     def __init__(self, port: int) -> None:
-        self.address, self.bytes = f"ws://{HOST}:{port}/ws", 0
+        self.host, self.bytes = f"{HOST}:{port}", 0
 
     async def look(self) -> None:
         """Look on until it is cancelled."""
-        async with connect(self.address, subprotocols=["mtnet.v2"], max_size=None) as opened:
+        async with connect(
+            f"ws://{self.host}/ws",
+            subprotocols=["mtnet.v2"],  # type: ignore[list-item]
+            origin=f"http://{self.host}",  # type: ignore[arg-type]
+            extensions=[ClientPerMessageDeflateFactory(client_max_window_bits=True)],
+            max_size=None,
+        ) as opened:
+            assert opened.protocol.extensions, "The daemon does not compress."
             await opened.send(json.dumps({"verb": "HELLO", "v": "2", "client": "mtnet page"}))
             for asked in ASKED:
                 await opened.send(json.dumps(asked))
@@ -145,9 +152,8 @@ class Scene:
 
     def cpu(self) -> float:
         """Return the seconds of CPU of the daemon so far, all threads included."""
-        stat = Path(f"/proc/{self.daemon.process.pid}/stat").read_text("ascii")
-        fields = stat.rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / TICK
+        tasks = Path(f"/proc/{self.daemon.process.pid}/task").glob("*/schedstat")
+        return sum(int(each.read_text("ascii").split()[0]) for each in tasks) / 1e9
 
     def stop(self) -> None:
         """End all."""

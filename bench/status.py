@@ -4,8 +4,8 @@ Status: CPU of the engine with many followers and one change each second.
 In one process, without sockets: a provider, and `--followers` sessions that report and
 acknowledge, on the fakes of `mtnet.testing`. Each simulated second one signal is stored and sent
 to all, all acknowledge it, and everybody is judged once. Reported is the median of the rounds: ms
-of CPU for the judgements, for the rows that are made of them, and for the acknowledgements, each
-as a share of a second.
+of CPU for the judgements, for the rows that can be made of them all, and for the acknowledgements,
+each as a share of a second.
 
 Run it from the checkout that is to be measured: `python bench/status.py [--followers 1000]`.
 """
@@ -89,7 +89,8 @@ class Scene:
     def rows(self) -> float:
         """Make rows of what was judged; return the CPU in ms."""
         begin = time.process_time()
-        self.participants.participants()
+        for each in self.participants.participants():
+            each.row()
         return (time.process_time() - begin) * 1e3
 
 

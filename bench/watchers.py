@@ -31,30 +31,38 @@ from mtnet.testing import connect, make_environment
 SESSIONS = 10
 
 
+class Member:
+    """A follower that is always well."""
+
+    judgement = "ok"
+
+    def __init__(self, number: int, behind: int) -> None:
+        self.name, self._behind = ("follower", "gold", f"login-{number}/terminal"), behind
+
+    def row(self) -> dict[str, Any]:
+        """Return a row as signals has it."""
+        return {
+            **dict(zip(("role", "channel", "who"), self.name, strict=True)),
+            "status": "ok",
+            "connected": True,
+            "since": 1_795_000_000_000,
+            "warnings": [],
+            "behind": self._behind,
+        }
+
+
 @implementer(IService, IParticipants)
 class Crew:
     """A component with people who change all the time."""
 
     def __init__(self, count: int, changes: int) -> None:
         self.changes, self.second = changes, 0
-        self.rows = [self.row(number) for number in range(count)]
+        self.members = [Member(number, 0) for number in range(count)]
 
-    def row(self, number: int) -> dict[str, Any]:
-        """Return a row as signals has it."""
-        return {
-            "role": "follower",
-            "channel": "gold",
-            "who": f"login-{number}/terminal",
-            "status": "ok",
-            "connected": True,
-            "since": 1_795_000_000_000,
-            "warnings": [],
-            "behind": (self.second + number) % 7 if number < self.changes else 0,
-        }
-
-    def participants(self) -> list[dict[str, Any]]:
-        """Return the rows: new ones of those who change."""
-        return [*map(self.row, range(self.changes)), *self.rows[self.changes :]]
+    def participants(self) -> list[Member]:
+        """Return the members: new ones for those who change."""
+        changed = [Member(each, (self.second + each) % 7) for each in range(self.changes)]
+        return [*changed, *self.members[self.changes :]]
 
 
 class Site:
@@ -64,6 +72,7 @@ class Site:
         self.clock, self.crew = Clock(), Crew(people, changes)
         self.env = make_environment(folder, self.clock)
         self.env.components.services["crew"] = self.crew
+        self.env.components.services["status"].start()
         self.factory = self.env.factory("signals", Listener("signals", "tcp:8081"))
         self.sessions = [self.dial() for _ in range(SESSIONS)]
         self.provider = self.dial()

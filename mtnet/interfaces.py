@@ -392,16 +392,18 @@ class IRestore(Interface):
 class IParticipants(Interface):
     """Optional: a component that knows the people and programs that take part in it."""
 
-    def participants() -> Sequence[Mapping[str, Any]]:
+    def participants() -> Sequence[Any]:
         """
-        Return one row of JSON values for each, such as a follower of a channel; it must not block.
-        A row never changes: one that is the same object as before is not looked into.
+        Return each, such as a follower of a channel; it must not block. They never change: one
+        that is the same object as before is not looked into, and one that has changed is another.
 
-        `role` is one word (`follower`, `provider`); `who` is the login with `/NAME`, or the
-        address of who has none; `status` is one word; `warnings` is a list, the most urgent first,
-        of {`code`: one word, `priority`: an integer, lower is more urgent, `text`: a sentence that
-        says what to do}. Other keys are the component's own; `sent`, `behind`, `behind_since`,
-        `last_ack`, `latency` and `held` are told to those who watch when there is time.
+        `name` is a tuple of words by which it is the same the next time, as its role, its channel
+        and `who`. `judgement` is the same object for as long as its status and its warnings are
+        the same; all else is told to those who watch when there is time. `row()` returns JSON
+        values: `role` is one word (`follower`, `provider`); `who` is the login with `/NAME`, or
+        the address of who has none; `status` is one word; `warnings` is a list, the most urgent
+        first, of {`code`: one word, `priority`: an integer, lower is more urgent, `text`: a
+        sentence that says what to do}. Other keys are the component's own.
         """
 
 

@@ -20,12 +20,14 @@ class Form(NamedTuple):
         salvage: returns `id` and `channel` of a payload that cannot be read.
         is_login: returns whether a payload may hold a login.
         encoder: makes the bytes that are sent from frames; None = they leave as they are.
+        gathers: whether somebody looks at it: what can wait a moment leaves together.
     """
 
     read: Callable[[bytes, str], Message]
     salvage: Callable[[bytes], Message]
     is_login: Callable[[bytes], bool]
     encoder: Encoder | None
+    gathers: bool = False
 
     def encoded(self, frames: bytes) -> bytes:
         """Return frames as they are sent."""

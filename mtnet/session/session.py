@@ -35,6 +35,8 @@ ERROR_WINDOW = 60.0
 """Seconds in which errors are counted."""
 WHEEL_STEPS = 100
 """Steps of the timer wheel within a heartbeat."""
+PICTURE = 0.25
+"""Seconds for which what a page shows waits for more of it: it draws four pictures a second."""
 TOLERANCE = 0.001
 """Seconds by which a timer may be early: sums of floats differ."""
 
@@ -84,6 +86,7 @@ class SessionFactory:
 
     Attributes:
         wheel: fires their heartbeats.
+        pictures: sends those that people look at what was posted.
         verbs: each with the index of its service; None = the session's own.
         services: those whose verbs the sessions have.
     """
@@ -97,6 +100,7 @@ class SessionFactory:
     ) -> None:
         self.settings, self.clock, self.now = settings, clock, now
         self.wheel = TimerWheel(clock, settings.heartbeat / WHEEL_STEPS)
+        self.pictures = TimerWheel(clock, PICTURE)
         self.verbs: dict[str, tuple[Verb, int | None]] = {
             verb: (each, None) for verb, each in _COMMON.items()
         }
@@ -138,8 +142,14 @@ class Session:
     def __init__(self, factory: SessionFactory, road: Road) -> None:
         self._factory, self._road = factory, road
         self.peer, self.throttle = road.peer, road.throttle
-        most, encoder = factory.settings.queue, road.form.encoder
-        self.queue = SendQueue(road.transport, factory.clock, most, self._overflow, encoder)
+        self.queue = SendQueue(
+            road.transport,
+            factory.clock,
+            factory.settings.queue,
+            self._overflow,
+            road.form.encoder,
+            factory.pictures if road.form.gathers else None,
+        )
         self.name = self.client = ""
         self.now = factory.now
         self._login: PendingLogin | None = None

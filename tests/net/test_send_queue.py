@@ -5,6 +5,7 @@ from twisted.internet.defer import CancelledError
 
 from mtnet.net.output import queue
 from mtnet.net.output.queue import SendQueue
+from mtnet.net.timer_wheel import TimerWheel
 from mtnet.testing import TerminalTransport
 
 MOST = 100
@@ -12,11 +13,11 @@ PIECE = 10
 
 
 class Peer:
-    def __init__(self, clock):
+    def __init__(self, clock, wheel=None):
         self.transport = TerminalTransport(clock, "127.0.0.1", "127.0.0.1")
         self.transport.stalled = True
         self.overflows = 0
-        self.queue = SendQueue(self.transport, clock, MOST, self.overflow)
+        self.queue = SendQueue(self.transport, clock, MOST, self.overflow, wheel=wheel)
 
     def overflow(self):
         self.overflows += 1
@@ -173,3 +174,61 @@ def test_it_knows_when_something_was_said_last(peer, clock):
     assert peer.queue.last_write == 0
     peer.queue.write(b"a")
     assert peer.queue.last_write == 3
+
+
+# What is posted
+
+
+@pytest.fixture
+def people(clock):
+    """Two who look on, and read."""
+    wheel = TimerWheel(clock, 0.25)
+    peers = [Peer(clock, wheel) for _ in range(2)]
+    for each in peers:
+        each.transport.stalled = False
+    return peers
+
+
+def test_what_is_posted_leaves_together_and_for_all_in_one_turn(people, clock):
+    for each in people:
+        each.queue.post(b"a")
+        each.queue.post(b"b")
+    assert [each.transport.value() for each in people] == [b"", b""]
+    assert len(clock.getDelayedCalls()) == 1
+    clock.advance(0.25)
+    assert [each.transport.value() for each in people] == [b"ab", b"ab"]
+    assert clock.getDelayedCalls() == []
+
+
+def test_what_is_written_comes_behind_what_was_posted(people, clock):
+    first, _ = people
+    first.queue.post(b"a")
+    first.queue.write(b"b")
+    assert first.transport.value() == b"ab"
+    first.queue.post(b"c")
+    first.queue.close(b"d")
+    assert first.transport.value() == b"abcd"
+    clock.advance(0.25)
+    assert first.transport.value() == b"abcd"
+
+
+def test_to_all_others_it_leaves_at_once(peer):
+    peer.queue.post(b"a")
+    assert peer.transport.value() == b"a"
+
+
+def test_more_than_a_piece_waits_no_longer(people):
+    first, _ = people
+    first.queue.post(b"a" * (queue.PIECE + 1))
+    assert first.transport.value() == b""
+    first.queue.post(b"b")
+    assert first.transport.value().endswith(b"ab")
+
+
+def test_what_was_posted_counts_when_the_peer_does_not_read(people, clock):
+    first, _ = people
+    first.transport.stalled = True
+    for _ in range(8):
+        first.queue.post(b"x" * queue.PIECE)
+        clock.advance(0.25)
+    assert first.overflows == 1

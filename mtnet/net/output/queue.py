@@ -16,6 +16,7 @@ from zope.interface import implementer
 
 from mtnet.callbacks import noop
 from mtnet.net.output.direct import DirectWriter, direct_writer
+from mtnet.net.timer_wheel import TimerWheel
 from mtnet.net.transport import StreamTransport, Transport, innermost
 
 Encoder = Callable[[bytes], bytes]
@@ -178,6 +179,7 @@ class SendQueue:
         most: bytes that may be queued.
         overflow: called once when there are more, in a later turn of the reactor: the writer is
             in the middle of something. Until then nothing more is accepted.
+        wheel: what is posted leaves with its next step; None = at once.
 
     Attributes:
         encoder: of the frames that are sent; None = they leave as they are.
@@ -185,8 +187,8 @@ class SendQueue:
     """
 
     __slots__ = (
-        "_clock", "_closed", "_frames", "_last_write", "_most", "_over", "_overflow", "_room",
-        "_size", "encoder", "output",
+        "_clock", "_closed", "_frames", "_last_write", "_most", "_over", "_overflow", "_posted",
+        "_room", "_size", "_wheel", "encoder", "output",
     )  # fmt: skip
 
     def __init__(
@@ -196,10 +198,12 @@ class SendQueue:
         most: int,
         overflow: Callable[[], None],
         encoder: Encoder | None = None,
+        wheel: TimerWheel | None = None,
     ) -> None:
         self.output = OutputBuffer(transport, clock, PIECE, self._drained)
         self._clock, self._most, self._overflow = clock, most, overflow
-        self.encoder = encoder
+        self.encoder, self._wheel = encoder, wheel
+        self._posted = b""
         self._last_write = clock.seconds()
         self._frames: deque[bytes] | None = None  # an empty one takes 760 bytes
         self._size = 0
@@ -225,6 +229,8 @@ class SendQueue:
         """Send data as it is after everything that is queued."""
         if self._closed or self._over is not None:
             return
+        if self._posted:
+            data, self._posted = self._posted + data, b""
         self._last_write = self._clock.seconds()
         if self.output.ready and not self._frames:
             self.output.write(data)
@@ -237,6 +243,22 @@ class SendQueue:
             self._over = self._clock.callLater(0, self._overflow)
             self.output.use_buffered_path()  # else a broadcast would overtake what is dropped
 
+    def post(self, data: bytes) -> None:
+        """
+        Send news that people look at, soon and all together: a write costs as much as ten
+        messages. What is written meanwhile comes behind it; a broadcast may come before it.
+        """
+        if self._wheel is None or len(self._posted) > PIECE:
+            self.write(data)
+        elif not self._closed:
+            self._posted += data
+            self._wheel.add(self, self._clock.seconds())
+
+    def fire(self) -> None:
+        """Send what was posted."""
+        if self._posted:
+            self.write(b"")
+
     def when_empty(self) -> "Deferred[None]":
         """Return a Deferred that fires when nothing is queued."""
         if self.ready:
@@ -247,7 +269,7 @@ class SendQueue:
 
     def clear(self) -> None:
         """Drop the frames that the transport was not given yet."""
-        self._frames = None
+        self._frames, self._posted = None, b""
         self._size = 0
 
     def close(self, last: bytes = b"") -> None:
@@ -256,7 +278,7 @@ class SendQueue:
             return
         if self._over is not None and self._over.active():
             self._over.cancel()
-        data = b"".join(self._frames or ()) + last
+        data = b"".join(self._frames or ()) + self._posted + last
         self.clear()
         if data:
             self.output.write(data)

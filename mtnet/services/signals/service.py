@@ -530,7 +530,7 @@ class SignalService:
 
     def status(self) -> dict[str, object]:
         """Report that, who is connected, and everybody who takes part."""
-        rows = self.participants.participants()
+        rows = [each.row() for each in self.participants.judged()]
         return {**self.details(), "sessions": self._status.sessions(), "participants": rows}
 
 

@@ -33,7 +33,8 @@ from mtnet.services.status.verbs import StatusVerbs
 from mtnet.storage.sqlite import copy_database
 
 LOOK = 1.0
-"""Seconds between two looks for causes of trouble that have begun or ended."""
+"""Seconds between two looks for causes of trouble that have begun or ended, and between two
+changes for those who watch: at the same moments, since both ask for the same judgements."""
 
 
 @implementer(IService, IStatus, IHttpResources, IBackup)
@@ -49,9 +50,11 @@ class StatusComponent:
         self.events.open()
         self._commands = EventCommands(self.events, env.clock)
         causes = CauseDetector(lambda: env.find(IHealth).health(), self.events)
-        self._look = LoopingCall(Recurring("The look at the health", causes.look))
-        self._look.clock = env.clock
-        self._feed = StatusFeed(opener(env, self.events), env.clock)
+        self._feed = StatusFeed(opener(env, self.events))
+        self._loops = (
+            LoopingCall(Recurring("The look at the health", causes.look)),
+            LoopingCall(Recurring("The status for those who watch", self._feed.refresh)),
+        )
         self._verbs = StatusVerbs(self._feed)
 
     def __conform__(self, interface: Any) -> Any:
@@ -74,13 +77,16 @@ class StatusComponent:
             self.events.record("daemon_killed", text, "warning")
         self.events.record("daemon_started", f"mtnet {__version__} has started.")
         self.events.flush()  # no number of this start is used again after a kill
-        self._look.start(LOOK, now=False)
+        for each in self._loops:
+            each.clock = self._env.clock
+            each.start(LOOK, now=False)
 
     def stop(self) -> "Deferred[None]":
         """Record that the daemon stops, and store what is not stored yet."""
         self._feed.close()
-        if self._look.running:
-            self._look.stop()
+        for each in self._loops:
+            if each.running:
+                each.stop()
         self.events.record("daemon_stopped", "The daemon stops: somebody asked for it.")
         return Deferred.fromCoroutine(self.events.close())
 

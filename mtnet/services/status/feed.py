@@ -1,19 +1,13 @@
-"""Feed of status: reads each part once a second for all who watch it, and never for nobody."""
+"""Feed of status: reads each part once for all who watch it, and never for nobody."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import msgspec
-from twisted.internet.interfaces import IReactorTime
-from twisted.internet.task import LoopingCall
 
 from mtnet.net.output.queue import Encoder
-from mtnet.recurring import Recurring
 from mtnet.services.status.rows import Change, Section, joined
 from mtnet.services.status.wire import pieces, whole
-
-INTERVAL = 1.0
-"""Seconds between two changes that are sent."""
 
 Open = Callable[[str, bool], Sequence[Section]]
 """Returns the sections of a part, with what is for admins alone, or without."""
@@ -67,27 +61,23 @@ class Watcher(Protocol):
 
 class StatusFeed:
     """
-    Publisher of parts to watchers, with one timer that runs while anybody watches.
+    Publisher of parts to watchers.
 
     Args:
         open: opens a part.
     """
 
-    def __init__(self, open: Open, clock: IReactorTime) -> None:
+    def __init__(self, open: Open) -> None:
         self._open = open
         self._editions: dict[tuple[str, bool], Edition] = {}
-        self._loop = LoopingCall(Recurring("The status for those who watch", self._refresh))
-        self._loop.clock = clock
 
     def join(self, watcher: Watcher, what: str, admin: bool) -> Edition:
-        """Let somebody watch a part; return its state of now, or of the last second."""
+        """Let somebody watch a part; return its state of now, or of the last `refresh`."""
         key = what, admin
         if key not in self._editions:
             self._editions[key] = Edition(what, self._open(what, admin))
         edition = self._editions[key]
         edition.watchers[watcher] = None
-        if not self._loop.running:
-            self._loop.start(INTERVAL, now=False)
         return edition
 
     def leave(self, watcher: Watcher) -> None:
@@ -96,18 +86,13 @@ class StatusFeed:
             edition.watchers.pop(watcher, None)
             if not edition.watchers:
                 del self._editions[key]
-        self._stop_if_idle()
 
     def close(self) -> None:
         """Send nobody anything more."""
         self._editions.clear()
-        self._stop_if_idle()
 
-    def _stop_if_idle(self) -> None:
-        if not self._editions and self._loop.running:
-            self._loop.stop()
-
-    def _refresh(self) -> None:
+    def refresh(self) -> None:
+        """Read each part that somebody watches anew, and send what has changed."""
         for edition in list(self._editions.values()):
             edition.refresh()
 

@@ -6,8 +6,7 @@ Pure: JSON values in, JSON values out.
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from itertools import compress, count, islice
-from operator import is_not
+from itertools import islice
 from typing import Any, Protocol
 
 Rows = dict[str, Any]
@@ -22,13 +21,10 @@ PRIVATE = frozenset(
     }
 )
 """Keys that admins alone are shown, wherever they stand."""
-PROGRESS = frozenset({"sent", "behind", "behind_since", "last_ack", "latency", "held"})
-"""Keys of a participant that change with each signal while all is well."""
-PROGRESS_ROWS = 100
-"""Participants with nothing but progress that are told in one change, those that have waited
-longest first: a screen shows no more, and with a thousand each of them is told every 10 s."""
+TURN = 50
+"""Participants whose judgement is the same that are told in one change, those that have waited
+longest first: with a thousand that get on, each of them is told every 20 s."""
 _ABSENT = object()
-_NO_PROGRESS = dict.fromkeys(PROGRESS)
 _PRIVATE_WORD = re.compile(r" (?:peer|network|what)=\S+")
 """Words of a line of the security log that admins alone are shown."""
 
@@ -65,15 +61,21 @@ def joined(found: Iterable[Change]) -> Change:
 
 def by_key(rows: Iterable[Mapping[str, Any]], *names: str) -> Rows:
     """Return rows by the values of some of their fields; a second of one key ends in `#2`."""
-    found: Rows = {}
-    for row in rows:
-        key = first = "/".join(str(row[name]) for name in names if row.get(name))
+    found = list(rows)
+    return dict(zip(keys([row.get(name) for name in names] for row in found), found, strict=True))
+
+
+def keys(names: Iterable[Iterable[object]]) -> list[str]:
+    """Return a key for each name, which is of several words; a second of one ends in `#2`."""
+    found: dict[str, None] = {}
+    for words in names:
+        key = first = "/".join(str(word) for word in words if word)
         number = 1
         while key in found:
             number += 1
             key = f"{first}#{number}"
-        found[key] = row
-    return found
+        found[key] = None
+    return [*found]
 
 
 class Section(Protocol):
@@ -97,62 +99,67 @@ class Snapshot:
         return changes(before, self.rows)
 
 
+class Participant(Protocol):
+    """Somebody who takes part, see `mtnet.interfaces.IParticipants`."""
+
+    @property
+    def name(self) -> Sequence[str]: ...
+    @property
+    def judgement(self) -> object: ...
+    def row(self) -> Mapping[str, Any]: ...
+
+
 class Participants:
     """
     Section of the participants of one component, by service, role, channel and who.
 
-    Keys are made anew when somebody came or went, else only the rows that are other objects than
-    before are looked into. Those with nothing but progress take turns, `PROGRESS_ROWS` at a time.
+    A row is made of those alone that are told. With another judgement a participant is told at
+    once; those that are other objects and judged as before take turns, `TURN` at a time.
 
     Args:
         read: returns the participants, see `mtnet.interfaces.IParticipants`.
     """
 
-    def __init__(self, service: str, read: Callable[[], Sequence[Mapping[str, Any]]]) -> None:
+    def __init__(self, service: str, read: Callable[[], Sequence[Participant]]) -> None:
         self._service, self._read, self.rows = service, read, Rows()
-        self._found: Sequence[Mapping[str, Any]] = ()
+        self._names: list[Sequence[str]] = []
         self._keys: list[str] = []
-        self._waiting: dict[int, None] = {}
+        self._found: dict[str, Participant] = {}
+        self._waiting: dict[str, None] = {}
 
     def refresh(self) -> Change:
-        """Read the participants, and compare those that are other objects."""
-        before, self._found = self._found, self._read()
-        found, others = self._found, map(is_not, before, self._found)
-        fresh = [*compress(count(), others)]
-        if len(before) != len(found) or any(_who(before[at]) != _who(found[at]) for at in fresh):
-            return self._refresh_all()
-        rows = {self._keys[at]: self._row(found[at]) for at in self._take(fresh)}
-        changed = {key: row for key, row in rows.items() if row != self.rows[key]}
-        self.rows |= changed
-        return _change(changed)
+        """Read the participants, and make the rows that are told now."""
+        before, found = self._found, self._read()
+        names = [each.name for each in found]
+        if names != self._names:
+            own = f"participant/{self._service}"
+            self._names, self._keys = names, keys((own, *each) for each in names)
+        after = self._found = dict(zip(self._keys, found, strict=True))
+        gone = [key for key in before if key not in after]
+        for key in gone:
+            self._waiting.pop(key, None)
+            del self.rows[key]
+        rows = {key: {"service": self._service, **after[key].row()} for key in self._due(before)}
+        fresh = {key: row for key, row in rows.items() if self.rows.get(key) != row}
+        self.rows |= fresh
+        return _change(fresh, gone)
 
-    def _take(self, fresh: Iterable[int]) -> list[int]:
-        """Return the places of rows to tell now: others wait for their turn."""
-        urgent, calm = [], self._waiting
-        for at in fresh:
-            if self._only_progress(at):
-                calm[at] = None
-            else:
-                urgent.append(at)
-                calm.pop(at, None)
-        turn = [*islice(calm, PROGRESS_ROWS)]
-        for at in turn:
-            del calm[at]
+    def _due(self, before: Mapping[str, Participant]) -> list[str]:
+        """Return the keys of those that are told now; the others wait for their turn."""
+        after, waiting = self._found, self._waiting
+        fresh = [key for key, each in after.items() if before.get(key) is not each]
+        urgent = [
+            key
+            for key in fresh
+            if key not in before or before[key].judgement is not after[key].judgement
+        ]
+        waiting |= dict.fromkeys(fresh)
+        for key in urgent:
+            del waiting[key]
+        turn = [*islice(waiting, TURN)]
+        for key in turn:
+            del waiting[key]
         return urgent + turn
-
-    def _only_progress(self, at: int) -> bool:
-        before, after = self.rows[self._keys[at]], self._row(self._found[at])
-        return bool(before | _NO_PROGRESS == after | _NO_PROGRESS)
-
-    def _refresh_all(self) -> Change:
-        rows = by_key(map(self._row, self._found), "service", "role", "channel", "who")
-        before, self.rows = self.rows, {f"participant/{key}": row for key, row in rows.items()}
-        self._keys = [*self.rows]
-        self._waiting.clear()
-        return changes(before, self.rows)
-
-    def _row(self, found: Mapping[str, Any]) -> dict[str, Any]:
-        return {"service": self._service, **found}
 
 
 class PublicSection:
@@ -204,10 +211,6 @@ def public(value: Any) -> Any:
 def _change(fresh: Rows, gone: Sequence[str] = ()) -> Change:
     found: Change = {"set": fresh} if fresh else {}
     return {**found, "removed": gone} if gone else found
-
-
-def _who(row: Mapping[str, Any]) -> tuple[Any, ...]:
-    return row["role"], row.get("channel"), row["who"]
 
 
 def _is_row(value: object) -> bool:

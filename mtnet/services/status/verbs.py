@@ -77,7 +77,7 @@ class StatusWatcher:
         if self._stale or not self._session.queue.ready:
             self._show_later(edition)
         else:
-            self._session.queue.write(encoded)
+            self._session.queue.post(encoded)
 
     def _begin(self, what: frozenset[str]) -> None:
         """Begin to watch, with the rights of now."""

@@ -74,8 +74,8 @@ def _deflated_json_frames(frames: bytes) -> bytes:
     return b"".join(map(_deflated_json_frame, grammar.payloads(frames)))
 
 
-def _form(encoder: Encoder) -> Form:
-    return Form(lambda data, _: json.parse(data), json.salvage, json.is_login, encoder)
+def _form(encoder: Encoder, browser: bool) -> Form:
+    return Form(lambda data, _: json.parse(data), json.salvage, json.is_login, encoder, browser)
 
 
 class JsonRoad(Road):
@@ -89,7 +89,7 @@ class JsonRoad(Road):
     __slots__ = ("code", "form")
 
     idle = IDLE
-    forms: ClassVar = (_form(_json_frames), _form(_deflated_json_frames))
+    forms: ClassVar = (_form(_json_frames, False), _form(_deflated_json_frames, True))
 
     def __init__(
         self,

@@ -4,6 +4,7 @@ import json
 
 import pytest
 from fakes.daemon import GRANTS, PASSWORD, FakeDaemon
+from fakes.participants import Participant
 from fakes.screens import Screen
 from fakes.websocket_bytes import WebSocketTerminal
 from hypothesis import HealthCheck, given, settings
@@ -14,7 +15,8 @@ from mtnet.errors import WireError
 from mtnet.interfaces import IAlerts, IEvents, IParticipants, IService
 from mtnet.services.alerts.settings import AlertRule
 from mtnet.services.status import wire
-from mtnet.services.status.feed import INTERVAL, StatusFeed
+from mtnet.services.status.component import LOOK
+from mtnet.services.status.feed import StatusFeed
 from mtnet.services.status.parts import opener
 from mtnet.services.status.rows import apply
 from mtnet.services.status.wire import PARTS
@@ -47,7 +49,9 @@ class Desk:
 
 @pytest.fixture
 def daemon(tmp_path, clock):
-    return FakeDaemon(tmp_path / "data", clock, grants=PEOPLE)
+    daemon = FakeDaemon(tmp_path / "data", clock, grants=PEOPLE)
+    daemon.env.components.services["status"].start()
+    return daemon
 
 
 @pytest.fixture
@@ -58,11 +62,11 @@ def desk(daemon):
 
 
 def follower(who, **more):
-    return {"role": "follower", "channel": "gold", "who": who, "status": "ok", **more}
+    return Participant(role="follower", channel="gold", who=who, **{"status": "ok", **more})
 
 
 def second(daemon, *screens):
-    daemon.clock.advance(INTERVAL)
+    daemon.clock.advance(LOOK)
     return [each.read() for each in screens]
 
 
@@ -87,7 +91,7 @@ def test_changes_come_once_a_second_however_many_there_are(daemon, desk):
     screen.watch("status")
     for number in range(8):
         desk.people = [follower("bob", behind=number)]
-        daemon.clock.advance(INTERVAL / 8)
+        daemon.clock.advance(LOOK / 8)
     assert screen.read() == ["CHANGED"]
     assert screen.parts["status"]["participant/desk/follower/gold/bob"]["behind"] == 7
 
@@ -121,7 +125,7 @@ def test_all_who_see_the_same_are_sent_the_same_bytes_from_one_computation(daemo
 def test_one_who_comes_later_knows_the_same_as_the_others(daemon, desk):
     first = Screen(daemon, "erin")
     first.watch("status")
-    daemon.clock.advance(INTERVAL / 2)
+    daemon.clock.advance(LOOK / 2)
     desk.people = [follower("bob")]
     later = Screen(daemon, "erin")
     later.watch("status")
@@ -167,7 +171,7 @@ STEPS = st.lists(
 def test_who_joins_at_any_time_has_the_picture_of_a_fresh_state(daemon, desk, steps):
     desk.people, desk.incidents = [], []
     events = daemon.env.find(IEvents)
-    feed, readers = StatusFeed(opener(daemon.env, events), daemon.clock), []
+    feed, readers = StatusFeed(opener(daemon.env, events)), []
 
     def take(what, *more):
         if what == "join":
@@ -184,7 +188,8 @@ def test_who_joins_at_any_time_has_the_picture_of_a_fresh_state(daemon, desk, st
             desk.people = desk.people[:at] + desk.people[at + 1 :]
         elif what == "change" and desk.people:
             at, behind, anew = more
-            row = {**desk.people[at % len(desk.people)], "behind": behind, "balance": f"{anew}"}
+            before = desk.people[at % len(desk.people)]
+            row = Participant(before, behind=behind, balance=f"{anew}")
             desk.people = [
                 row if n == at % len(desk.people) else e for n, e in enumerate(desk.people)
             ]
@@ -195,9 +200,10 @@ def test_who_joins_at_any_time_has_the_picture_of_a_fresh_state(daemon, desk, st
     for step in [*steps, ("second",)]:
         take(*step)
         if step == ("second",):
-            daemon.clock.advance(INTERVAL)
+            daemon.clock.advance(LOOK)
+            feed.refresh()
             for each in readers:
-                other = StatusFeed(opener(daemon.env, events), daemon.clock)
+                other = StatusFeed(opener(daemon.env, events))
                 assert each.picture == Reader(other, each.what, each.admin).picture
                 other.close()
     feed.close()
@@ -205,17 +211,17 @@ def test_who_joins_at_any_time_has_the_picture_of_a_fresh_state(daemon, desk, st
 
 def test_nothing_is_computed_while_nobody_watches(daemon, desk):
     screen = Screen(daemon, "erin")
-    daemon.clock.advance(INTERVAL)
+    daemon.clock.advance(LOOK)
     assert desk.asked == 0
     screen.watch("status")
     screen.watch()
     asked = desk.asked
-    daemon.clock.advance(10 * INTERVAL)
+    daemon.clock.advance(10 * LOOK)
     assert desk.asked == asked
     screen.watch("status")
     screen.terminal.hang_up()
     asked = desk.asked
-    daemon.clock.advance(10 * INTERVAL)
+    daemon.clock.advance(10 * LOOK)
     assert desk.asked == asked
 
 
@@ -226,7 +232,7 @@ def test_a_slow_watcher_gets_the_newest_state_and_no_queue_grows(daemon, desk):
     transport.stalled = True
     for number in range(100):
         desk.people = [follower("bob", behind=number, noise="x" * 50_000)]
-        daemon.clock.advance(INTERVAL)
+        daemon.clock.advance(LOOK)
         screen.terminal.send(b"<<PONG>>")
     assert len(transport.value()) < 200_000
     transport.stalled = False
@@ -280,7 +286,7 @@ def test_a_page_watches_by_one_object_for_each_state_however_long(daemon, desk, 
     assert rows["participant/desk/follower/gold/bob"]["note"] == BIG
     assert "part" not in status
     desk.people = []
-    daemon.clock.advance(INTERVAL)
+    daemon.clock.advance(LOOK)
     (changed,) = [each.json for each in page.received()]
     assert changed["verb"] == "CHANGED"
     assert json.loads(changed["data"]) == {"removed": ["participant/desk/follower/gold/bob"]}
@@ -291,7 +297,6 @@ def test_a_page_watches_by_one_object_for_each_state_however_long(daemon, desk, 
 
 def test_networks_and_balances_are_for_admins_alone(daemon, desk):
     desk.people = [follower("bob", balance="100.00", peer="192.0.2.7:1")]
-    daemon.env.components.services["status"].start()
     erin, root = Screen(daemon, "erin"), Screen(daemon, "root")
     for screen in (erin, root):
         screen.watch("status", "events")

@@ -1,5 +1,5 @@
 """
-Judgements of everybody, and rows of them: what has not changed is neither judged nor shown anew.
+Judgements of everybody: what has not changed is not judged anew.
 
 Pure: methods take `when`, in milliseconds since the Unix epoch, UTC.
 """
@@ -21,21 +21,28 @@ Row: TypeAlias = dict[str, Any]
 
 class Judged(Struct, eq=False):
     """
-    A participant, and its status.
+    A participant, and its status; a participant of `IParticipants`.
 
     Attributes:
+        name: its role, channel and `who`.
         facts: what is known of it.
+        judgement: the same object for as long as it says the same.
         follower: None = it is a provider.
         begin, until: milliseconds since the Unix epoch, between which the judgement holds; 0 =
             the end is not computed yet.
     """
 
-    role: Role
+    name: tuple[Role, str, str]
     facts: Facts
     judgement: Judgement
     follower: Follower | None
     begin: int
     until: int = 0
+
+    @property
+    def role(self) -> Role:
+        """Its role in the channel."""
+        return self.name[0]
 
     def holds(self, facts: Facts, when: int) -> bool:
         """Return whether a judgement of these facts would say the same."""
@@ -43,6 +50,24 @@ class Judged(Struct, eq=False):
             return False
         self.until = self.until or lasts(self.facts, self.begin)
         return when <= self.until
+
+    def row(self) -> Row:
+        """Return it in plain JSON values."""
+        facts, judgement = self.facts, self.judgement
+        row: Row = {
+            "role": self.role,
+            "who": facts.who,
+            "channel": facts.channel.name,
+            "status": judgement.status,
+            "connected": facts.connected,
+            "since": facts.since,
+            "client": facts.client,
+            "build": facts.reports[0].report.build if facts.reports else None,
+            "warnings": to_builtins(judgement.warnings),
+        }
+        if isinstance(facts, FollowerFacts):
+            row.update(_progress(facts, *self.behind()))
+        return row
 
     def behind(self) -> tuple[int, int | None]:
         """Return how many signals a follower is behind, and since when; None = none."""
@@ -75,57 +100,25 @@ class Participant(NamedTuple):
 
 
 class Judgements:
-    """Memo of judgements and of rows."""
+    """Memo of judgements."""
 
     def __init__(self) -> None:
         self._judged: dict[Hashable, Judged] = {}
-        self._rows: dict[Hashable, tuple[Judged, Row]] = {}
-        self._shown = False
 
     def judge(self, everybody: Iterable[Participant], when: int) -> list[Judged]:
         """Judge those whose facts are others than before, or for whom time says something new."""
-        if not self._shown:
-            self._rows = {}  # nobody has asked for them since the last time
-        self._shown = False
         self._judged = {each.key: self._judge(each, when) for each in everybody}
         return [*self._judged.values()]
 
-    def rows(self) -> list[Row]:
-        """Return a row for each; that of one that has not changed is the same object as before."""
-        self._shown = True
-        self._rows = {key: self._row(key, each) for key, each in self._judged.items()}
-        return [row for _, row in self._rows.values()]
-
     def _judge(self, known: Participant, when: int) -> Judged:
-        before = self._judged.get(known.key)
-        if before is not None and before.holds(known.facts, when):
+        before, facts = self._judged.get(known.key), known.facts
+        if before is not None and before.holds(facts, when):
             return before
-        return Judged(known.role, known.facts, judge(known.facts, when), known.follower, when)
-
-    def _row(self, key: Hashable, judged: Judged) -> tuple[Judged, Row]:
-        before = self._rows.get(key)
-        if before is not None and before[0] is judged:
-            return before
-        row = _row(judged)
-        return judged, row if before is None or before[1] != row else before[1]
-
-
-def _row(judged: Judged) -> Row:
-    facts, judgement = judged.facts, judged.judgement
-    row: Row = {
-        "role": judged.role,
-        "who": facts.who,
-        "channel": facts.channel.name,
-        "status": judgement.status,
-        "connected": facts.connected,
-        "since": facts.since,
-        "client": facts.client,
-        "build": facts.reports[0].report.build if facts.reports else None,
-        "warnings": to_builtins(judgement.warnings),
-    }
-    if isinstance(facts, FollowerFacts):
-        row.update(_progress(facts, *judged.behind()))
-    return row
+        judgement = judge(facts, when)
+        if before is not None and before.judgement == judgement:
+            judgement = before.judgement
+        name = known.role, facts.channel.name, facts.who
+        return Judged(name, facts, judgement, known.follower, when)
 
 
 def _progress(facts: FollowerFacts, count: int, since: int | None) -> Row:

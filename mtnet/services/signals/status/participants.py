@@ -5,6 +5,7 @@ The facts are collected when somebody asks, at most once a second, and judged wh
 those before.
 """
 
+from collections import Counter
 from typing import Any
 
 from twisted.internet.interfaces import IReactorTime
@@ -49,6 +50,7 @@ class Participants:
         self._clock, self._now = clock, now
         self._judgements = Judgements()
         self._judged: list[Judged] = []
+        self._counts: Counter[tuple[str, str]] = Counter()
         self._until = float("-inf")
 
     def judged(self) -> list[Judged]:
@@ -60,14 +62,14 @@ class Participants:
                 self._followers.expire(moment.when)
             everybody = self._collector.everybody(moment)
             self._judged = self._judgements.judge(everybody, moment.when)
+            self._counts = Counter((each.role, each.judgement.status) for each in self._judged)
             end = self._clock.seconds()
             self._until = end + max(LIFETIME, min(LONGEST, SHARE * (end - begin)))
         return self._judged
 
-    def participants(self) -> list[dict[str, Any]]:
-        """Return a row for each, as `IParticipants` has it."""
-        self.judged()
-        return self._judgements.rows()
+    def participants(self) -> list[Judged]:
+        """Return everybody, as `IParticipants` has it."""
+        return self.judged()
 
     def refresh(self) -> None:
         """Judge everybody anew when somebody asks."""
@@ -90,12 +92,8 @@ class Participants:
 
     def by_status(self) -> dict[tuple[str, ...], float]:
         """Return how many have each role and status."""
-        counts: dict[tuple[str, ...], float] = {
-            (role, status): 0 for role in ROLES for status in ORDER
-        }
-        for each in self.judged():
-            counts[each.role, each.judgement.status] += 1
-        return counts
+        self.judged()
+        return {(role, status): self._counts[role, status] for role in ROLES for status in ORDER}
 
     def by_code(self) -> dict[tuple[str, ...], float]:
         """Return how many have each role and the code of a warning; one may have several."""

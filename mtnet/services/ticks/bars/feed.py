@@ -1,10 +1,12 @@
 """Publish and subscribe for bars: subscribers learn of changed symbols, a few times a second."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Protocol
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from mtnet.net.time_slices import TimeSlicer
 from mtnet.services.ticks.bars.periods import Period
@@ -37,11 +39,14 @@ class BarFeed:
         stored: reads the bars of the stores; None = there are none.
     """
 
+    log = Logger()
+
     def __init__(self, bars: Bars | None, clock: IReactorTime, turn: float) -> None:
         self._bars, self._clock = bars, clock
         self.slicer = TimeSlicer(clock, turn)
         self._by_symbol: dict[bytes, dict[Subscriber, None]] = {}
         self._changed: set[bytes] = set()
+        self._touched: dict[Subscriber, set[bytes]] = {}
         self._pulse: IDelayedCall | None = None
         self.stored: StoredBars | None = None
         self._joined: dict[bytes, str] = {}
@@ -110,15 +115,27 @@ class BarFeed:
 
     def close(self) -> None:
         """Publish nothing more."""
+        self._touched.clear()
         if self._pulse is not None:
             self._pulse.cancel()
             self._pulse = None
 
     def _publish(self) -> None:
         self._pulse, changed, self._changed = None, self._changed, set()
-        touched: dict[Subscriber, set[bytes]] = {}
+        idle = not self._touched
         for symbol in changed:
             for subscriber in self._by_symbol.get(symbol, {}):
-                touched.setdefault(subscriber, set()).add(symbol)
-        for subscriber, symbols in touched.items():
-            subscriber.bars_changed(symbols)
+                self._touched.setdefault(subscriber, set()).add(symbol)
+        if idle and self._touched:
+            self.slicer.run(self._deliver(), self._failed)
+
+    def _deliver(self) -> Iterator[None]:
+        """Notify one subscriber with each step."""
+        while self._touched:
+            subscriber = next(iter(self._touched))
+            subscriber.bars_changed(self._touched.pop(subscriber))
+            yield
+
+    def _failed(self, failure: Failure) -> None:
+        self._touched.clear()
+        self.log.failure("Changes of bars could not be sent.", failure)

@@ -115,7 +115,10 @@ class BarSender:
     def bars_changed(self, symbols: set[bytes]) -> None:
         """Send what changed of these symbols."""
         self._due |= {chart: None for chart in self._cursors if chart.symbol in symbols}
-        self._work()
+        if not self._working and self._session.queue.ready:
+            self._send_changes()
+        if self._has_work():
+            self._work()
 
     def close(self) -> None:
         """Send nothing more."""
@@ -252,7 +255,9 @@ class BarSender:
             self._due[chart] = None
         digits = series.digits
         shown = [self._shown(chart, digits, bar) for bar in closed]
-        self._send([*shown, *(self._shown(chart, digits, bar, True) for bar in current)])
+        shown += [self._shown(chart, digits, bar, True) for bar in current]
+        if shown:
+            self._session.queue.post(b"".join(shown))
         reached = bars[len(closed)].time if bars else cursor.time
         stored = cursor.open if reached == cursor.time else None
         self._cursors[chart] = cursor._replace(time=reached, open=stored)

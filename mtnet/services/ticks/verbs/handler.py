@@ -40,6 +40,7 @@ class SessionSubscriber(ConflatingSubscriber):
         super().__init__(session.queue, session.peer, tick_form(session.queue.encoder))
         session.limit_unsent(MAX_UNSENT)
         self._queue = session.queue
+        self.write = session.queue.post
         self._empty: Deferred[None] | None = None
 
     def flush(self) -> None:

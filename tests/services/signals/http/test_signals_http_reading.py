@@ -250,7 +250,7 @@ def test_waiting_counts_as_a_follower_and_so_does_asking_again(web, clock):
 
 
 def rows(web):
-    return web.env.find(IParticipants).participants()
+    return [each.row() for each in web.env.find(IParticipants).participants()]
 
 
 # Views

@@ -71,12 +71,11 @@ class Scene(FakeDaemon):
 
     def everybody(self):
         """Return the rows of all channels."""
-        return IParticipants(self.component).participants()
+        return [each.row() for each in IParticipants(self.component).participants()]
 
     def rows(self, role="follower"):
         self.clock.advance(LIFETIME)
-        found = IParticipants(self.component).participants()
-        return [row for row in found if row["role"] == role and row["channel"] == "gold"]
+        return [row for row in self.everybody() if row["role"] == role and row["channel"] == "gold"]
 
     def codes(self, role="follower"):
         return {row["who"]: [each["code"] for each in row["warnings"]] for row in self.rows(role)}

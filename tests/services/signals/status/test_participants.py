@@ -22,6 +22,25 @@ def test_all_is_well_and_the_row_says_how_far_the_follower_is(scene, pair):
     assert (row["who"], row["status"], row["connected"]) == ("alice/desk", "ok", True)
 
 
+def test_a_judgement_is_the_same_object_for_as_long_as_it_says_the_same(scene, pair):
+    def judged():
+        scene.clock.advance(LIFETIME)
+        return {each.name: each for each in IParticipants(scene.component).participants()}
+
+    provider, follower = pair
+    name = "follower", "gold", "bob/desk"
+    scene.report(follower, trading=False)
+    warned = judged()
+    scene.publish(provider, "3")
+    scene.acknowledge(follower, 3, status="filled", volume="3")
+    later = judged()
+    assert later[name] is not warned[name]
+    assert later[name].judgement is warned[name].judgement
+    assert later[name].row()["sent"] == warned[name].row()["sent"] + 1
+    scene.report(follower)
+    assert judged()[name].judgement is not warned[name].judgement
+
+
 def test_a_follower_that_is_gone_is_offline_by_name_and_behind(scene, pair):
     provider, follower = pair
     follower.hang_up()
@@ -49,7 +68,7 @@ def test_an_offline_follower_can_be_forgotten_at_once(scene, pair):
     assert forget({"follower": "bob/des"}) == []
     (found,) = forget({"follower": "bob", "channel": "gold"})
     assert (found["who"], found["channel"]) == ("bob/desk", "gold")
-    rows = IParticipants(scene.component).participants()  # within the same second
+    rows = _all(scene)  # within the same second
     assert [row["who"] for row in rows if row["role"] == "follower"] == []
     assert not any(each.saved() for each in [scene.signals.channels.followers])
 
@@ -241,7 +260,7 @@ def test_nobody_has_published_in_a_channel_that_is_followed(tmp_path, clock):
 
 
 def test_a_channel_that_nobody_uses_is_not_shown(scene):
-    assert IParticipants(scene.component).participants() == []
+    assert _all(scene) == []
 
 
 def test_after_a_restart_the_provider_is_known_by_name(tmp_path, clock):
@@ -277,7 +296,7 @@ def test_a_classic_follower_is_shown_by_its_address(tmp_path, clock):
 
 
 def _all(scene):
-    return IParticipants(scene.component).participants()
+    return scene.everybody()
 
 
 def test_a_view_says_what_is_wrong_with_its_sources(scene, pair):

@@ -14,7 +14,7 @@ from status_scene import Scene
 from twisted.internet.task import Clock
 
 from mtnet.cli.signals.status import IN_TROUBLE, URGENT
-from mtnet.interfaces import IControlCommands, IParticipants
+from mtnet.interfaces import IControlCommands
 from mtnet.services.signals import wire
 from mtnet.session import messages
 
@@ -119,6 +119,7 @@ class Asked:
     def __init__(self, scene, command_line):
         self.scene, self.run = scene, command_line
         command_line.attach({"status": scene.report_all})
+        scene.env.components.services["status"].start()
         self.screens = {login: Screen(scene, login) for login in ("root", "erin")}
         for screen in self.screens.values():
             screen.watch("status")
@@ -130,7 +131,7 @@ class Asked:
             screen.say(messages.ping())
 
     def component(self):
-        return said(IParticipants(self.scene.component).participants())
+        return said(self.scene.everybody())
 
     def signals_status(self):
         return said(self._json("signals", "status")["participants"])
