@@ -15,7 +15,7 @@ SERIOUS = {"serious", "critical"}
 def people(tmp_path_factory, chromium):
     """A daemon with accounts, for all tests: each has a channel of its own."""
     daemon = RealDaemon(tmp_path_factory.mktemp("page"))
-    daemon.start()
+    daemon.start("--set=topics.enabled=true")
     for name, role in ACCOUNTS.items():
         command(daemon, "account add", name=name, grants=[role], password=PASSWORD)
     tick(daemon, b"1.09876")
@@ -212,6 +212,29 @@ def test_markup_in_names_clients_comments_and_templates_is_text(people, admin):
         assert page.tab.evaluate(send, [name, content]) == 201
         page.tab.reload()
         page.shows("#templates td", name)
+        assert page.tab.locator("img").count() == 0
+        assert page.trouble() == []
+
+
+def test_messages_of_topics_are_text_and_are_sent_from_the_page(people, admin):
+    with session(people, login="rita", password=PASSWORD) as rita:
+        page = admin()
+        page.tab.fill("#topics input[name=topic]", "desk/*")
+        page.tab.get_by_role("button", name="Join").click()
+        page.shows("#topics", "Joined desk/*: 1 member.")
+        rita.say("JOIN", topic="desk/eurusd")
+        rita.say("SEND", topic="desk/eurusd", data=ESCAPED, key=ESCAPED)
+        row = page.shows("#topics tr", "rita")
+        assert row.inner_text().count(MARKUP) == 2
+        page.tab.fill("#topics input[name=topic]", "desk/eurusd")
+        page.tab.fill("#topics input[name=data]", "above 1.10")
+        page.tab.get_by_role("button", name="Send").click()
+        page.shows("#topics", "Sent to 2 members of desk/eurusd.")
+        seen(rita, "data=above 1.10")
+        page.shows("#topics tr", "above 1.10")
+        page.tab.fill("#topics input[name=topic]", MARKUP)
+        page.tab.get_by_role("button", name="Join").click()
+        page.shows("#topics [role=status]", MARKUP)
         assert page.tab.locator("img").count() == 0
         assert page.trouble() == []
 

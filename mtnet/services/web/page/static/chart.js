@@ -3,7 +3,7 @@
 import { ask } from "./api.js";
 import { Table, element, panel } from "./dom.js";
 import { Fills } from "./fills.js";
-import { signed } from "./format.js";
+import { ago, signed } from "./format.js";
 
 const PERIODS = ["M1", "M5", "M15", "M30", "H1", "H4", "D1"];
 const COUNT = 500;
@@ -24,7 +24,9 @@ export class Chart {
     this.price = "";
     this.drawn = 0;
     this.marked = "";
-    this.shows = ["status", "signals", "bars"];
+    this.known = "";
+    this.found = [];
+    this.shows = ["status", "signals", "bars", "clock"];
     this.symbols = [];
     this.symbol = choice("Symbol", () => this.ask());
     this.period = choice("Period", () => this.ask());
@@ -44,8 +46,9 @@ export class Chart {
     this.list.addEventListener("toggle", () => this.signals.changed("bars"));
     const tools = element("p", { class: "tools" }, label(this.symbol), label(this.period), label(this.channel), this.quote);
     this.empty = element("p", { class: "hint" }, "There are no ticks yet. Terminals send them to the port of ticks.");
+    this.since = element("output", { class: "hint", "aria-label": "Since the last signal" });
     this.key = element("p", { class: "key" }, mark("provider", "the price of the provider"), mark("follower", "fills of its followers"));
-    this.content = element("div", { hidden: true }, tools, this.box, this.key, this.list, this.fills.node);
+    this.content = element("div", { hidden: true }, tools, this.since, this.box, this.key, this.list, this.fills.node);
     this.node = panel("chart", "Candles", this.empty, this.content);
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.paint());
     if (library()) this.draw();
@@ -133,16 +136,42 @@ export class Chart {
   show(rows) {
     const names = rows.channels;
     if (String(names) !== String([...this.channel.options].map((each) => each.value))) {
+      const first = this.channel.options.length === 0;
       fill(this.channel, names);
+      if (first) this.channel.value = names.reduce((most, each) => (rows.crew(each).length > rows.crew(most).length ? each : most), names[0]);
       this.signals.chart(this.channel.value);
     }
     this.fills.show(this.channel.value, rows, this.session.maySeeFollowers);
     if (this.quote.textContent !== this.price) this.quote.textContent = this.price;
     const times = [...this.bars.keys()].sort((a, b) => a - b);
     if (this.list.open) this.table.show(times.slice(-LISTED).reverse().map((time) => [time, this.bars.get(time)]));
-    if (!this.chart || times.length === 0) return;
-    this.update(times);
-    this.update_markers(times);
+    if (this.chart && times.length > 0) {
+      this.update(times);
+      this.update_markers(times);
+    }
+    this.tell_since(times);
+  }
+
+  // Tells how far the price has gone since the last signal: from its own price, or from its bar.
+  tell_since(times) {
+    const last = this.own.at(-1);
+    const time = last && (last.bar ?? this.bar_of(times, last.time));
+    let text = "";
+    if (time !== undefined) {
+      const [{ open }, { close }] = [this.bars.get(time), this.bars.get(times.at(-1))];
+      const gone = (Number(close) - Number(last.price ?? open)).toFixed((close.split(".")[1] ?? "").length);
+      text = `Since the last signal, ${Number(last.volume) === 0 ? "flat" : signed(last.volume)} ${ago(last.time)} ago: ${signed(gone)}`;
+    }
+    if (this.since.textContent !== text) this.since.textContent = text;
+  }
+
+  // The signals of the symbol in the channel, the last one last.
+  get own() {
+    const { entries, version } = this.signals.channels.get(this.channel.value) ?? { entries: new Map() };
+    const said = `${this.channel.value} ${this.symbol.value} ${version}`;
+    if (said !== this.known) this.found = [...entries.values()].filter((each) => each.symbol === this.symbol.value).sort((a, b) => a.seq - b.seq);
+    this.known = said;
+    return this.found;
   }
 
   update(times) {
@@ -159,14 +188,13 @@ export class Chart {
   }
 
   update_markers(times) {
-    const { entries, version } = this.signals.channels.get(this.channel.value) ?? { entries: new Map() };
+    const version = this.signals.channels.get(this.channel.value)?.version;
     const said = `${this.channel.value} ${version} ${times[0]} ${this.offset} ${this.fills.version}`;
     if (said === this.marked) return;
     this.marked = said;
-    const own = [...entries.values()].filter((each) => each.symbol === this.symbol.value).sort((a, b) => a.seq - b.seq);
     const [marks, prices, colours] = [new Map(), new Map(), palette()];
     const add = (...mark) => prices.set(mark.join(), at_price(...mark));
-    for (const each of own) {
+    for (const each of this.own) {
       // A signal that came just now belongs to the open bar, whatever the two clocks say.
       if (each.live && each.bar === undefined) each.bar = times.at(-1);
       const time = each.bar ?? this.bar_of(times, each.time);

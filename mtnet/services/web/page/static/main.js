@@ -16,6 +16,7 @@ import { Signals } from "./signals.js";
 import { Senders, Terminals } from "./sources.js";
 import { showSummary } from "./summary.js";
 import { Templates } from "./templates.js";
+import { Topics } from "./topics.js";
 import { Views } from "./views.js";
 
 // Seconds between two looks at the clock, for "12 s ago".
@@ -34,7 +35,7 @@ const layout = [
   new People(),
   [[new Chart(connection, signals, session)], [new Positions(signals), new Channels(signals, new Pause(session))]],
   new Views(signals),
-  [[new Terminals(), new Events()], [new Alerts(session), new Senders(), new Templates(session)]],
+  [[new Terminals(), new Events()], [new Alerts(session), new Topics(connection, soon), new Senders(), new Templates(session)]],
   new Accounts(session),
 ];
 const panels = layout.flat(2);
@@ -82,7 +83,7 @@ function state(word, text) {
 function heard(message) {
   if (message.verb === "WELCOME") return void welcomed(message);
   if (message.verb === "STATE" || message.verb === "CHANGED") rows.take(message);
-  else if (message.verb === "ERROR" && !message.channel) find("connection").textContent = message.text;
+  else if (message.verb === "ERROR" && !message.channel && !message.id) find("connection").textContent = message.text;
   spread(message);
 }
 

@@ -3,7 +3,9 @@
 import { Table, element, panel } from "./dom.js";
 import { age, count, delay, duration, now } from "./format.js";
 
-const SHOWN = 3;
+const SHOWN = 2;
+// Symbols that are held in another size than wanted; more of them make no row clearer.
+const SYMBOLS = 3;
 // Rows that are shown, the worst first; a thousand that change each second keep a browser busy.
 const MOST = 100;
 const RANK = { error: 0, offline: 1, warning: 2, ok: 3 };
@@ -20,7 +22,7 @@ export class People {
         { title: "Behind", text: behind, number: true, class: (row) => (row.behind ? "bad" : "") },
         { title: "Latency", text: latency, number: true },
         { title: "Last ACK", text: (row) => age(row.last_ack), number: true },
-        { title: "Held / wanted", text: wrong, class: (row) => (row.wrong?.length ? "bad" : "") },
+        { title: "Held / wanted", text: held, class: (row) => (wrong(row).length ? "some bad" : "some quiet") },
         { title: "Client", text: (row) => row.client ?? "", wide: true, class: () => "name" },
         { title: "Build", text: (row) => String(row.build ?? ""), number: true, wide: true },
         { title: "What to do", text: (row) => advice(row).join(" "), node: advices, grow: true, class: (row) => (row.status === "ok" ? "quiet" : "") },
@@ -73,9 +75,17 @@ function latency(row) {
   return `${delay(p50)} / ${delay(p99)}`;
 }
 
+// What could not be done may be right all the same: a position that was never opened is closed.
 function wrong(row) {
-  const shown = (row.wrong ?? []).map((each) => `${each.symbol} ${each.held ?? "?"} / ${each.wanted}`);
-  return shown.join(", ");
+  return (row.wrong ?? []).filter((each) => Number(each.held ?? NaN) !== Number(each.wanted));
+}
+
+function held(row) {
+  const found = wrong(row);
+  if (row.role !== "follower" || (!row.last_ack && found.length === 0)) return "";
+  if (found.length === 0) return row.behind ? "" : "as wanted";
+  const shown = found.slice(0, SYMBOLS).map((each) => `${each.symbol} ${each.held ?? "?"} / ${each.wanted}`);
+  return [...shown, ...(found.length > SYMBOLS ? [`${found.length - SYMBOLS} more`] : [])].join(", ");
 }
 
 // Returns what to do, the most urgent first; of somebody with many troubles the first few.
