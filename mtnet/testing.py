@@ -29,7 +29,7 @@ from mtnet.access.bans.store import BanStore
 from mtnet.access.control import AccessControl
 from mtnet.access.throttle import LogThrottle
 from mtnet.clock import WallClock
-from mtnet.daemon.components import Components
+from mtnet.daemon.components import Components, stream_listener
 from mtnet.daemon.configuration import load
 from mtnet.daemon.environment import Environment
 from mtnet.daemon.metrics import DaemonMetrics
@@ -61,7 +61,7 @@ class FakeEnvironment(Environment):
 
     def factory(self, name: str, listener: Listener | None = None) -> IProtocolFactory:
         """Return the factory of a component at a listener."""
-        stream = self.components.stream_listener(name)
+        stream = stream_listener(self.components, name)
         return stream.factory(listener or Listener(name, ""))
 
 

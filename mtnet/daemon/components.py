@@ -35,6 +35,7 @@ class Components:
         offers: what the daemon itself offers, as objects that provide interfaces.
 
     Attributes:
+        plugins: by name.
         services: by name, in the order of building.
         workers: the threads of each that the disk alone delays, in the order of their making.
         patient: the threads of each whose calls may take long, such as those that wait for a
@@ -51,7 +52,7 @@ class Components:
         *offers: object,
     ) -> None:
         self._env, self._make_worker, self._offers = env, make_worker, offers
-        self._plugins = plugins
+        self.plugins = plugins
         self.environments: dict[str, Environment] = {}
         self.services: dict[str, IService] = {}
         self.workers: dict[str, dict[str, Any]] = {}
@@ -79,14 +80,6 @@ class Components:
             own[name] = self._make_worker("-".join(filter(None, ("mtnet", component, name))))
         worker: Worker = own[name]
         return worker
-
-    def stream_listener(self, name: str) -> IStreamListener:
-        """Return what takes the stream connections of a component: itself, or its sessions."""
-        service = self.services[name]
-        found = IStreamListener(service, None)
-        if found is None and ISessionVerbs(service, None) is not None:
-            return SessionPort(self.environments[name], self._plugins[name].permissions)
-        return IStreamListener(service) if found is None else found
 
     def find(self, interface: Any) -> Any:
         """Return what a component, or the daemon, offers; None = nobody offers it."""
@@ -144,6 +137,15 @@ class Components:
         return done.addErrback(
             lambda failure: self.log.failure(text, failure, name=name, verb=verb)
         )
+
+
+def stream_listener(components: Components, name: str) -> IStreamListener:
+    """Return what takes the stream connections of a component: itself, or else its sessions."""
+    service = components.services[name]
+    found = IStreamListener(service, None)
+    if found is None and ISessionVerbs(service, None) is not None:
+        return SessionPort(components.environments[name], components.plugins[name].permissions)
+    return IStreamListener(service) if found is None else found
 
 
 def _check_assembled(services: Iterable[object]) -> None:

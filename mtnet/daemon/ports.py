@@ -12,7 +12,7 @@ from twisted.python.failure import Failure
 
 from mtnet.access.addresses import is_loopback
 from mtnet.access.anonymous import AnonymousAccess
-from mtnet.daemon.components import Components
+from mtnet.daemon.components import Components, stream_listener
 from mtnet.daemon.process.stale_locks import clear_socket
 from mtnet.errors import StartError
 from mtnet.interfaces import IDatagramListener
@@ -88,7 +88,7 @@ def bind(
         datagrams = IDatagramListener(components.services[listener.service])
         udp = listen_udp(listener, datagrams.protocol(listener), reactor, datagrams.turn)
         return BoundListener(listener, udp, datagrams.datagram_verbs, False)
-    stream = components.stream_listener(listener.service)
+    stream = stream_listener(components, listener.service)
     if listener.path:
         clear_socket(Path(listener.path))
     factory = pipeline.wrap(listener, stream.factory(listener), stream.verbs)

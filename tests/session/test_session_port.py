@@ -4,6 +4,7 @@ import pytest
 from fakes.daemon import FakeDaemon, hello
 from zope.interface.verify import verifyObject
 
+from mtnet.daemon.components import stream_listener
 from mtnet.daemon.configuration import load as load_all
 from mtnet.daemon.preflight import listeners
 from mtnet.interfaces import IStreamListener
@@ -162,9 +163,9 @@ def test_an_endpoint_opens_a_port_and_enables_the_service(tmp_path, clock, name)
     terminal = connect(env.factory(name), clock)
     terminal.send(b"<<HELLO|v=2>>")
     assert name in terminal.received().decode().rpartition("services=")[2]
-    stream = env.components.stream_listener(name)
+    stream = stream_listener(env.components, name)
     assert verifyObject(IStreamListener, stream)
-    assert stream.verbs == tuple(env.components._plugins[name].permissions)
+    assert stream.verbs == tuple(env.components.plugins[name].permissions)
 
 
 def test_without_an_endpoint_it_is_off(tmp_path, clock):

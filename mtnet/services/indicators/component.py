@@ -19,8 +19,8 @@ from mtnet.interfaces import (
     ISessionVerbs,
     IStatus,
 )
-from mtnet.metrics import Metric
 from mtnet.recurring import Recurring
+from mtnet.services.indicators.metrics import IndicatorMetrics
 from mtnet.services.indicators.resources import IndicatorResources
 from mtnet.services.indicators.service import IndicatorService
 from mtnet.services.indicators.store import IndicatorStore
@@ -32,7 +32,7 @@ LOOK = 3_600.0
 FILE = "indicators.sqlite"
 
 
-@implementer(IService, IStatus, IMetrics, IControlCommands, IBackup)
+@implementer(IService, IStatus, IControlCommands, IBackup)
 class IndicatorsComponent:
     """
     Joins indicators with the daemon.
@@ -81,36 +81,6 @@ class IndicatorsComponent:
             "values": indicators.kept,
         }
 
-    def metrics(self) -> list[Metric]:
-        """Return how much is kept, and sent to how many."""
-        indicators = self._indicators
-        return [
-            Metric(
-                "mtnet_indicators_values_total",
-                "counter",
-                "Values of bars that were stored.",
-                lambda: indicators.kept,
-            ),
-            Metric(
-                "mtnet_indicators_deliveries_total",
-                "counter",
-                "Values of bars that were written to followers when they came.",
-                lambda: indicators.fanout.delivered,
-            ),
-            Metric(
-                "mtnet_indicators_followers",
-                "gauge",
-                "Series that sessions follow, each counted for each session.",
-                lambda: indicators.followers,
-            ),
-            Metric(
-                "mtnet_indicators_series",
-                "gauge",
-                "Series: indicators of a symbol and a period.",
-                lambda: len(indicators.known),
-            ),
-        ]
-
     def commands(self) -> dict[str, Callable[[Mapping[str, Any]], Any]]:
         """Return the commands of the control socket."""
         return {"indicators list": lambda asked: self._indicators.rows()}
@@ -135,6 +105,7 @@ def build(env: Environment) -> IndicatorsComponent | DisabledService:
     indicators = IndicatorService(settings, store, env.worker(), env.clock, env.now)
     offers: dict[Any, object] = {
         ISessionVerbs: IndicatorVerbs(indicators),
+        IMetrics: IndicatorMetrics(indicators),
         IHttpResources: IndicatorResources(indicators, env.clock),
     }
     return IndicatorsComponent(env, indicators, offers)

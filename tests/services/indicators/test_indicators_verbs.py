@@ -387,7 +387,7 @@ def test_status_metrics_and_the_list_count(daemon):
     ann(calc(1000, b"1"), calc(2000, b"1"), calc(1000, b"1", series=b"name=A|symbol=X|period=M1"))
     status = service(daemon).status()
     assert (status["series"], status["followers"], status["values"]) == (2, 1, 3)
-    assert {each.name: each.read() for each in service(daemon).metrics()} == {
+    assert {each.name: each.read() for each in IMetrics(service(daemon)).metrics()} == {
         "mtnet_indicators_values_total": 3,
         "mtnet_indicators_deliveries_total": 2,
         "mtnet_indicators_followers": 1,
