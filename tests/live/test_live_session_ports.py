@@ -1,7 +1,6 @@
 """A real daemon: ports of sessions for services that have verbs alone, and kills under writers."""
 
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -9,55 +8,15 @@ from contextlib import suppress
 
 import pytest
 from live_daemon import LOOPBACK, PATIENCE
+from session_peer import Peer
 from tls_samples import Authority, Files, client_context
 
 from mtnet.client.sync import Series, calc, indicator
-from mtnet.session import messages
-from mtnet.session.grammar import parse
 
 ROUNDS = 3
 WRITES = 60
 """Answers of a round before the daemon is killed in the middle of further ones."""
 KEYS = ("a", "b", "c")
-
-
-class Peer:
-    """One session, which reads frame by frame."""
-
-    def __init__(self, port, context=None):
-        plain = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE)
-        self.socket = context.wrap_socket(plain, server_hostname="localhost") if context else plain
-        self._lines = self.socket.makefile("rb")
-        self.say(messages.hello())
-        assert self.read().verb == "WELCOME"
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self._lines.close()
-        self.socket.close()
-
-    def say(self, frame):
-        self.socket.sendall(frame)
-
-    def read(self):
-        """Return the next message; None = the server is gone."""
-        try:
-            line = self._lines.readline()
-        except OSError:
-            return None
-        if not line.endswith(b">>\r\n"):
-            return None
-        message = parse(line[2:-4])
-        if message.verb == "PING":
-            self.say(messages.pong())
-            return self.read()
-        return message
-
-    def answer(self, frame):
-        self.say(frame)
-        return self.read()
 
 
 def mtnet(*words):
