@@ -2,7 +2,7 @@
 Store what 50 symbols send at a tick a second for hours, and see what it costs on disk.
 
 The clock is simulated: each simulated second, or `--flush` of them, is one commit, and each hour
-the small blocks are joined.
+the log is merged, as a daemon does it.
 Bytes that were written are those of `/proc/self/io`, so FOLDER must not be a tmpfs.
 Run it from a development environment: `python bench/ticks/growth.py FOLDER --hours 6`.
 """
@@ -20,8 +20,9 @@ from mtnet.services.ticks.files.importer import Importer
 from mtnet.services.ticks.model import Source
 from mtnet.services.ticks.storage.blocks import Memtable
 from mtnet.services.ticks.storage.commits import Commit, snapshot
+from mtnet.services.ticks.storage.hot import HotStore
 from mtnet.services.ticks.storage.reader import TickReader
-from mtnet.services.ticks.storage.store import Store
+from mtnet.services.ticks.storage.tally import Tally
 
 EPOCH = 1_767_225_600_000
 HOUR = 3_600
@@ -75,8 +76,8 @@ def timed(what: str, work: Callable[[], object]) -> None:
     print(f"{what}: {wall:.3f} s, {cpu:.3f} s of CPU", flush=True)
 
 
-def join(store: Store) -> None:
-    """Join what there is, and print the longest step."""
+def join(store: HotStore) -> None:
+    """Merge what there is, and print the longest step."""
     wall = cpu = 0.0
     age = more = True
     while more:
@@ -84,17 +85,19 @@ def join(store: Store) -> None:
         more, age = store.join(age), False
         wall = max(wall, time.perf_counter() - begin[0])
         cpu = max(cpu, time.process_time() - begin[1])
-    print(f"  joined; steps took {wall * 1e3:.0f} ms at most, {cpu * 1e3:.0f} of CPU", flush=True)
+    print(f"  merged; steps took {wall * 1e3:.0f} ms at most, {cpu * 1e3:.0f} of CPU", flush=True)
 
 
-def fill(store: Store, senders: Senders, arguments: argparse.Namespace) -> int:
+def fill(store: HotStore, senders: Senders, arguments: argparse.Namespace) -> int:
     """Store the ticks of hours; return how many."""
     ticks, flush = 0, arguments.flush
     for second in range(0, arguments.hours * HOUR, flush):
         commit = senders.commit(second, flush)
         ticks += commit.ticks
         store.commit(commit)
-        if not arguments.no_joins and (second + flush) % HOUR == 0:
+        if (second + flush) % 30 == 0:
+            store.sync_late()
+        if (second + flush) % HOUR == 0:
             join(store)
     return ticks
 
@@ -117,11 +120,10 @@ def main() -> None:
     parser.add_argument("--hours", type=int, default=6)
     parser.add_argument("--symbols", type=int, default=50)
     parser.add_argument("--flush", type=int, default=1, help="seconds of a commit: 1, 10 or 60")
-    parser.add_argument("--no-joins", action="store_true", help="as an older mtnet")
     arguments = parser.parse_args()
     path = arguments.folder / "ticks.sqlite"
-    store, begin = Store(path), written()
-    store.prepare()
+    store, begin = HotStore(path), written()
+    store.load(Tally(arguments.folder / "ticks.taken"), 1_000)
     senders = Senders(arguments.symbols, 1)
     ticks: list[int] = []
     timed(
@@ -129,7 +131,7 @@ def main() -> None:
         lambda: ticks.append(fill(store, senders, arguments)),
     )
     store.close()
-    print(f"{ticks[0]} ticks: {(written() - begin) / ticks[0]:.0f} bytes written a tick")
+    print(f"{ticks[0]} ticks: {(written() - begin) / ticks[0]:.1f} bytes written a tick")
     with closing(sqlite3.connect(path)) as connection:
         (pages,) = connection.execute("PRAGMA page_count").fetchone()
         (free,) = connection.execute("PRAGMA freelist_count").fetchone()

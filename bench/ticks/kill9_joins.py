@@ -1,5 +1,5 @@
 """
-Kill a process again and again while it stores ticks and joins their blocks.
+Kill a process again and again while it stores ticks, merges their log and joins their blocks.
 
 Each tick has a number of its own, and the process prints those of a commit that returned. After
 each kill the store must hold all that were printed, none twice, in order; each fourth process
@@ -20,11 +20,12 @@ from itertools import count
 from pathlib import Path
 
 from mtnet.services.ticks.model import Source
-from mtnet.services.ticks.storage import joiner, store
+from mtnet.services.ticks.storage import hot, joiner, rows
 from mtnet.services.ticks.storage.blocks import Series
 from mtnet.services.ticks.storage.commits import Commit, snapshot
+from mtnet.services.ticks.storage.hot import HotStore
 from mtnet.services.ticks.storage.reader import TickReader
-from mtnet.services.ticks.storage.store import Store
+from mtnet.services.ticks.storage.tally import Tally
 
 SYMBOLS = [b"SYM%d" % n for n in range(20)]
 WHEN = 1_767_225_600_000
@@ -44,12 +45,14 @@ PRAGMA user_version = 1;
 
 def run(path: Path, number: int) -> None:
     """Store and join until the process is killed."""
-    joiner.FULL = store.FULL = 40  # type: ignore[attr-defined]
+    joiner.FULL = rows.FULL = 40
     joiner.STEP, joiner.SLICE, joiner.SMALL_BLOCKS = 64, 512, 256
-    stored = Store(path)
+    hot.MERGED_TICKS = 600
+    stored = HotStore(path)
+    stored.load(Tally(path.parent / "ticks.taken"), 10)
     stored.commit(Commit(sources=[snapshot(Source("desk", 3))]))
     for at in count(number):
-        commit = Commit(token=at + 1)
+        commit = Commit(token=at + 1, forced=at % 9 == 0)
         for symbol in SYMBOLS:
             series = Series(symbol, None, [b"%d" % at], [(WHEN + at // 3, 3)])
             for block in series.pack():
@@ -89,6 +92,16 @@ def check(path: Path, printed: int) -> int:
     return end
 
 
+def make_old(path: Path) -> None:
+    """Make the file one of an older mtnet, which had no log."""
+    stored = HotStore(path)
+    stored.prepare()
+    stored.merge()
+    stored.close()
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(OLD)
+
+
 def main() -> None:
     """Kill, check, and say what was found."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -98,14 +111,22 @@ def main() -> None:
     if arguments.run:
         run(Path(arguments.run[0]), int(arguments.run[1]))
     with tempfile.TemporaryDirectory() as folder:
-        path, number, joins = Path(folder) / "ticks.sqlite", 0, 0
+        path, number, joins, merges = Path(folder) / "ticks.sqlite", 0, 0, 0
         for at in range(arguments.rounds):
             number = check(path, kill(path, number, random.uniform(0, 0.5)))
             with closing(sqlite3.connect(path)) as connection:
                 joins += connection.execute("SELECT count FROM joins").fetchone()[0]
-                if at % 4 == 3:
-                    connection.executescript(OLD)
-        report = {"rounds": arguments.rounds, "ticks": number * len(SYMBOLS), "joins": joins}
+                found = connection.execute("SELECT value FROM total WHERE name = 'log'").fetchone()
+                merges = max(merges, found[0] if found else 0)
+            if at % 4 == 3:
+                make_old(path)
+            print(f"round {at + 1}: {number} ticks of each symbol", flush=True)
+        report = {
+            "rounds": arguments.rounds,
+            "ticks": number * len(SYMBOLS),
+            "joins": joins,
+            "segments": merges,
+        }
     print(json.dumps(report))
 
 

@@ -15,6 +15,7 @@ from test_cli import endpoint, mtnet, outcome, sentence
 from mtnet.cli.main import main, parser
 from mtnet.interfaces import ITicks
 from mtnet.services.ticks.model import Batch
+from mtnet.services.ticks.storage.hot import HotStore
 from mtnet.testing import EPOCH
 
 NOON = 1_549_281_600_000
@@ -171,10 +172,12 @@ def test_a_file_that_cannot_be_written_is_told_in_a_sentence(capsys, data, tmp_p
 def test_a_file_that_was_there_stays_where_the_export_breaks_off(capsys, env, data, tmp_path):
     env.find(ITicks).take(env.find(ITicks).source("desk-1"), [(b"EURUSD", b"1.1")], EPOCH)
     env.find(ITicks).sync()
+    store = HotStore(data / "ticks.sqlite")
+    store.prepare()
+    store.merge()
+    store.close()
     with closing(sqlite3.connect(data / "ticks.sqlite")) as connection:
-        connection.execute(
-            "UPDATE small_block SET data = x'00' WHERE id = (SELECT max(id) FROM block)"
-        )
+        connection.execute("UPDATE small_block SET data = x'00'")
         connection.commit()
     file = tmp_path / "EURUSD.csv"
     file.write_text("old")

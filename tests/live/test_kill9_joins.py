@@ -13,6 +13,6 @@ def test_no_tick_is_lost_or_doubled_when_a_process_is_killed_that_joins_blocks()
     command = [sys.executable, str(KILL9), "--rounds", str(ROUNDS)]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert ended.returncode == 0, ended.stdout + ended.stderr
-    report = json.loads(ended.stdout)
+    report = json.loads(ended.stdout.splitlines()[-1])
     assert report["rounds"] == ROUNDS
     assert report["ticks"]

@@ -18,7 +18,7 @@ from mtnet.daemon.configuration import load
 from mtnet.errors import ClientError
 from mtnet.services.ticks.cold.service import ColdCommands
 from mtnet.services.ticks.cold.store import ColdStore
-from mtnet.services.ticks.storage.store import Store
+from mtnet.services.ticks.storage.hot import HotStore
 from mtnet.services.ticks.wire import plain_symbol
 from mtnet.storage.worker import InlineWorker
 
@@ -93,7 +93,8 @@ def _offline(arguments: Namespace, folder: "DataFolder") -> Iterator[local.RunCo
     """Yield a function that runs the commands on the folder."""
     folder.check_restored()
     settings = load(arguments.config, os.environ, data=arguments.data).section("ticks")
-    store, worker = Store(folder.path / FILE), InlineWorker()
+    store, worker = HotStore(folder.path / FILE), InlineWorker()
+    store.prepare()
     cold = ColdStore(store, worker, worker, noop)
     commands = ColdCommands(cold, settings, system_time).commands()
     try:

@@ -289,7 +289,7 @@ class Collector:
         for each in self._observers:
             await each.flush()
         try:
-            await self._store()
+            await self._store(bool(syncs) or self._closing)
         except JournalError as error:
             for waiting in syncs:
                 waiting.errback(error)
@@ -297,9 +297,9 @@ class Collector:
             for waiting in syncs:
                 waiting.callback(None)
 
-    async def _store(self) -> None:
+    async def _store(self, forced: bool) -> None:
         writer = self._writer
-        writer.begin(self._sources.take_changed(), self._losses.take_kernel_drops())
+        writer.begin(self._sources.take_changed(), self._losses.take_kernel_drops(), forced)
         for step in (writer.pack, writer.retry, writer.write):
             for refusal in await step():
                 self._sources.count_unstored(refusal.ticks)

@@ -41,12 +41,12 @@ from mtnet.services.ticks.health.conditions import TickConditions
 from mtnet.services.ticks.http.resources import tick_routes
 from mtnet.services.ticks.protocol import TicksFactory, TicksProtocol
 from mtnet.services.ticks.storage.compaction import Compaction
-from mtnet.services.ticks.storage.store import Store
+from mtnet.services.ticks.storage.hot import HotStore, copy_store
+from mtnet.services.ticks.storage.log import FOLDER as LOG
 from mtnet.services.ticks.storage.tally import Tally
 from mtnet.services.ticks.udp import TickDatagramProtocol
 from mtnet.services.ticks.verbs.handler import TickVerbs
 from mtnet.services.ticks.wire import encode_symbol
-from mtnet.storage.sqlite import copy_database
 
 COUNTERS = {
     "received": "Records that were read.",
@@ -90,12 +90,12 @@ class TicksComponent:
     datagram_verbs = ("send",)
     silent = welcomes = False
     word = 0.0
-    obsolete = ("ticks.taken", FOLDER)
+    obsolete = ("ticks.taken", FOLDER, LOG)
 
     def __init__(self, env: Environment) -> None:
         self._env, self.turn = env, env.section.turn
         self._path = env.file("ticks.sqlite")
-        store, worker = Store(self._path), env.worker()
+        store, worker = HotStore(self._path), env.worker()
         self.collector = Collector(
             env.section,
             env.config.reserve,
@@ -111,7 +111,9 @@ class TicksComponent:
             self.collector.sync,
             frozenset(map(encode_symbol, env.section.bars_of_last)),
         )
-        self._compaction = Compaction(store, env.clock, worker, self.collector.is_storing)
+        self._compaction = Compaction(
+            store, env.clock, worker, self.collector.is_storing, env.section.sync
+        )
         self._cold = ColdService(env, store, worker, self.collector.is_storing)
         self._verbs = TickVerbs(self.collector)
         self._conditions = TickConditions(self.collector, env.now)
@@ -183,7 +185,7 @@ class TicksComponent:
     def backup(self, folder: Path) -> None:
         """Copy the stored ticks of both stores."""
         with self._cold.cold.kept:
-            copy_database(self._path, folder / self._path.name)
+            copy_store(self._path, folder / self._path.name)
             self._cold.cold.backup(folder)
 
     def routes(self) -> list[Route]:

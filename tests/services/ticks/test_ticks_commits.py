@@ -437,7 +437,7 @@ def test_a_disk_that_refuses_is_not_taken_for_rows_that_are_bad(store, path, ful
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr("mtnet.services.ticks.storage.store.compress", full_disk)
+        patch.setattr("mtnet.services.ticks.storage.rows.compress", full_disk)
         with pytest.raises(JournalError, match="No space"):
             store.commit(full)
     store.commit(full)

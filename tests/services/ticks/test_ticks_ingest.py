@@ -1,13 +1,12 @@
 """The batches of a connection: each of their ticks is stored once, however often it is sent."""
 
-import sqlite3
-from contextlib import closing
 from dataclasses import replace
 from types import SimpleNamespace
 from zlib import decompress
 
 import pytest
 from fakes.threads import ManualThread
+from tick_server import merged_rows
 
 from mtnet.access.rights import EVERYTHING
 from mtnet.interfaces import ISignals, ITicks
@@ -57,8 +56,7 @@ class Server:
 
 
 def on_disk(env):
-    with closing(sqlite3.connect(f"{env.config.data}/ticks.sqlite")) as connection:
-        rows = connection.execute("SELECT data FROM block ORDER BY id").fetchall()
+    rows = merged_rows(env.config.data, "SELECT data FROM block ORDER BY id")
     return [int(rest) for (data,) in rows for rest in unpack(decompress(data))[1]]
 
 

@@ -17,8 +17,7 @@ from mtnet.errors import JournalError
 from mtnet.interfaces import ITicks
 from mtnet.services.ticks.files.importer import Importer
 from mtnet.services.ticks.model import Source
-from mtnet.services.ticks.storage import joiner, reader
-from mtnet.services.ticks.storage import store as store_module
+from mtnet.services.ticks.storage import joiner, reader, rows
 from mtnet.services.ticks.storage.blocks import FULL, Series
 from mtnet.services.ticks.storage.commits import Commit, snapshot
 from mtnet.services.ticks.storage.compaction import CHECK, OLD, PAUSE, Compaction
@@ -87,7 +86,7 @@ class Joins(RuleBasedStateMachine):
         self.patch = pytest.MonkeyPatch()
         for module, name, value in (
             (joiner, "FULL", 5),
-            (store_module, "FULL", 5),
+            (rows, "FULL", 5),
             (joiner, "BLOCK", 9),
             (joiner, "STEP", 3),
             (joiner, "PACKED", 6),
@@ -357,6 +356,9 @@ class Steps:
     def __init__(self, *answers):
         self.asked, self.answers = [], list(answers)
 
+    def sync_late(self):
+        pass
+
     def join(self, age):
         self.asked.append(age)
         answer = self.answers.pop(0) if self.answers else False
@@ -371,7 +373,7 @@ def running():
 
     def start(steps, may_run=lambda: True):
         clock = Clock()
-        background = Compaction(steps, clock, InlineWorker(), may_run)
+        background = Compaction(steps, clock, InlineWorker(), may_run, 2 * CHECK)
         background.start()
         return clock, background
 

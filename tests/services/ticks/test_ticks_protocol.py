@@ -17,7 +17,7 @@ from mtnet.net.time_slices import TimeSlicer
 from mtnet.plugins.ticks import ticks
 from mtnet.services.ticks import connection
 from mtnet.services.ticks.ingest import StreamIngest
-from mtnet.services.ticks.storage.store import Store
+from mtnet.services.ticks.storage import hot
 from mtnet.testing import EPOCH
 
 STRANGER = {"host": "192.0.2.1", "peer": "192.0.2.9"}
@@ -363,7 +363,7 @@ def test_a_sync_says_that_the_disk_refuses_and_the_next_one_that_all_is_there(se
     server = serve()
     terminal = server.dial()
     with monkeypatch.context() as patch:
-        patch.setattr(Store, "commit", refuse)
+        patch.setattr(hot.HotStore, "commit", refuse)
         answer = server.say(terminal, b"EURUSD 1.1\nSYNC:\n")
         assert answer == b"ERR: server The disk is full.\r\n"
     assert server.say(terminal, b"SYNC:\n") == b"OK: SYNC 1\r\n"
@@ -378,7 +378,8 @@ def test_what_follows_a_sync_is_worked_off_after_its_answer(serve):
 # Batches
 
 
-def test_each_connection_is_told_what_the_store_would_not_have_of_its_own(serve):
+def test_each_connection_is_told_what_the_store_would_not_have_of_its_own(serve, monkeypatch):
+    monkeypatch.setattr(hot, "LIMIT", 0)  # the log would have it
     server = serve()
     with closing(sqlite3.connect(f"{server.env.config.data}/ticks.sqlite")) as other:
         other.execute(

@@ -155,7 +155,7 @@ def test_a_commit_is_stored_whole_or_not_at_all(path, tally, monkeypatch):
         raise sqlite3.OperationalError("database or disk is full")
 
     with monkeypatch.context() as patch:
-        patch.setattr(store_module, "_add", fail)
+        patch.setattr(store_module, "add_totals", fail)
         with pytest.raises(JournalError, match="full"):
             store.commit(commit(3))
     count = sqlite3.connect(path).execute("SELECT count(*) FROM block").fetchone()

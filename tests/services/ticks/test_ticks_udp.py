@@ -1,14 +1,14 @@
 """The tick port for datagrams: whatever comes is stored or counted, and nothing is answered."""
 
-import sqlite3
 from collections import Counter
-from contextlib import closing, nullcontext
+from contextlib import nullcontext
 from dataclasses import replace
 from zlib import decompress
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tick_server import merged_rows
 from twisted.internet.address import IPv4Address
 from twisted.internet.defer import maybeDeferred
 from twisted.internet.task import Clock
@@ -73,8 +73,7 @@ class Port:
         ]
 
     def rows(self, query):
-        with closing(sqlite3.connect(f"{self.env.config.data}/ticks.sqlite")) as connection:
-            return connection.execute(query).fetchall()
+        return merged_rows(self.env.config.data, query)
 
     def heard(self):
         """Return what was heard of each source, and from whom each symbol came."""

@@ -2,6 +2,8 @@
 
 import sqlite3
 from contextlib import closing
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from zlib import decompress
 
 from fakes.ports import FakePort
@@ -12,6 +14,7 @@ from mtnet.interfaces import ITicks
 from mtnet.net.endpoints import Listener
 from mtnet.services.ticks.protocol import TicksFactory
 from mtnet.services.ticks.storage.blocks import unpack
+from mtnet.services.ticks.storage.hot import copy_store
 
 LISTENER = Listener("ticks", "tcp:8082")
 
@@ -39,11 +42,19 @@ class Server(FakePort):
     def stored(self):
         """Return what is on disk as texts, in order, once all that was taken is there."""
         self.clock.advance(self.env.of("ticks").section.flush)
-        with closing(sqlite3.connect(f"{self.env.config.data}/ticks.sqlite")) as connection:
-            rows = connection.execute(
-                "SELECT name, data FROM block JOIN symbol ON symbol.id = block.symbol "
-                "ORDER BY block.id"
-            ).fetchall()
+        rows = merged_rows(
+            self.env.config.data,
+            "SELECT name, data FROM block JOIN symbol ON symbol.id = block.symbol "
+            "ORDER BY block.id",
+        )
         return [
             f"{name} {rest.decode()}" for name, data in rows for rest in unpack(decompress(data))[1]
         ]
+
+
+def merged_rows(folder, query):
+    """Return the rows of a store of ticks in a data folder, as if its log was merged."""
+    with TemporaryDirectory() as copies:
+        copy_store(Path(folder) / "ticks.sqlite", copy := Path(copies) / "ticks.sqlite")
+        with closing(sqlite3.connect(copy)) as connection:
+            return connection.execute(query).fetchall()

@@ -14,6 +14,7 @@ from typing import Any
 from twisted.internet.defer import DeferredLock
 from twisted.logger import Logger
 
+from mtnet.durations import DAY_MS
 from mtnet.errors import JournalError
 from mtnet.services.ticks.cold import catalog, parquet, removal
 from mtnet.services.ticks.cold.archiver import Archiver, StaleError, Unit
@@ -70,6 +71,7 @@ class ColdStore:
         made, failed = {"files": 0, "ticks": 0}, set[bytes]()
         self.trouble = None
         async with self._working:
+            await self._in_store(self._store.merge, closed * DAY_MS)
             await self._clean()
             while due := await self._due(closed, failed):
                 for each in due:
@@ -133,6 +135,7 @@ class ColdStore:
         """
         which, total = removal.days(symbol, start, stop), 0
         async with self._working:
+            await self._in_store(self._store.merge)
             at: int | None = 0
             while at is not None:
                 found = await self._change(_deletion(which, at))

@@ -6,6 +6,7 @@ from mtnet.errors import JournalError
 from mtnet.services.ticks.cold.catalog import ColdFile, files_of
 from mtnet.services.ticks.cold.layout import FOLDER
 from mtnet.services.ticks.export.table import Table, joined, table_of_blocks, table_of_files
+from mtnet.services.ticks.storage.overlay import MergedError, hot_blocks, read_segments, show
 from mtnet.services.ticks.storage.snapshot import snapshot
 
 EARLIEST, LATEST = -(2**62), 2**62
@@ -34,9 +35,15 @@ def read_table(
     asked = (symbol.decode(), low, high)
     while True:
         with snapshot(path) as connection:
-            names = dict(connection.execute("SELECT id, name FROM source").fetchall())
+            try:
+                segments = read_segments(path, connection)
+            except MergedError:
+                continue
             blocks = connection.execute(_BLOCKS, asked).fetchall()
             files = files_of(connection, *asked)
+            show(connection, segments)
+            names = dict(connection.execute("SELECT id, name FROM source").fetchall())
+        blocks += [(number, data) for number, _, data in hot_blocks(symbol, segments, low, high)]
         try:
             tables = [table_of_files(_paths(path, files))] if files else []
         except FileNotFoundError as error:

@@ -50,6 +50,11 @@ class Block(NamedTuple):
     runs: list[Run]
     data: bytes
 
+    @property
+    def text(self) -> bytes:
+        """The ticks, joined by LF."""
+        return self.data[4 + RUN.size * len(self.runs) :]
+
 
 @dataclass
 class Reception:
@@ -167,11 +172,21 @@ class Memtable:
 
 def _block(symbol: bytes, records: list[bytes], marks: list[Mark]) -> Block:
     runs = [(*mark, len(list(same))) for mark, same in groupby(marks)]
-    text = b"\n".join(records)
+    return block_of(symbol, runs, b"\n".join(records))
+
+
+def block_of(symbol: bytes, runs: list[Run], text: bytes) -> Block:
+    """Return a block of ticks that are joined by LF."""
+    ticks = count_ticks(text)
     times = [int(time) for time in _TIMES.findall(text)] if b" " in text else []
-    if len(times) < len(records):
+    if len(times) < ticks:
         times += [received for received, _, _ in runs]
-    return Block(symbol, len(records), min(times), max(times), runs, _data(runs, text))
+    return Block(symbol, ticks, min(times), max(times), runs, _data(runs, text))
+
+
+def count_ticks(text: bytes) -> int:
+    """Return how many ticks are joined by LF."""
+    return text.count(b"\n") + 1
 
 
 def _data(runs: list[Run], text: bytes) -> bytes:

@@ -1,4 +1,4 @@
-"""Compaction in the background: small blocks of ticks are joined, step by step."""
+"""Compaction in the background: the log of ticks is merged, small blocks are joined, in steps."""
 
 from collections.abc import Callable
 
@@ -12,8 +12,8 @@ from mtnet.services.ticks.storage.store import Store
 from mtnet.storage.worker import InThread
 
 OLD = 3_600.0
-"""Seconds after which small blocks are joined, however few they are: at a tick a second they make
-a block of 3,600."""
+"""Seconds after which the log is merged and small blocks are joined, however few ticks they have:
+at a tick a second they make a block of 3,600."""
 CHECK = 60.0
 """Seconds between two looks whether there is something to join."""
 PAUSE = 0.05
@@ -22,28 +22,34 @@ PAUSE = 0.05
 
 class Compaction:
     """
-    Background compaction: joins small blocks when there are many or an hour is over, and those of
-    an older mtnet after an update.
+    Background compaction: merges the log and joins small blocks when there is much or an hour is
+    over, and blocks of an older mtnet after an update.
 
     Args:
         in_thread: the worker of the store.
         may_run: returns whether the disk takes ticks, and has room.
+        sync: seconds that what is in the log may wait for the platter.
     """
 
     log = Logger()
 
     def __init__(
-        self, store: Store, clock: IReactorTime, in_thread: InThread, may_run: Callable[[], bool]
+        self,
+        store: Store,
+        clock: IReactorTime,
+        in_thread: InThread,
+        may_run: Callable[[], bool],
+        sync: float,
     ) -> None:
         self._store, self._clock, self._in_thread = store, clock, in_thread
-        self._may_run = may_run
+        self._may_run, self._interval = may_run, min(CHECK, sync / 2)
         self._timer: IDelayedCall | None = None
         self._joined = clock.seconds()
         self._stopped = self._failing = False
 
     def start(self) -> None:
-        """Begin a look after `CHECK` seconds."""
-        self._wait(CHECK)
+        """Begin to look whether there is something to do."""
+        self._wait(self._interval)
 
     def stop(self) -> None:
         """Begin no more steps; one that runs is finished by its thread."""
@@ -54,12 +60,19 @@ class Compaction:
 
     def _wait(self, seconds: float) -> None:
         if not self._stopped:
-            self._timer = self._clock.callLater(seconds, self._step)
+            step = self._look if seconds == self._interval else self._step
+            self._timer = self._clock.callLater(seconds, step)
+
+    def _look(self) -> None:
+        self._timer = None
+        self._in_thread(self._store.sync_late).addCallbacks(lambda _: self._step(), self._failed)
 
     def _step(self) -> None:
         self._timer = None
+        if self._stopped:
+            return
         if not self._may_run():
-            self._wait(CHECK)
+            self._wait(self._interval)
             return
         is_old = self._clock.seconds() - self._joined >= OLD
         if is_old:
@@ -71,7 +84,7 @@ class Compaction:
         if more and self._failing:
             self.log.info("Blocks of ticks are joined again.")
             self._failing = False
-        self._wait(PAUSE if more else CHECK)
+        self._wait(PAUSE if more else self._interval)
 
     def _failed(self, failure: Failure) -> None:
         if not self._failing:
@@ -83,4 +96,4 @@ class Compaction:
             else:
                 self.log.failure("Joining blocks of ticks failed; it is tried again.", failure)
         self._failing = True
-        self._wait(CHECK)
+        self._wait(self._interval)

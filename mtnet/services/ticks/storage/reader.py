@@ -4,9 +4,10 @@ Reads the ticks on disk, also while a daemon runs.
 Pure: no Twisted, no clock. Order time is TIME where it was sent, else the time of receipt; both
 are milliseconds. Of equal order times, the tick that came first is first.
 
-Closed days are in Parquet files, and read with the blocks as one. Each page of blocks is a snapshot
-of its own. Blocks may be joined or compacted between two pages, which changes no tick and no order:
-the reader then goes on behind the last tick that it yielded.
+Closed days are in Parquet files, the newest ticks in a log, and both are read with the blocks as
+one. Each page of blocks is a snapshot of its own. Blocks may be joined or compacted between two
+pages, which changes no tick and no order: the reader then goes on behind the last tick that it
+yielded.
 """
 
 import sqlite3
@@ -14,7 +15,7 @@ import struct
 import zlib
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from heapq import merge
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -25,6 +26,7 @@ from mtnet.services.ticks.cold.catalog import files as stored_files
 from mtnet.services.ticks.cold.layout import FOLDER
 from mtnet.services.ticks.cold.reading import merged, read_files
 from mtnet.services.ticks.storage.blocks import unpack
+from mtnet.services.ticks.storage.overlay import MergedError, hot_blocks, read_segments, show
 from mtnet.services.ticks.storage.schema import SCHEMA, SMALL_BLOCKS_ARE_LARGE
 from mtnet.services.ticks.storage.snapshot import snapshot
 from mtnet.services.ticks.wire import time_of
@@ -140,23 +142,26 @@ class TickReader:
 
     def symbols(self) -> list[Facts]:
         """Return each symbol with the number of its ticks and sources, and its order times."""
-        return self._rows(_SYMBOLS)
+        with self._all() as connection:
+            return _facts(connection, _SYMBOLS)
 
     def extent(self, symbol: bytes) -> Extent | None:
         """Return how many ticks of a symbol there are, and their order times; None = none."""
-        rows = self._rows(_EXTENT, {"name": symbol.decode()})
-        return Extent(**rows[0]) if rows else None
+        with self._all() as connection:
+            row = connection.execute(_EXTENT, {"name": symbol.decode()}).fetchone()
+        return None if row is None else Extent(*row)
 
     def report(self) -> dict[str, list[Facts] | Facts]:
         """Return what each source sent, and its gaps; times in milliseconds, UTC."""
-        totals = {row["name"]: row["value"] for row in self._rows("SELECT * FROM total")}
         names = ("stored", "lost", "kernel drops")
-        return {
-            "sources": self._rows(_SOURCES),
-            "symbols": self._rows(_HEARD),
-            "gaps": self._rows(_GAPS),
-            "totals": {name: totals.get(name, 0) for name in names},
-        }
+        with self._all() as connection:
+            totals = dict(map(tuple, connection.execute("SELECT name, value FROM total")))
+            return {
+                "sources": _facts(connection, _SOURCES),
+                "symbols": _facts(connection, _HEARD),
+                "gaps": _facts(connection, _GAPS),
+                "totals": {name: totals.get(name, 0) for name in names},
+            }
 
     def ticks(
         self, symbol: bytes, start: int | None = None, stop: int | None = None
@@ -169,7 +174,7 @@ class TickReader:
         """
         high = _LATEST if stop is None else stop
         at, passed = _EARLIEST if start is None else start, 0
-        names = _Names(self._rows)
+        names = _Names(self._sources)
         while True:
             begin, behind = at, passed
             try:
@@ -248,14 +253,20 @@ class TickReader:
     ) -> Iterator[tuple[int, int, bytes]]:
         asked: dict[str, object] = {"name": symbol.decode(), "start": low, "stop": high}
         with self._snapshot() as connection:
+            try:
+                segments = read_segments(self._path, connection)
+            except MergedError as error:
+                raise BlocksReplacedError from error
+            hot = sorted(hot_blocks(symbol, segments, low, high), key=lambda row: (row[1], row[0]))
             found = connection.execute(_SYMBOL, asked).fetchone()
             if found is None:
+                yield from hot
                 return
             asked |= dict(found)
             if asked["joins"] != count:
                 raise BlocksReplacedError
-            small = connection.execute(_SMALL, asked).fetchall()
-        yield from merge(map(tuple, small), self._large(asked), key=lambda row: (row[1], row[0]))
+            small = map(tuple, connection.execute(_SMALL, asked).fetchall())
+        yield from merge(small, self._large(asked), hot, key=lambda row: (row[1], row[0]))
 
     def _large(self, asked: dict[str, object]) -> Iterator[tuple[int, int, bytes]]:
         at: dict[str, object] = {"first": _EARLIEST, "id": 0, "page": PAGE}
@@ -280,6 +291,22 @@ class TickReader:
         with self._snapshot() as connection:
             return [dict(row) for row in connection.execute(query, values or {})]
 
+    def _sources(self) -> list[Facts]:
+        with self._all() as connection:
+            return _facts(connection, "SELECT id, name FROM source")
+
+    @contextmanager
+    def _all(self) -> Iterator[sqlite3.Connection]:
+        """Open a snapshot with what the log adds to the tables."""
+        while True:
+            with self._snapshot() as connection:
+                try:
+                    show(connection, read_segments(self._path, connection))
+                except MergedError:
+                    continue
+                yield connection
+                return
+
     def _snapshot(self) -> AbstractContextManager[sqlite3.Connection]:
         return snapshot(self._path)
 
@@ -291,13 +318,17 @@ class BlocksReplacedError(Exception):
 class _Names(dict[int, str]):
     """The names of sources; a running daemon may add some meanwhile."""
 
-    def __init__(self, rows: Callable[[str], list[Facts]]) -> None:
+    def __init__(self, sources: Callable[[], list[Facts]]) -> None:
         super().__init__()
-        self._rows = rows
+        self._sources = sources
 
     def __missing__(self, number: int) -> str:
-        self.update({row["id"]: row["name"] for row in self._rows("SELECT id, name FROM source")})
+        self.update({row["id"]: row["name"] for row in self._sources()})
         return self.setdefault(number, f"({number})")
+
+
+def _facts(connection: sqlite3.Connection, query: str) -> list[Facts]:
+    return [dict(row) for row in connection.execute(query)]
 
 
 def _unpack(number: int, data: bytes) -> Iterator[PendingTick]:

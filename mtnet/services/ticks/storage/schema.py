@@ -7,12 +7,14 @@ The SQL schema of the ticks on disk.
 import sqlite3
 from collections.abc import Sequence
 
-SCHEMA = 3
+SCHEMA = 4
 """`PRAGMA user_version` of the files that this code reads and writes."""
 SMALL_BLOCKS_ARE_LARGE = 1
 """The schema of an older mtnet, which kept small blocks among the large ones for ever."""
 ALL_IN_BLOCKS = 2
 """The schema of an older mtnet, which had no cold store."""
+NO_LOG = 3
+"""The schema of an older mtnet, which had no log before the blocks: it would not see it."""
 ROWS = 256
 """Rows of one statement; SQLite takes 32,766 values in one."""
 IMPORTED, OTHERS = 1, 2
@@ -150,5 +152,6 @@ def make_tables(connection: sqlite3.Connection, version: int) -> None:
     """Make the tables of a new file (version 0), or upgrade those of an older mtnet."""
     first = _TABLES if version == 0 else _UPGRADE
     small = "" if version >= ALL_IN_BLOCKS else first + _SMALL_BLOCKS
-    for statement in (small + _COLD_FILES).split(";"):
+    cold = "" if version >= NO_LOG else _COLD_FILES
+    for statement in (small + cold).split(";"):
         connection.execute(statement)

@@ -4,72 +4,43 @@ The ticks on disk: SQLite, in blocks of one symbol each.
 Blocking, for one thread at a time. A commit that returned is on the platter
 (`synchronous=FULL`, write-ahead log). The number of a block is the order of arrival. Small blocks
 lie apart, without an index, so that a commit writes few pages; `BlockJoiner` makes large ones of
-them.
-
-Every row that goes in shares a statement with many others: a statement of its own would hand
-the interpreter back and forth with the reactor, up to 5 ms each time.
+them. `HotStore` has a log before it, for what would become many of them.
 """
 
 import shutil
 import sqlite3
-import struct
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
-from dataclasses import astuple, dataclass
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
-from zlib import compress
 
 from mtnet.errors import JournalError, WireError
-from mtnet.services.ticks.model import SLOTS, Gap, Seen, Source
-from mtnet.services.ticks.storage.blocks import FULL
-from mtnet.services.ticks.storage.commits import (
-    COUNTS,
-    Commit,
-    Part,
-    SourceSnapshot,
-    joined,
-    refusal,
-)
+from mtnet.services.ticks.model import Gap, Seen, Source
+from mtnet.services.ticks.storage.commits import COUNTS, Commit, Part, Refusal, joined, refusal
 from mtnet.services.ticks.storage.joiner import BlockJoiner
-from mtnet.services.ticks.storage.schema import (
-    IMPORTED,
-    OTHERS,
-    SCHEMA,
-    Row,
-    insert,
-    make_tables,
+from mtnet.services.ticks.storage.rows import (
+    LAST,
+    SEEN,
+    SOURCE_COLUMNS,
+    UPSERT_HEARD,
+    RowWriter,
+    add_totals,
+    merged_segment,
 )
+from mtnet.services.ticks.storage.schema import IMPORTED, OTHERS, SCHEMA, make_tables
 from mtnet.services.ticks.storage.tally import Tally
 from mtnet.services.ticks.wire import encode_symbol
 from mtnet.storage.sqlite import Database, has_free_space
 
 T = TypeVar("T")
 
-LEVEL = 1
-"""Of zlib; 6 saves a tenth of the space and costs three times as much."""
-SEEN = struct.Struct("<qIq")
-"""A remembered batch: SEQ, records, digest."""
-LAST = "commit"
-"""The one total that is not a sum: the token of the last commit that had one."""
-
-_UPSERT_SYMBOL = """
-ON CONFLICT DO UPDATE SET ticks = ticks + excluded.ticks,
-    record = coalesce(excluded.record, record), received = coalesce(excluded.received, received),
-    earliest = min(coalesce(earliest, excluded.earliest), excluded.earliest),
-    latest = max(coalesce(latest, excluded.latest), excluded.latest)
-"""
-_UPSERT_HEARD = """
-ON CONFLICT DO UPDATE SET ticks = ticks + excluded.ticks, last = max(last, excluded.last),
-    first = min(first, excluded.first),
-    longest = max(longest, excluded.longest, excluded.first - last)
-"""
 _JOIN_SYMBOLS = (
     "UPDATE large_block SET symbol = :other WHERE symbol = :one",
     "UPDATE small_block SET symbol = :other WHERE symbol = :one",
     f"""
     INSERT INTO heard SELECT source, :other, ticks, first, last, longest FROM heard
-    WHERE symbol = :one {_UPSERT_HEARD}
+    WHERE symbol = :one {UPSERT_HEARD}
     """,
     "DELETE FROM heard WHERE symbol = :one",
     """
@@ -85,14 +56,6 @@ _JOIN_SYMBOLS = (
     """,
     "DELETE FROM symbol WHERE id = :one",
 )
-_SOURCE_COLUMNS = ("id", "name", *COUNTS)
-_UPSERT_SOURCE = "ON CONFLICT DO UPDATE SET " + ", ".join(
-    f"{name} = excluded.{name}" for name in COUNTS
-)
-_UPSERT_TOTAL = f"""
-ON CONFLICT DO UPDATE SET
-    value = CASE name WHEN '{LAST}' THEN excluded.value ELSE value + excluded.value END
-"""
 _COUNT_IMPORTED = """
 UPDATE source SET received = received + ?1,
     first = (SELECT min(first) FROM heard WHERE source = ?2),
@@ -106,13 +69,6 @@ _ROW_ERRORS = (
     sqlite3.ProgrammingError,
 )
 """Errors of SQLite and its module for invalid rows, independent of the disk."""
-_NEWEST_BLOCK = """
-SELECT max(coalesce((SELECT max(id) FROM large_block), 0),
-    coalesce((SELECT max(id) FROM small_block), 0))
-"""
-_BLOCK_COLUMNS = "(id, symbol, first, last, ticks, data)"
-_PRUNE_SEEN = "DELETE FROM seen WHERE source = ? AND (run <> ? OR highest < ?)"
-_PRUNE_GAPS = "DELETE FROM gap WHERE source = ? AND (run, first) < (?, ?)"
 
 
 @dataclass(frozen=True)
@@ -127,6 +83,7 @@ class StoredState:
         newest: the last tick of each symbol and when it came, or None.
         lost: ticks that were taken and never stored, since the last daemon was killed.
         unknown: whether their number is unknown.
+        notes: sentences: what was found damaged.
     """
 
     sources: list[Source]
@@ -135,6 +92,7 @@ class StoredState:
     newest: dict[bytes, tuple[bytes, int] | None]
     lost: int
     unknown: bool = False
+    notes: Sequence[str] = ()
 
 
 class Store:
@@ -149,28 +107,36 @@ class Store:
         self.path = path
         self._database = Database(path, SCHEMA, "", make_tables)
         self._joiner = BlockJoiner(self._database)
-        self._symbols: dict[bytes, int] = {}
+        self._rows = RowWriter()
         self._unsure = self._join_failed = False
 
-    def load(self, tally: Tally, sources: int) -> StoredState:
+    def load(self, tally: Tally, sources: int, hot: Commit | None = None) -> StoredState:
         """
         Return the stored state, and count ticks that were taken and never stored.
 
         Args:
             sources: how many are returned, at most.
+            hot: what is stored elsewhere, and comes here later.
 
         Raises:
             JournalError: the file is damaged, unreadable, or of a newer mtnet.
         """
 
         def read(connection: sqlite3.Connection) -> StoredState:
-            totals = dict(connection.execute("SELECT name, value FROM total"))
-            known = sum(totals.get(name, 0) for name in ("stored", "lost", "unstored"))
-            new = max(0, tally.value - known)
-            _add(connection, {"lost": new})
-            tally.set(known + new)
             _merge_spellings(connection)
-            return _stored_state(connection, sources, new, known > 0 and not tally.whole)
+            with self._shown(connection, hot):
+                totals = dict(connection.execute("SELECT name, value FROM total"))
+                known = sum(totals.get(name, 0) for name in ("stored", "lost", "unstored"))
+                new = max(0, tally.value - known)
+                unknown = known > 0 and not tally.whole
+                state = _stored_state(connection, sources, new, unknown)
+            add_totals(connection, {"lost": new})
+            tally.set(known + new)
+            return state
+
+        def only_read(connection: sqlite3.Connection) -> StoredState:
+            with self._shown(connection, hot):
+                return _stored_state(connection, sources)
 
         try:
             return self._database.transaction(read)
@@ -178,7 +144,23 @@ class Store:
             if has_free_space(self.path.parent):
                 raise
         # What was lost is counted at the next start, when there is room to write it down.
-        return self._database.read(lambda connection: _stored_state(connection, sources))
+        return self._database.read(only_read)
+
+    @contextmanager
+    def _shown(self, connection: sqlite3.Connection, hot: Commit | None) -> Iterator[None]:
+        """Show what is stored elsewhere as if it were here."""
+        if hot is None:
+            yield
+            return
+        connection.execute("SAVEPOINT hot")
+        try:
+            self._rows.put(connection, hot)
+            add_totals(connection, hot.totals)
+            yield
+        finally:
+            connection.execute("ROLLBACK TO hot")
+            connection.execute("RELEASE hot")
+            self._rows.forget()
 
     def prepare(self) -> None:
         """
@@ -204,7 +186,7 @@ class Store:
             self._unsure = False
             return
         try:
-            self._write(lambda connection: self._put_all(connection, commit, self._put))
+            self._write(lambda connection: self._put_all(connection, commit, self._rows.put))
         except Exception as error:
             if not _is_row_error(error):
                 raise
@@ -218,7 +200,7 @@ class Store:
     ) -> None:
         commit.refusals = []
         put(connection, commit)
-        _add(connection, _totals(commit))
+        add_totals(connection, _totals(commit))
 
     def commit_after(self, look: Callable[[], Commit]) -> None:
         """
@@ -231,10 +213,10 @@ class Store:
 
         def write(connection: sqlite3.Connection) -> None:
             commit = look()
-            self._put(connection, commit)
+            self._rows.put(connection, commit)
             if commit.imported:
                 connection.execute(_COUNT_IMPORTED, (commit.imported, IMPORTED))
-            _add(connection, commit.totals)
+            add_totals(connection, commit.totals)
 
         self._write(write)
 
@@ -242,7 +224,7 @@ class Store:
         try:
             self._database.transaction(write)
         except BaseException:
-            self._symbols = {}  # one whose row was rolled back has no number any more
+            self._rows.forget()
             self._unsure, self._join_failed = True, False
             raise
         self._unsure = False
@@ -317,12 +299,12 @@ class Store:
             whole, parts = waiting.pop()
             connection.execute("SAVEPOINT part")
             try:
-                self._put(connection, whole)
+                self._rows.put(connection, whole)
             except Exception as error:
                 if not _is_row_error(error):
                     raise
                 connection.execute("ROLLBACK TO part")
-                self._symbols = {}
+                self._rows.forget()
                 parts = parts or commit.parts()
                 if len(parts) > 1:
                     half = len(parts) // 2
@@ -331,21 +313,34 @@ class Store:
                     commit.refusals += [refusal(part, error) for part in parts]
             connection.execute("RELEASE part")
 
-    def _put(self, connection: sqlite3.Connection, commit: Commit) -> None:
-        self._put_symbols(connection, commit)
-        (newest,) = connection.execute(_NEWEST_BLOCK).fetchone()
-        large: list[Row] = []
-        small: list[Row] = []
-        for number, b in enumerate(commit.blocks, newest + 1):
-            data = compress(b.data, LEVEL)
-            row = number, self._symbols[b.symbol], b.first, b.last, b.ticks, data
-            (large if b.ticks >= FULL else small).append(row)
-        insert(connection, f"large_block {_BLOCK_COLUMNS}", large)
-        insert(connection, f"small_block {_BLOCK_COLUMNS}", small)
-        heard = [(n, self._symbols[s], *astuple(h)) for (n, s), h in commit.heard.items()]
-        into = "heard (source, symbol, ticks, first, last, longest)"
-        insert(connection, into, heard, _UPSERT_HEARD)
-        _put_sources(connection, commit.sources)
+    def merged(self) -> int:
+        """
+        Return the number of the last segment of a log that is in blocks.
+
+        Raises:
+            JournalError: the file is damaged, unreadable, or of a newer mtnet.
+        """
+        return self._database.read(merged_segment)
+
+    def check(self) -> None:
+        """
+        Check that there is room, and the file is the one that was opened.
+
+        Raises:
+            JournalError: that is not so.
+        """
+        self._database.check_room()
+        self._database.check()
+
+    def merge(self, before: int | None = None) -> None:
+        """Make blocks of ticks that wait elsewhere for that: none do."""
+
+    def sync_late(self) -> None:
+        """Force what waits in memory onto the platter: nothing does."""
+
+    def take_left_out(self) -> list[Refusal]:
+        """Return the rows that are known since the last call to be rejected for good."""
+        return []
 
     def free(self) -> int:
         """
@@ -362,23 +357,6 @@ class Store:
     def close(self) -> None:
         """Close the file; the next call opens it again."""
         self._database.close()
-
-    def _put_symbols(self, connection: sqlite3.Connection, commit: Commit) -> None:
-        ticks: dict[bytes, list[int]] = {}
-        for block in commit.blocks:
-            found = ticks.setdefault(block.symbol, [0, block.first, block.last])
-            found[0] += block.ticks
-            found[1:] = min(found[1], block.first), max(found[2], block.last)
-        rows = []
-        for symbol, (count, first, last) in ticks.items():
-            record, received = commit.newest.get(symbol, (None, None))
-            row = symbol.decode(), count, record and record.decode(), received, first, last
-            rows.append(row)
-        into = "symbol (name, ticks, record, received, earliest, latest)"
-        insert(connection, into, rows, _UPSERT_SYMBOL)
-        if not ticks.keys() <= self._symbols.keys():
-            names = connection.execute("SELECT name, id FROM symbol")
-            self._symbols = {name.encode(): number for name, number in names}
 
 
 def _is_row_error(error: Exception) -> bool:
@@ -403,31 +381,6 @@ def _totals(commit: Commit) -> dict[str, int]:
     return totals
 
 
-def _add(connection: sqlite3.Connection, totals: dict[str, int]) -> None:
-    insert(connection, "total (name, value)", list(totals.items()), _UPSERT_TOTAL)
-
-
-def _put_sources(connection: sqlite3.Connection, sources: Sequence[SourceSnapshot]) -> None:
-    columns = f"source ({', '.join(_SOURCE_COLUMNS)})"
-    insert(connection, columns, [source.row for source in sources], _UPSERT_SOURCE)
-    gaps = [gap for source in sources for gap in source.gaps]
-    tail = "ON CONFLICT DO UPDATE SET late = excluded.late"
-    insert(connection, "gap (source, run, first, last, found, late)", gaps, tail)
-    for source in sources:
-        if source.seen:
-            _put_seen(connection, source)
-        if source.oldest:
-            connection.execute(_PRUNE_GAPS, source.oldest)
-
-
-def _put_seen(connection: sqlite3.Connection, source: SourceSnapshot) -> None:
-    highest = max(each.number for each in source.seen)
-    batches = b"".join(SEEN.pack(*each) for each in sorted(source.seen)[-SLOTS:])
-    row = (source.row[0], source.run, highest, batches)
-    insert(connection, "seen (source, run, highest, batches)", [row])
-    connection.execute(_PRUNE_SEEN, (source.row[0], source.run, highest - SLOTS))
-
-
 def _stored_state(
     connection: sqlite3.Connection, sources: int, lost: int = 0, unknown: bool = False
 ) -> StoredState:
@@ -443,7 +396,7 @@ def _stored_state(
 
 
 def _sources(connection: sqlite3.Connection, which: str, most: int) -> Iterator[Source]:
-    columns = ", ".join(_SOURCE_COLUMNS)
+    columns = ", ".join(SOURCE_COLUMNS)
     rows = connection.execute(
         f"SELECT {columns} FROM source WHERE {which} ORDER BY last DESC NULLS LAST LIMIT {most}"
     ).fetchall()

@@ -75,6 +75,8 @@ class Writer:
             JournalError: the file is damaged, or of a newer mtnet.
         """
         state = self._store.load(self._tally, self._settings.max_sources)
+        for note in state.notes:
+            self.log.error("{note}", note=note)
         self.memtable = Memtable(state.newest, self._settings.max_symbols)
         if state.unknown:
             self.log.warn(
@@ -116,15 +118,16 @@ class Writer:
         """Note once how many were taken, behind all that is added meanwhile."""
         return self._tally.burst()
 
-    def begin(self, sources: Iterable[Source], kernel_drops: int) -> None:
+    def begin(self, sources: Iterable[Source], kernel_drops: int, forced: bool) -> None:
         """
-        Add what is stored beside the ticks.
+        Add what is stored beside the ticks, and whether all is to be on the platter then.
 
         Comes before the packing: what is stored of a source must not be ahead of its ticks.
         """
         self._check_tally()
         self._commit.sources += [snapshot(source) for source in sources]
         self._commit.count("kernel drops", kernel_drops)
+        self._commit.forced |= forced
 
     async def pack(self) -> list[Refusal]:
         """Move all ticks from memory into the commit, in slices of `ticks.turn` seconds."""
@@ -192,16 +195,17 @@ class Writer:
             raise self._converted(error) from error
         self._failed = None
         self.waiting -= commit.ticks
-        self.stored += commit.ticks - sum(refusal.count for refusal in commit.refusals)
+        refusals = [*commit.refusals, *self._store.take_left_out()]
+        self.stored += commit.ticks - sum(refusal.count for refusal in refusals)
         self.full = free < self._reserve
-        for refusal in commit.refusals:
+        for refusal in refusals:
             self._report(refusal)
-        return commit.refusals
+        return refusals
 
     def _put(self, commit: Commit) -> int:
         """Store, in the thread; return the bytes that are free."""
         free = self._store.free()  # before: what is stored must not be tried again
-        if commit.blocks or commit.sources or any(commit.totals.values()):
+        if commit or commit.forced:
             self._store.commit(commit)
         return free
 

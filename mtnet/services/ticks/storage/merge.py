@@ -1,0 +1,151 @@
+"""
+Merges: what the log holds becomes blocks.
+
+Pure. Segments are read in steps, and become one commit with the number of the last of them:
+whatever ends the process, a tick is stored once.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
+
+from mtnet.services.ticks.storage.blocks import BLOCK, Block, Run, block_of
+from mtnet.services.ticks.storage.commits import Commit, SourceSnapshot, latest
+from mtnet.services.ticks.storage.log_records import (
+    Scan,
+    Summary,
+    blocks,
+    blocks_of,
+    details,
+    scan,
+    sources,
+    texts,
+)
+from mtnet.services.ticks.storage.rows import MERGED
+
+LEVEL = 6
+"""Of zlib: a merged block is written once, and read often."""
+STEP = 64
+"""Records that one step reads: about 10 ms."""
+
+
+class BlockBuilder:
+    """Joins the ticks of one symbol, in order of arrival, into blocks."""
+
+    def __init__(self, symbol: bytes) -> None:
+        self._symbol = symbol
+        self._ticks = 0
+        self._runs: list[Run] = []
+        self._texts: list[bytes] = []
+        self._blocks: list[Block] = []
+
+    def add(self, block: Block) -> None:
+        """Add ticks."""
+        if self._ticks and self._ticks + block.ticks > BLOCK:
+            self._close()
+        for run in block.runs:
+            if self._runs and self._runs[-1][:2] == run[:2]:
+                run = (*run[:2], self._runs.pop()[2] + run[2])
+            self._runs.append(run)
+        self._texts.append(block.text)
+        self._ticks += block.ticks
+
+    def take(self) -> list[Block]:
+        """Return the blocks."""
+        if self._ticks:
+            self._close()
+        return self._blocks
+
+    def _close(self) -> None:
+        self._blocks.append(block_of(self._symbol, self._runs, b"\n".join(self._texts)))
+        self._ticks, self._runs, self._texts = 0, [], []
+
+
+class Merge:
+    """
+    Makes one commit of some segments.
+
+    Args:
+        segments: by number.
+
+    Attributes:
+        number: of the last segment.
+        damaged: the segments that are.
+    """
+
+    def __init__(self, segments: Mapping[int, bytes]) -> None:
+        self.number = max(segments)
+        scans = {number: scan(data) for number, data in segments.items()}
+        self.damaged = frozenset(number for number, each in scans.items() if each.damaged)
+        self._texts = _all_texts(segments, scans)
+        self._builders: dict[bytes, BlockBuilder] = {}
+        self._snapshots: list[SourceSnapshot] = []
+        # A token that no other commit has: those of the others are above 0.
+        self._commit = Commit(level=LEVEL, token=-self.number)
+
+    def read(self) -> bool:
+        """Read some records; return whether there are more."""
+        records = 0
+        for text in islice(self._texts, STEP):
+            records += 1
+            found = details(text)
+            self._snapshots += sources(found)
+            for name, number in found.totals.items():
+                self._commit.count(name, number)
+            for block in blocks(text, found):
+                builder = self._builders.get(block.symbol)
+                if builder is None:
+                    builder = self._builders[block.symbol] = BlockBuilder(block.symbol)
+                builder.add(block)
+        return records == STEP
+
+    def commit(self) -> Commit:
+        """Return the commit, once all is read."""
+        commit = self._commit
+        for builder in self._builders.values():
+            for block in builder.take():
+                commit.add(block, (block.text.rpartition(b"\n")[2], block.runs[-1][0]))
+        self._builders = {}
+        commit.sources = latest(self._snapshots)
+        commit.totals[MERGED] = self.number
+        return commit
+
+
+def _all_texts(segments: Mapping[int, bytes], scans: Mapping[int, Scan]) -> Iterator[bytes]:
+    for number, data in sorted(segments.items()):
+        for _, text in texts(data, scans[number].records):
+            yield text
+
+
+def summary_of(segments: Iterable[bytes]) -> Commit:
+    """Return the commit of segments in order; its blocks have no ticks, only their numbers."""
+    commit = Commit()
+    snapshots: list[SourceSnapshot] = []
+    for data in segments:
+        found = scan(data)
+        begin = 0
+        if not found.damaged:
+            begin = max((at for at, each in enumerate(found.records) if each.is_first), default=0)
+        summary = Summary()
+        for at, (_, text) in enumerate(texts(data, found.records)):
+            read = details(text)
+            snapshots += sources(read)
+            for name, number in read.totals.items():
+                commit.count(name, number)
+            if at == begin and not found.damaged:
+                summary.put(read)
+            if at >= begin:
+                for block in blocks(text, read):
+                    summary.add(block)
+        summary.add_to(commit)
+    commit.sources = latest(snapshots)
+    return commit
+
+
+def ticks_of(symbol: bytes, segments: Iterable[bytes]) -> list[Block]:
+    """Return the ticks of one symbol, in order of arrival, from segments in order."""
+    builder = BlockBuilder(symbol)
+    for data in segments:
+        for _, text in texts(data, scan(data).records):
+            for block in blocks_of(symbol, text):
+                builder.add(block)
+    return builder.take()

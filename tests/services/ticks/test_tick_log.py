@@ -1,0 +1,573 @@
+"""The log before the blocks: what is in it, what is read of it, and what becomes of it."""
+
+import os
+import sqlite3
+import tempfile
+from contextlib import closing, suppress
+from pathlib import Path
+
+import pytest
+from failing_commits import fail_commits
+from hypothesis import given, settings, strategies
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from mtnet.errors import JournalError
+from mtnet.services.ticks.export.reading import read_table
+from mtnet.services.ticks.model import Seen, Source
+from mtnet.services.ticks.storage import hot, log, log_records, rows
+from mtnet.services.ticks.storage.blocks import Series
+from mtnet.services.ticks.storage.commits import Commit, snapshot
+from mtnet.services.ticks.storage.hot import HotStore, copy_store
+from mtnet.services.ticks.storage.log_records import (
+    PAGE,
+    RecordEncoder,
+    Summary,
+    blocks,
+    details,
+    scan,
+    sources,
+    texts,
+)
+from mtnet.services.ticks.storage.reader import TickReader
+from mtnet.services.ticks.storage.tally import Tally
+
+EURUSD, GBPUSD = b"EURUSD", b"GBPUSD"
+NOON = 1_549_281_600_000
+DESK = Source("desk", 3)
+
+
+def tick(number):
+    return b"1.%05d 1.2 - - %d 6" % (number, NOON + number)
+
+
+def commit_of(ticks, source=DESK, when=NOON, forced=False):
+    """Return a commit of ticks by symbol."""
+    commit = Commit(sources=[snapshot(source)], token=1, forced=forced)
+    for symbol, records in ticks.items():
+        for block in Series(symbol, None, records, [(when, source.number)] * len(records)).pack():
+            commit.add(block, (records[-1], when))
+    commit.totals["stored"] = commit.ticks
+    return commit
+
+
+@pytest.fixture
+def store(tmp_path):
+    made = HotStore(tmp_path / "ticks.sqlite")
+    made.load(Tally(tmp_path / "ticks.taken"), 10)
+    yield made
+    made.close()
+
+
+def segment(store, number=1):
+    return store.path.parent / log.FOLDER / str(number)
+
+
+def got(path, symbol=EURUSD):
+    return [each.rest for each in TickReader(path).ticks(symbol)]
+
+
+def in_blocks(path):
+    with closing(sqlite3.connect(path)) as connection:
+        return connection.execute("SELECT coalesce(sum(ticks), 0) FROM block").fetchone()[0]
+
+
+def join(store, age):
+    """Do all that there is to do in the background."""
+    while store.join(age):
+        age = False
+
+
+def again(store):
+    """Open the files that a killed process has left."""
+    store.close()
+    found = HotStore(store.path)
+    state = found.load(Tally(store.path.parent / "ticks.taken"), 10)
+    return found, state
+
+
+# Records
+
+RESTS = strategies.one_of(
+    strategies.sampled_from([b"1.1", b"- - 5", b"1.1 1.2 - - 001549281600 6", b"1e5 - - - 1 0"]),
+    strategies.builds(
+        lambda price, time: b"%d - - - %d" % (price, time),
+        strategies.integers(1, 10**6),
+        strategies.integers(10**11, 10**14 - 1),
+    ),
+)
+COMMITS = strategies.lists(
+    strategies.dictionaries(
+        strategies.sampled_from([EURUSD, GBPUSD, "Газпром".encode(), b"UK%20100"]),
+        strategies.lists(
+            strategies.tuples(RESTS, strategies.integers(0, 2), strategies.integers(1, 3)),
+            min_size=1,
+            max_size=4,
+        ),
+    ),
+    max_size=6,
+)
+
+
+@settings(max_examples=int(os.environ.get("MTNET_EXAMPLES", "60")))
+@given(given_commits=COMMITS, restarts=strategies.integers(0, 6))
+def test_what_was_encoded_is_decoded(given_commits, restarts):
+    encoder, summary, data, expected = RecordEncoder(), Summary(), b"", []
+    for at, ticks in enumerate(given_commits):
+        if at == restarts:
+            encoder.restart()
+        commit = Commit(sources=[snapshot(DESK)], totals={"stored": 1})
+        for symbol, records in ticks.items():
+            marks = [(NOON + when, source) for _, when, source in records]
+            for block in Series(symbol, None, [rest for rest, _, _ in records], marks).pack():
+                commit.add(block, None)
+        data += encoder.encode(commit, summary)
+        for block in commit.blocks:
+            summary.add(block)
+        expected.append(sorted(commit.blocks))
+    found = scan(data)
+    assert (found.end, found.damaged, found.torn, found.ticks) == (len(data), 0, 0, summary.ticks)
+    read = [text for _, text in texts(data, found.records)]
+    assert [sorted(blocks(text, details(text))) for text in read] == expected
+    assert all(sources(details(text))[0].row[:2] == [3, "desk"] for text in read)
+
+
+# Reading
+
+
+def test_ticks_of_the_log_are_read_as_those_of_blocks(store):
+    store.commit(commit_of({EURUSD: [tick(1), tick(2)]}))
+    store.merge()
+    store.commit(commit_of({EURUSD: [tick(3)], GBPUSD: [b"1.3"]}, Source("other", 4)))
+    assert in_blocks(store.path) == 2
+    assert got(store.path) == [tick(1), tick(2), tick(3)]
+    table = read_table(store.path, EURUSD)
+    assert [table.sources[at] for at in table.source] == ["desk", "desk", "other"]
+    assert [each.source for each in TickReader(store.path).ticks(GBPUSD)] == ["other"]
+    before = TickReader(store.path).symbols(), TickReader(store.path).report()
+    store.merge()
+    assert in_blocks(store.path) == 4
+    assert (TickReader(store.path).symbols(), TickReader(store.path).report()) == before
+    assert got(store.path) == [tick(1), tick(2), tick(3)]
+
+
+def test_a_reader_that_began_before_a_merge_reads_each_tick_once(store):
+    for at in range(5):
+        store.commit(commit_of({EURUSD: [tick(at)]}))
+    reading = TickReader(store.path).ticks(EURUSD)
+    seen = [next(reading).rest]
+    store.merge()
+    store.commit(commit_of({EURUSD: [tick(9)]}))
+    assert seen + [each.rest for each in reading] == [tick(at) for at in range(5)]
+
+
+def test_a_segment_that_is_merged_while_it_is_looked_for_is_looked_for_again(store, monkeypatch):
+    store.commit(commit_of({EURUSD: [tick(1)]}))
+    really = log.segments
+
+    def late(folder, merged):
+        monkeypatch.undo()
+        store.merge()
+        return really(folder, merged)
+
+    monkeypatch.setattr("mtnet.services.ticks.storage.overlay.segments", late)
+    assert got(store.path) == [tick(1)]
+    store.commit(commit_of({EURUSD: [tick(2)]}))
+    monkeypatch.setattr("mtnet.services.ticks.storage.overlay.segments", late)
+    assert TickReader(store.path).symbols()[0]["ticks"] == 2
+
+
+def test_a_commit_of_full_blocks_is_in_them_at_once_behind_what_came_before(store, monkeypatch):
+    monkeypatch.setattr(hot, "FULL", 3)
+    store.commit(commit_of({EURUSD: [b"1"]}))
+    store.commit(commit_of({EURUSD: [b"2", b"3", b"4"]}))
+    assert in_blocks(store.path) == 4
+    assert got(store.path) == [b"1", b"2", b"3", b"4"]
+
+
+# Merging
+
+
+def test_the_log_is_merged_when_it_is_old_or_has_much(store, monkeypatch):
+    store.commit(commit_of({EURUSD: [tick(1)]}))
+    join(store, False)
+    assert in_blocks(store.path) == 0
+    join(store, True)
+    assert in_blocks(store.path) == 1
+    monkeypatch.setattr(hot, "MERGED_TICKS", 2)
+    store.commit(commit_of({EURUSD: [tick(2), tick(3)]}))
+    join(store, False)
+    assert (in_blocks(store.path), got(store.path)) == (3, [tick(1), tick(2), tick(3)])
+    assert os.listdir(store.path.parent / log.FOLDER) == []
+
+
+def test_ticks_that_come_while_the_log_is_merged_are_in_the_next_segment(store):
+    store.commit(commit_of({EURUSD: [tick(1)]}))
+    age = True
+    for at in range(2, 9):
+        store.join(age)
+        age = False
+        store.commit(commit_of({EURUSD: [tick(at)]}))
+    assert got(store.path) == [tick(at) for at in range(1, 9)]
+    store.merge()
+    assert got(store.path) == [tick(at) for at in range(1, 9)]
+
+
+def test_rows_that_sqlite_rejects_are_left_out_and_counted(store):
+    with closing(sqlite3.connect(store.path)) as other:
+        other.execute(
+            "CREATE TRIGGER poison BEFORE INSERT ON symbol WHEN NEW.name = 'GBPUSD' "
+            "BEGIN SELECT RAISE(ABORT, 'not this one'); END"
+        )
+        other.commit()
+    store.commit(commit_of({EURUSD: [b"1"], GBPUSD: [b"2", b"3"]}))
+    store.merge()
+    assert [each.ticks for each in store.take_left_out()] == [{3: 2}]
+    assert TickReader(store.path).report()["totals"]["stored"] == 1
+
+
+def test_a_name_that_is_no_text_costs_the_others_nothing(store):
+    store.commit(commit_of({EURUSD: [b"1"], b"\xff": [b"2"]}))
+    assert got(store.path) == [b"1"]
+
+
+# After a start
+
+
+def test_the_state_after_a_start_is_that_of_the_log_too(store):
+    desk = Source("desk", 3)
+    desk.count_received(2, NOON)
+    desk.remember(Seen(7, 2, -1))
+    store.commit(commit_of({EURUSD: [tick(1), tick(2)]}, desk))
+    desk.count_received(1, NOON + 5)
+    store.commit(commit_of({EURUSD: [tick(3)]}, desk, NOON + 5))
+    other, state = again(store)
+    (found,) = state.sources
+    assert (found.name, found.received, found.known(7)) == ("desk", 3, Seen(7, 2, -1))
+    assert (state.newest, state.next, state.lost) == ({EURUSD: (tick(3), NOON + 5)}, 4, 0)
+    other.merge()
+    other, state = again(other)
+    assert (state.newest, state.next, state.lost) == ({EURUSD: (tick(3), NOON + 5)}, 4, 0)
+    other.close()
+
+
+def test_a_log_that_ends_anywhere_gives_its_whole_records_and_says_so(store):
+    ends = []
+    for at in range(4):
+        store.commit(commit_of({EURUSD: [tick(2 * at), tick(2 * at + 1)], GBPUSD: [b"%d" % at]}))
+        ends.append(segment(store).stat().st_size)
+    store.close()
+    whole = segment(store).read_bytes()
+    for size in range(len(whole)):
+        segment(store).write_bytes(whole[:size])
+        other = HotStore(store.path)
+        state = other.load(Tally(store.path.parent / f"taken-{size}"), 10)
+        complete = sum(end <= size for end in ends)
+        assert got(store.path) == [tick(at) for at in range(2 * complete)]
+        assert bool(state.notes) == (size not in (0, *ends))
+        assert len(state.newest) == 2 * bool(complete)
+        other.close()
+
+
+def test_a_log_that_was_cut_goes_on_in_a_new_segment(store):
+    store.commit(commit_of({EURUSD: [tick(1)]}))
+    store.commit(commit_of({EURUSD: [tick(2)]}))
+    store.close()
+    with open(segment(store), "r+b") as file:
+        file.truncate(segment(store).stat().st_size - 1)
+    other, _ = again(store)
+    other.commit(commit_of({EURUSD: [tick(3)]}))
+    assert got(store.path) == [tick(1), tick(3)]
+    other.merge()
+    assert got(store.path) == [tick(1), tick(3)]
+    other.close()
+
+
+@pytest.mark.parametrize("with_tally", [True, False])
+def test_damage_in_the_middle_is_kept_counted_and_told(store, monkeypatch, with_tally):
+    monkeypatch.setattr(log_records, "CHUNK", 2)
+    for at in range(6):
+        store.commit(commit_of({EURUSD: [tick(at)]}))
+    tally = store.path.parent / "ticks.taken"
+    if with_tally:
+        Tally(tally).set(6)
+    else:
+        tally.unlink()
+    store.close()
+    data = bytearray(segment(store).read_bytes())
+    place = scan(bytes(data)).records[2]
+    data[place.begin + 3] ^= 0xFF
+    segment(store).write_bytes(data)
+    other, state = again(store)
+    left = [tick(at) for at in (0, 1, 4, 5)]
+    assert got(store.path) == left
+    assert "with 2 ticks cannot be read" in state.notes[0]
+    assert TickReader(store.path).symbols()[0]["ticks"] == 4
+    assert state.lost == 2 * with_tally
+    other.merge()
+    assert got(store.path) == left
+    assert TickReader(store.path).report()["totals"]["lost"] == 2
+    assert segment(store, "1.damaged").read_bytes() == data
+    other.close()
+
+
+def test_any_damaged_byte_costs_no_more_than_its_chunk(store, monkeypatch):
+    monkeypatch.setattr(log_records, "CHUNK", 1)
+    for at in range(3):
+        store.commit(commit_of({EURUSD: [tick(at)]}))
+    store.close()
+    whole = segment(store).read_bytes()
+    for at in range(len(whole)):
+        data = bytearray(whole)
+        data[at] ^= 0x55
+        segment(store).write_bytes(data)
+        found = got(store.path)
+        assert len(found) == 2
+        assert set(found) < {tick(0), tick(1), tick(2)}
+
+
+def test_zeros_in_the_middle_are_damage(store):
+    for at in range(3):
+        store.commit(commit_of({EURUSD: [tick(at)]}))
+    store.close()
+    first, second, _ = scan(segment(store).read_bytes()).records
+    data = bytearray(segment(store).read_bytes())
+    data[first.end : second.end] = bytes(second.end - first.end)
+    segment(store).write_bytes(data)
+    other, state = again(store)
+    assert got(store.path) == [tick(0)]
+    assert "with 2 ticks cannot be read" in state.notes[0]
+    other.close()
+
+
+# The disk
+
+
+def test_a_record_that_does_not_fit_begins_a_page_and_forces_the_one_before(store, monkeypatch):
+    forced, at = [], 0
+    monkeypatch.setattr(log, "_flush", lambda file: forced.append(os.fstat(file).st_size))
+    while len(forced) < 2:
+        store.commit(commit_of({EURUSD: [tick(at)]}))
+        at += 1
+    assert forced == [PAGE, 2 * PAGE]
+    begins = {place.begin // PAGE for place in scan(segment(store).read_bytes()).records}
+    assert begins == {0, 1, 2}
+    store.sync_late()
+    store.sync_late()
+    assert len(forced) == 3
+    assert got(store.path) == [tick(each) for each in range(at)]
+
+
+@pytest.mark.parametrize("room", range(1, 20))
+def test_a_page_may_have_any_room_left(store, monkeypatch, room):
+    store.commit(commit_of({EURUSD: [tick(1)]}))
+    size = segment(store).stat().st_size + room
+    monkeypatch.setattr(log_records, "PAGE", size)
+    monkeypatch.setattr(log, "PAGE", size)
+    store.commit(commit_of({EURUSD: [tick(2)]}))
+    assert segment(store).stat().st_size > size
+    assert got(store.path) == [tick(1), tick(2)]
+
+
+def test_a_forced_commit_is_forced(store, monkeypatch):
+    forced = []
+    monkeypatch.setattr(log, "_flush", forced.append)
+    store.commit(commit_of({EURUSD: [tick(1)]}))
+    assert forced == []
+    store.commit(commit_of({EURUSD: [tick(2)]}, forced=True))
+    assert len(forced) == 1
+    store.commit(commit_of({EURUSD: [tick(3)]}))
+    store.commit(Commit(forced=True))
+    assert len(forced) == 2
+
+
+def test_a_disk_that_is_full_takes_nothing_and_all_of_it_later(store, monkeypatch):
+    store.commit(commit_of({EURUSD: [tick(1)]}))
+    really = os.write
+    commit = commit_of({EURUSD: [tick(2)]})
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", lambda file, data: really(file, data[:10]))
+        with pytest.raises(JournalError, match="No space left"):
+            store.commit(commit)
+    assert got(store.path) == [tick(1)]
+    store.commit(commit)
+    store.commit(commit_of({EURUSD: [tick(3)]}))
+    assert got(store.path) == [tick(1), tick(2), tick(3)]
+    assert scan(segment(store).read_bytes()).damaged == 0
+
+
+def test_what_a_disk_may_not_have_is_merged_before_a_sync_says_that_it_has(store, monkeypatch):
+    store.commit(commit_of({EURUSD: [tick(1)]}))
+    commit = commit_of({EURUSD: [tick(2)]}, forced=True)
+
+    def fails(file):
+        raise OSError(5, "Input/output error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(log, "_flush", fails)
+        with pytest.raises(JournalError, match="does not reach the disk"):
+            store.commit(commit)
+    assert got(store.path) == [tick(1)]
+    store.commit(commit)
+    assert in_blocks(store.path) == 1
+    assert got(store.path) == [tick(1), tick(2)]
+
+
+def test_a_log_whose_folder_is_gone_takes_nothing(store):
+    store.commit(commit_of({EURUSD: [tick(1)]}))
+    segment(store).unlink()
+    with pytest.raises(JournalError, match="is gone"):
+        store.commit(commit_of({EURUSD: [tick(2)]}))
+
+
+def test_a_merge_that_fails_is_made_again(store, failing):
+    for at in range(3):
+        store.commit(commit_of({EURUSD: [tick(at)]}))
+    for step in ("before", "behind"):
+        store.commit(commit_of({GBPUSD: [b"1"]}))
+        failing(step)
+        with pytest.raises(JournalError):
+            store.merge()
+        store.commit(commit_of({GBPUSD: [b"1"]}))
+        store.merge()
+        assert got(store.path) == [tick(at) for at in range(3)]
+    assert got(store.path, GBPUSD) == [b"1"] * 4
+
+
+def test_a_copy_has_the_log_too(store, tmp_path):
+    store.commit(commit_of({EURUSD: [tick(1)]}))
+    store.merge()
+    store.commit(commit_of({EURUSD: [tick(2)]}))
+    (tmp_path / "copy").mkdir()
+    copy_store(store.path, tmp_path / "copy" / "ticks.sqlite")
+    assert os.listdir(tmp_path / "copy") == ["ticks.sqlite"]
+    assert got(tmp_path / "copy" / "ticks.sqlite") == [tick(1), tick(2)]
+    assert got(store.path) == [tick(1), tick(2)]
+
+
+# All of it
+
+
+class Machine(RuleBasedStateMachine):
+    """Ticks in are ticks out, whatever is merged, joined, fails, is killed or read meanwhile."""
+
+    def __init__(self):
+        super().__init__()
+        self.patch = pytest.MonkeyPatch()
+        for module, name, value in (
+            (log_records, "CHUNK", 3),
+            (log_records, "PAGE", 256),
+            (log, "PAGE", 256),
+            (hot, "FULL", 4),
+            (rows, "FULL", 4),
+            (hot, "MERGED_TICKS", 9),
+            (hot, "LIMIT", 30),
+        ):
+            self.patch.setattr(module, name, value)
+        self.failing = fail_commits(self.patch)
+        self.folder = tempfile.TemporaryDirectory()
+        self.path = Path(self.folder.name) / "ticks.sqlite"
+        self.number = 0
+        self.kept = {EURUSD: [], GBPUSD: []}
+        self.waiting = None
+        self.reading = None
+
+    @initialize()
+    def begin(self):
+        self.open()
+
+    def open(self):
+        self.store = HotStore(self.path)
+        self.tally = Tally(Path(self.folder.name) / "taken")
+        state = self.store.load(self.tally, 10)
+        assert state.lost == 0
+        assert not state.notes
+
+    def try_waiting(self):
+        if self.waiting is None:
+            return
+        commit, ticks = self.waiting
+        try:
+            self.store.commit(commit)
+        except JournalError:
+            return
+        self.waiting = None
+        for symbol, records in ticks.items():
+            self.kept[symbol] += records
+
+    @precondition(lambda self: self.waiting is None)
+    @rule(counts=strategies.tuples(*[strategies.integers(0, 5)] * 2), forced=strategies.booleans(),
+          step=strategies.sampled_from([None, None, None, "before", "behind"]))  # fmt: skip
+    def take(self, counts, forced, step):
+        ticks = {}
+        for symbol, count in zip(self.kept, counts, strict=True):
+            if count:
+                ticks[symbol] = [tick(self.number + at) for at in range(count)]
+                self.number += count
+        if ticks:
+            self.tally.set(self.number)
+            commit = commit_of(ticks, forced=forced)
+            commit.token = self.number
+            self.waiting = commit, ticks
+            self.failing(step)
+            self.try_waiting()
+            self.failing()
+
+    @precondition(lambda self: self.waiting is not None)
+    @rule()
+    def retry(self):
+        self.try_waiting()
+
+    @precondition(lambda self: self.waiting is None)
+    @rule(age=strategies.booleans(), steps=strategies.integers(1, 9),
+          step=strategies.sampled_from([None, None, "before", "behind"]))  # fmt: skip
+    def join(self, age, steps, step):
+        self.failing(step)
+        for _ in range(steps):
+            with suppress(JournalError):
+                self.store.join(age)
+            age = False
+        self.failing()
+
+    @precondition(lambda self: self.waiting is None)
+    @rule()
+    def restart(self):
+        self.store = None  # as after a kill: nothing is closed in order
+        self.open()
+
+    @rule(symbol=strategies.sampled_from([EURUSD, GBPUSD]))
+    def begin_reading(self, symbol):
+        self.reading = TickReader(self.path).ticks(symbol), list(self.kept[symbol]), []
+        self.read_some()
+
+    @precondition(lambda self: self.reading is not None)
+    @rule()
+    def read_some(self):
+        ticks, expected, seen = self.reading
+        for each in ticks:
+            seen.append(each.rest)
+            if len(seen) % 3 == 0:
+                return
+        assert seen[: len(expected)] == expected
+        self.reading = None
+
+    @invariant()
+    def all_is_there(self):
+        if self.waiting is not None or not hasattr(self, "store"):
+            return
+        for symbol, records in self.kept.items():
+            assert got(self.path, symbol) == records
+        read = TickReader(self.path)
+        assert {row["symbol"].encode(): row["ticks"] for row in read.symbols()} == {
+            symbol: len(records) for symbol, records in self.kept.items() if records
+        }
+        assert read.report()["totals"]["stored"] == self.number
+
+    def teardown(self):
+        self.patch.undo()
+        self.folder.cleanup()
+
+
+TestMachine = Machine.TestCase
+TestMachine.settings = settings(
+    max_examples=int(os.environ.get("MTNET_EXAMPLES", "8")), stateful_step_count=15, deadline=None
+)
