@@ -355,6 +355,51 @@ def test_while_a_producer_writes_no_half_ends(half):
     transport.producer = None
 
 
+# Answers
+
+
+def test_an_answer_leaves_at_once_where_nothing_waits_to_be_written(half):
+    transport, reactor, peer = half
+    direct.write_at_once(transport, b"answer")
+    assert peer.recv(100) == b"answer"
+    assert reactor.writers == []
+
+
+def test_an_answer_leaves_behind_what_is_written(half):
+    transport, _, peer = half
+    transport.write(b"first, ")
+    direct.write_at_once(transport, b"then")
+    transport.doWrite()
+    assert peer.recv(100) == b"first, then"
+
+
+def test_the_transport_has_what_a_full_socket_does_not_take(half):
+    transport, reactor, peer = half
+    transport.socket.setblocking(False)
+    answer = bytes(range(256)) * 100_000
+    direct.write_at_once(transport, answer)
+    direct.write_at_once(transport, b"behind it")
+    heard = b""
+    while len(heard) < len(answer) + 9:
+        heard += peer.recv(1_000_000)
+        transport.doWrite()
+    assert heard == answer + b"behind it"
+    assert reactor.writers
+
+
+@pytest.mark.parametrize(("name", "value"), [("TLS", True), ("connected", 0), ("disconnecting", 1)])
+def test_nothing_goes_past_a_transport_that_encrypts_or_closes(half, monkeypatch, name, value):
+    transport, _, peer = half
+    peer.settimeout(0.05)
+    written = []
+    monkeypatch.setattr(transport, name, value)
+    monkeypatch.setattr(transport, "write", written.append)
+    direct.write_at_once(transport, b"answer")
+    assert written == [b"answer"]
+    with pytest.raises(TimeoutError):
+        peer.recv(10)
+
+
 def test_a_tcp_transport_of_twisted_keeps_pieces_until_it_begins_tls(half):
     transport, *_ = half
     assert preserves_segments(transport)

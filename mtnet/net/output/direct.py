@@ -80,18 +80,31 @@ def end_half(transport: StreamTransport) -> None:
     the next turn: three more system calls for each one-shot answer.
     """
     below: Any = transport
-    if _is_idle(below):
+    if HAS_HALVES and _is_idle(below) and below.producer is None:
         below._writeDisconnecting = below._writeDisconnected = True
         below._closeWriteConnection()
     else:
         transport.loseWriteConnection()
 
 
+def write_at_once(transport: Transport, data: bytes) -> None:
+    """
+    Write data; when nothing is buffered, the socket gets it at once.
+
+    Twisted would poll for writing, and send in the next turn, behind all that is done before.
+    """
+    below: Any = transport
+    if _is_idle(below) and below.connected:
+        with suppress(OSError):  # the socket is full or broken; the transport finds out which
+            data = data[below.getHandle().send(data) :]
+    if data:
+        transport.write(data)
+
+
 def _is_idle(below: Any) -> bool:
     return (
         isinstance(below, Connection)
-        and HAS_HALVES
-        and below.producer is None
+        and not getattr(below, "TLS", True)  # else it would encrypt
         and _has(below, BUFFERS)
         and not (below.dataBuffer or below._tempDataBuffer or below.disconnecting)
     )

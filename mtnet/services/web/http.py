@@ -8,7 +8,7 @@ loopback address makes a foreign page look like our own (DNS rebinding).
 
 import re
 from collections.abc import Mapping
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from io import BytesIO
 from ipaddress import ip_address
 from operator import methodcaller
@@ -18,6 +18,7 @@ from typing import cast
 from twisted.internet.defer import CancelledError
 from twisted.internet.interfaces import IDelayedCall, IHalfCloseableProtocol, ITransport
 from twisted.internet.protocol import Protocol, connectionDone
+from twisted.internet.tcp import Connection
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.http import HTTPChannel
@@ -38,6 +39,7 @@ from mtnet.net.http.long_poll import LongPoll
 from mtnet.net.http.route import JSON_HEADERS, BodyLimit, Stream, json_bytes
 from mtnet.net.http.router import Router
 from mtnet.net.http.stream import StreamProducer
+from mtnet.net.output.direct import write_at_once
 from mtnet.net.peer import Peer, abort_on_error
 from mtnet.net.tls.handshake import SecureTransport
 from mtnet.net.transport import StreamTransport
@@ -156,6 +158,8 @@ class ApiChannel(HTTPChannel):
     def connectionMade(self) -> None:
         self.peer.connected(self.transport, self.transport.abortConnection)
         self.peer.mark_unauthenticated()
+        if isinstance(self.transport, Connection):  # else there are no buffers to go past
+            self.write = partial(write_at_once, self.transport)  # type: ignore[method-assign]
         super().connectionMade()
         self.setTimeout(self.site.env.config.access.header)
 
