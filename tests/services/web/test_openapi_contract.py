@@ -38,14 +38,14 @@ UPGRADE = "/ws"
 
 class Api:
     """
-    The web port of a daemon, an account with every right, and one with none.
+    The web port of a daemon, and accounts: of every right, of none, and of the usual roles.
 
     Args:
         login: whose credentials each request has; None = it has none.
     """
 
     def __init__(self, folder, clock, login):
-        grants = {"root": ("admin",), "eve": ()}
+        grants = {"root": ("admin",), "eve": (), "bob": ("follower",), "alice": ("provider",)}
         self.daemon = FakeDaemon(folder, clock, grants=grants)
         self.clock, self.auth = clock, login and (login, PASSWORD)
         self.seen, self.sent = set(), 0
@@ -90,6 +90,19 @@ def test_every_answer_is_declared(tmp_path, clock, mode):
     api = Api(tmp_path / "data", clock, "root")
     tested = [check(api, each, mode, EXAMPLES) for each in operations(api)]
     assert len(tested) > 10
+
+
+@pytest.mark.parametrize("login", ["bob", "alice"])
+def test_every_answer_to_a_follower_and_to_a_publisher_is_declared(tmp_path, clock, login):
+    api = Api(tmp_path / "data", clock, login)
+    seen = {}
+    for operation in operations(api):
+        api.seen.clear()
+        check(api, operation, GenerationMode.POSITIVE, FEW)
+        seen[operation.label] = {*api.seen}
+    assert 200 in seen["GET /v1/channels"]
+    assert (403 in seen["PUT /v1/channels/{channel}/positions"]) == (login == "bob")
+    assert seen["POST /v1/channels/{channel}/pause"] <= REFUSED
 
 
 @pytest.mark.parametrize("login", ["eve", None])
