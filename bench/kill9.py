@@ -164,8 +164,7 @@ class KillTest:
             await self._settle()
             for number in range(1, rounds + 1):
                 await self._round()
-                if number % 20 == 0 or self.expected.violations["stuck"]:
-                    print(f"round {number}, {self.expected.acked} signals", file=sys.stderr)
+                print(f"round {number}, {self.expected.acked} signals", file=sys.stderr)
                 if self.expected.violations["stuck"]:
                     return
             self.audited = 0, {}
