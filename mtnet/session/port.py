@@ -28,7 +28,7 @@ from mtnet.net.keepalive import configure_keepalive
 from mtnet.net.peer import Peer, abort_on_error
 from mtnet.net.throttle import ReadRateLimit
 from mtnet.net.transport import StreamTransport
-from mtnet.session.grammar import SEPARATORS, FrameDecoder
+from mtnet.session.grammar import SEPARATORS, FrameDecoder, is_hello
 from mtnet.session.road import Road
 from mtnet.session.session import Session
 
@@ -69,6 +69,8 @@ class SessionProtocol(Protocol):
                 if self._ended:
                     return
                 frames += 1
+                if is_hello(payload):
+                    self._cancel_login()  # whose password may be verified for a while
                 self._session.frame(payload)
         except FrameError as error:
             self.peer.report_abuse(Offence.FRAME)
@@ -109,9 +111,6 @@ class SessionProtocol(Protocol):
     def session_welcomed(self) -> None:
         """Read messages as long as those of a session may be."""
         self._decoder.expect_session()
-        if self._login is not None:
-            self._login.cancel()
-            self._login = None
 
     def session_ended(self) -> None:
         """
@@ -163,16 +162,22 @@ class SessionProtocol(Protocol):
     def _mute(self) -> None:
         self._login = None
         self.peer.report_abuse(Offence.DEADLINE)
-        self.end(f"did not succeed with HELLO within {self._env.config.access.login:g} s")
+        self.end(f"did not say HELLO within {self._env.config.access.login:g} s")
+
+    def _cancel_login(self) -> None:
+        if self._login is not None:
+            self._login.cancel()
+            self._login = None
 
     def _evicted(self) -> None:
         """Go because others need the place, or because the account may do less now."""
         self._session.close_with(b"")
 
     def _stop(self) -> None:
-        for timer in filter(None, (self._login, self._deadline)):
-            timer.cancel()
-        self._login = self._deadline = None
+        self._cancel_login()
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
 
 
 class SessionPortFactory(PeerFactory):

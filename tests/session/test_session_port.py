@@ -2,6 +2,7 @@
 
 import pytest
 from fakes.daemon import FakeDaemon, hello
+from twisted.internet.defer import Deferred
 from zope.interface.verify import verifyObject
 
 from mtnet.daemon.components import stream_listener
@@ -81,6 +82,20 @@ def test_a_client_that_never_says_hello_is_closed(daemon):
     assert not terminal.reset
     daemon.clock.advance(1)
     assert terminal.reset
+
+
+def test_a_password_may_be_verified_for_a_while_and_what_is_behind_hello_waits(daemon, monkeypatch):
+    held = Deferred()
+    monkeypatch.setattr(daemon.hasher, "in_thread", lambda *_: held)
+    terminal = dial(daemon)
+    terminal.send(hello("ann") + b"<<SEND|topic=x|data=1>>")
+    daemon.clock.advance(6)
+    assert terminal.received() == b""
+    held.callback(True)
+    daemon.clock.advance(0)
+    answer = terminal.received()
+    assert answer.startswith(b"<<WELCOME|")
+    assert b"<<SENT|" in answer
 
 
 def test_a_client_that_is_welcome_may_be_silent(daemon):
