@@ -15,14 +15,20 @@ class Link:
     """
     Relays TCP connections to a port.
 
+    Args:
+        buffer: bytes of the server's that wait here unread; None = as many as the system takes.
+
     Attributes:
         port: where terminals connect.
         hung: whether nothing passes, with every connection open.
+        left: bytes of the server that pass before it hangs; None = any number.
         cut: whether connections are refused and broken.
     """
 
-    def __init__(self, target: int):
+    def __init__(self, target: int, buffer: int | None = None):
         self.target, self.hung, self.cut = target, False, False
+        self.left: int | None = None
+        self._buffer, self._far = buffer, set[socket.socket]()
         self._listener = socket.create_server((LOOPBACK, 0))
         self.port: int = self._listener.getsockname()[1]
         self._others: dict[socket.socket, socket.socket] = {}
@@ -56,15 +62,20 @@ class Link:
 
     def _accept(self) -> None:
         near, _ = self._listener.accept()
+        far = socket.socket()
         try:
-            far = socket.create_connection((LOOPBACK, self.target), 1)
+            if self._buffer is not None:
+                far.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, self._buffer)
+            far.connect((LOOPBACK, self.target))
         except OSError:
             near.close()
+            far.close()
             return
         if self.cut:
             near.close()
             far.close()
             return
+        self._far.add(far)
         for each, other in ((near, far), (far, near)):
             each.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._others[each] = other
@@ -75,12 +86,16 @@ class Link:
         with suppress(OSError):
             data = source.recv(BLOCK)
             target.sendall(data)
+        if self.left is not None and source in self._far:
+            self.left -= len(data)
+            self.hung = self.left <= 0
         if not data:
             self._end(source)
 
     def _end(self, one: socket.socket) -> None:
         for each in (one, self._others[one]):
             del self._others[each]
+            self._far.discard(each)
             self._selector.unregister(each)
             each.close()
 

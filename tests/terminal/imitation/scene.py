@@ -77,9 +77,9 @@ class Scene:
             "CA": self.server.authority,
         }
 
-    def link(self) -> Link:
-        """Return a network to the server that can be hung and cut."""
-        self.links.append(Link(self.server.port))
+    def link(self, buffer: int | None = None) -> Link:
+        """Return a network to the server that can be hung and cut; `buffer` as of `Link`."""
+        self.links.append(Link(self.server.port, buffer))
         return self.links[-1]
 
     def command(self, command: str) -> Any:

@@ -94,6 +94,11 @@ class PublisherId(NamedTuple):
         return same and bool(self.program)
 
     @property
+    def shown(self) -> str:
+        """Login and name, for people."""
+        return "/".join(filter(None, self[:2]))
+
+    @property
     def known(self) -> bool:
         """Whether it says who it is; by HTTP the drawn name does not."""
         return bool(self.login or self.program or (self.name and not self.http))
@@ -166,7 +171,7 @@ class Publisher:
     @property
     def shown(self) -> str:
         """Login and name, else the address, for people; empty = it is of before the start."""
-        return "/".join(filter(None, self.who[:2])) or ("" if self.number == BEFORE else self.name)
+        return self.who.shown or ("" if self.number == BEFORE else self.name)
 
     @property
     def left(self) -> bool:
@@ -318,6 +323,19 @@ class Ownership:
         holder = self.holders.get(channel)
         if holder is not None and holder.gone and holder.who == publisher.who:
             self.take(publisher, channel)
+
+    def attend(self, publisher: Publisher, channel: str) -> None:
+        """Count a provider as there again that was missed, also if it has nothing to publish."""
+        if channel in self.holders:
+            self.resume(publisher, channel)
+        else:
+            self._join(channel, publisher)
+
+    def misses(self, who: PublisherId, channel: str) -> bool:
+        """Return whether a channel has no publisher, and a provider of this name is expected."""
+        expected = self.expected.of(channel)
+        missed = expected is not None and not self.status(channel)[0]
+        return missed and bool(who.name) and who.shown == expected.who
 
     def _hold(self, channel: str, publisher: Publisher) -> None:
         self.holders[channel] = publisher

@@ -132,8 +132,9 @@ class Content(NamedTuple):
     last: int
 
 
+@cache
 def available() -> bool:
-    """Return whether DuckDB is installed, without importing it."""
+    """Return whether DuckDB is installed, without importing it; the path is searched once."""
     from importlib.util import find_spec
 
     return find_spec("duckdb") is not None

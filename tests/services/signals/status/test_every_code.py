@@ -38,6 +38,33 @@ SESSIONS = {
     "unconfirmed": "test_a_classic_follower_is_shown_by_its_address",
 }
 """A test of this folder by the code that it makes."""
+CHANNEL = "test_each_situation_of_a_channel_has_a_status_that_says_why"
+TERMINAL = "test_each_terminal_in_trouble_has_a_status_that_says_why"
+VIEW = "test_each_situation_of_a_view_has_a_status_that_says_why"
+HISTORY = "test_a_journal_that_went_back_or_is_damaged_is_an_error_of_the_follower"
+HANGS = "test_a_follower_whose_terminal_hangs_is_blind_and_acknowledges_nothing"
+NETWORK = "test_a_follower_behind_a_network_that_hangs_is_behind_until_it_goes_on"
+EXPERTS = {
+    **dict.fromkeys(("no_provider", "other_volume", "paused", "frozen"), CHANNEL),
+    **dict.fromkeys(("provider_switched_off", "provider_offline"), CHANNEL),
+    **dict.fromkeys(("offline", "switched_off", "trading_off", "wrong_volume"), TERMINAL),
+    **dict.fromkeys(("refused", "provider_trading_off"), TERMINAL),
+    **dict.fromkeys(("some_providers", "limit_struck"), VIEW),
+    **dict.fromkeys(("diverged", "damaged"), HISTORY),
+    **dict.fromkeys(("blind", "not_acknowledged"), HANGS),
+    **dict.fromkeys(("slow", "behind"), NETWORK),
+    "provider_silent": "test_a_provider_whose_terminal_hangs_is_silent",
+}
+"""A scenario of `tests/terminal` by the code that it makes."""
+NO_EXPERTS = {
+    "fenced": "an expert that lost its channel says so, and connects anew",
+    "two_accounts": "the name of an expert is its account",
+    "waiting_for_report": "an expert reports as soon as it is connected",
+    "report_stale": "an expert that hangs for so long was closed by the heartbeat",
+    "old_client": "the experts of this tree are the present ones",
+    "unconfirmed": "an expert acknowledges and reports",
+}
+"""Why experts do not make the others."""
 
 
 def quoting(folder):
@@ -53,6 +80,7 @@ def quoting(folder):
 
 
 QUOTED = quoting(Path(__file__).parent)
+SCENARIOS = quoting(TESTS / "terminal")
 
 
 @pytest.mark.parametrize("code", RULES)
@@ -60,5 +88,11 @@ def test_real_sessions_make_it(code):
     assert code in QUOTED[SESSIONS[code]]
 
 
-def test_the_table_names_no_other_code():
+@pytest.mark.parametrize("code", EXPERTS)
+def test_experts_make_it(code):
+    assert code in SCENARIOS[EXPERTS[code]]
+
+
+def test_the_tables_name_every_code_once():
     assert SESSIONS.keys() == RULES.keys()
+    assert sorted([*EXPERTS, *NO_EXPERTS]) == sorted(RULES)
