@@ -438,7 +438,7 @@ class Ownership:
     def names(self, channel: str) -> list[str]:
         """Name the publishers of a channel."""
         found = self._attendance.get(channel)
-        return [] if found is None else [publisher.name for publisher in found.present]
+        return [] if found is None else [publisher.shown for publisher in found.present]
 
     def present(self) -> dict[str, str]:
         """Return who came last of those who set a channel now, by channel."""

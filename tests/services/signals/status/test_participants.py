@@ -20,6 +20,8 @@ def test_all_is_well_and_the_row_says_how_far_the_follower_is(scene, pair):
     assert (row["status"], row["sent"], row["behind"], row["held"]) == ("ok", 2, 0, {"EURUSD": "2"})
     (row,) = scene.rows("provider")
     assert (row["who"], row["status"], row["connected"]) == ("alice/desk", "ok", True)
+    shown = scene.report_all()["signals"]["channels"]["gold"]
+    assert (shown["publishers"], shown["positions"]) == (["alice/desk"], {"EURUSD": "2"})
 
 
 def test_a_judgement_is_the_same_object_for_as_long_as_it_says_the_same(scene, pair):
