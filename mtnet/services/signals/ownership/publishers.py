@@ -334,8 +334,9 @@ class Ownership:
     def misses(self, who: PublisherId, channel: str) -> bool:
         """Return whether a channel has no publisher, and a provider of this name is expected."""
         expected = self.expected.of(channel)
-        missed = expected is not None and not self.status(channel)[0]
-        return missed and bool(who.name) and who.shown == expected.who
+        if expected is None or not who.name or self.status(channel)[0]:
+            return False
+        return who.shown == expected.who
 
     def _hold(self, channel: str, publisher: Publisher) -> None:
         self.holders[channel] = publisher
