@@ -16,15 +16,16 @@ from pathlib import Path
 from mtnet.durations import DAY_MS
 from mtnet.errors import ClientError
 from mtnet.services.ticks.bars.files import Basis, bars_of_files
-from mtnet.services.ticks.bars.periods import MINUTE, SECOND, Period
+from mtnet.services.ticks.bars.periods import HOUR, MINUTE, SECOND, Period
 from mtnet.services.ticks.bars.series import BID, LAST, Bar, Series, decimals, merge
 from mtnet.services.ticks.cold import parquet
 from mtnet.services.ticks.storage.reader import BlocksReplacedError, TickReader
 from mtnet.services.ticks.storage.schema import IMPORT
 from mtnet.services.ticks.wire import ABSENT, pad, time_of
 
-SAMPLE = 4_096
-"""Ticks of the newest day that say how the bars of a symbol are made."""
+SAMPLE, ENOUGH = 4_096, 100
+"""Ticks of the newest hour that say how the bars of a symbol are made; where they are too few,
+those of its newest day."""
 MOST = 20_000_000
 """Ticks behind the last bars that are asked for at once: 3 s of a thread, from Parquet files."""
 MOST_IN_BLOCKS = 500_000
@@ -50,7 +51,7 @@ class BarHistory:
 
     def basis(self, symbol: bytes, by_last: bool = False) -> Basis:
         """
-        Return how the bars of a symbol are made, by its newest day.
+        Return how the bars of a symbol are made, by its newest ticks.
 
         Args:
             by_last: of last prices also where there are bids.
@@ -61,8 +62,11 @@ class BarHistory:
         extent = self._reader.extent(symbol)
         if extent is None:
             raise ClientError(f"There are no ticks of {symbol.decode()}.")
-        newest = self._reader.ticks(symbol, extent.latest - DAY_MS)
-        rows = [pad(each.rest) for each in islice(newest, SAMPLE)]
+        rows: list[list[bytes]] = []
+        for span in (HOUR, DAY_MS):
+            if len(rows) < ENOUGH:
+                newest = self._reader.ticks(symbol, extent.latest - span)
+                rows = [pad(each.rest) for each in islice(newest, SAMPLE)]
         has_bid = any(row[0] != ABSENT for row in rows)
         prices = {each for row in rows for each in row[:3] if each != ABSENT}
         return Basis(
@@ -89,7 +93,9 @@ class BarHistory:
         high = LATEST if stop is None else period.ceiling(stop)
         while True:
             try:
-                for bar in merge(self._parts(symbol, period, basis, (at, high)), period.opening):
+                parts = self._parts(symbol, period, basis, (at, high))
+                are_bars = period.part == period.length
+                for bar in parts if are_bars else merge(parts, period.opening):
                     yield bar
                     at = period.following(bar.time)
                 return
@@ -149,7 +155,12 @@ class BarHistory:
         cold = self._reader.guarded(files, found)
         short = MINUTE if period.part % MINUTE == 0 else SECOND
         inside = ((rest, came) for time, rest, came, _ in ticks if span[0] <= time < span[1])
-        hot = merge(bars_of_ticks(inside, basis, short), lambda time: time - time % period.part)
+        hot = bars_of_ticks(inside, basis, short)
+        if short != period.part:
+            hot = merge(hot, lambda time: time - time % period.part)
+        if not files:
+            yield from hot
+            return
         for _, group in groupby(merged(cold, hot, key=itemgetter(0)), itemgetter(0)):
             yield reduce(Bar.with_tick, group)
 

@@ -101,7 +101,8 @@ def test_what_was_imported_meanwhile_is_in_the_closed_bars(restarted, tmp_path):
     daemon = restarted((0, 1))
     feed(daemon, [(2 * MINUTE, 2)])
     path = next(tmp_path.rglob("ticks.sqlite"))
-    rows = [(at, NOW + at * MINUTE, b"7 - - - %d" % (NOW + at * MINUTE)) for at in (0, 1)]
+    times = [NOW + 1, NOW + MINUTE]
+    rows = [(2, time, b"7 - - - %d" % time) for time in times]
     Importer(path, b"EURUSD", NOW).run(lambda: iter(rows), lambda _: None)
     assert shown(answers(ask(daemon))[1:])[:2] == [(0, 2, "7", False), (MINUTE, 1, "7", False)]
 
