@@ -30,9 +30,16 @@ IMPORTED = 41_000
 
 
 class Senders:
-    """Ticks of many symbols at random moments, and their commits."""
+    """
+    Ticks of many symbols at random moments, and their commits.
 
-    def __init__(self, symbols: int, seed: int) -> None:
+    Args:
+        apart: whether each tick comes at a moment of its own, as in a datagram of its own, and not
+            all of a second at once.
+    """
+
+    def __init__(self, symbols: int, seed: int, apart: bool = False) -> None:
+        self.apart = apart
         self.chance = random.Random(seed)
         self.prices = {b"SYM%03d" % n: 110_000 + n for n in range(symbols)}
         self.memtable = Memtable({}, symbols)
@@ -43,7 +50,13 @@ class Senders:
         for at in range(second, second + flush):
             records = list(self._records(at))
             self.source.received += len(records)
-            self.memtable.add(records, repeat((EPOCH + at * 1_000, 3)))
+            if self.apart:
+                records.sort(key=lambda record: record[1].split(b" ")[4])
+                late = self.chance.randint
+                times = [int(rest.split(b" ")[4]) + late(1, 8) for _, rest in records]
+                self.memtable.add(records, [(time, 3) for time in times])
+            else:
+                self.memtable.add(records, repeat((EPOCH + at * 1_000, 3)))
         commit = Commit(sources=[snapshot(self.source)], token=second + 1)
         for series in self.memtable.take_filled():
             for block in series.pack():
@@ -120,11 +133,12 @@ def main() -> None:
     parser.add_argument("--hours", type=int, default=6)
     parser.add_argument("--symbols", type=int, default=50)
     parser.add_argument("--flush", type=int, default=1, help="seconds of a commit: 1, 10 or 60")
+    parser.add_argument("--apart", action="store_true", help="each tick in its own datagram")
     arguments = parser.parse_args()
     path = arguments.folder / "ticks.sqlite"
     store, begin = HotStore(path), written()
     store.load(Tally(arguments.folder / "ticks.taken"), 1_000)
-    senders = Senders(arguments.symbols, 1)
+    senders = Senders(arguments.symbols, 1, arguments.apart)
     ticks: list[int] = []
     timed(
         f"{arguments.hours} h",

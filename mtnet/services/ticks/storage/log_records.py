@@ -6,14 +6,15 @@ that a tick costs some six bytes though a record has few. A chunk begins with a 
 the segment holds before it, and can be read without what came before.
 
 The text of a record: `Details` as JSON, then each block: its symbol, its runs if it does not have
-just the common one, LF, and its ticks as in `Block.data`. TIME is written as its difference to the
-common time of receipt, with its sign.
+just the common one, LF, and its ticks as in `Block.data`. A run is its time of receipt, counted
+from the common one, and its source and number of ticks unless these are the common source and 1.
+TIME is written as its difference to the time of receipt, with its sign.
 """
 
 import re
 import struct
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 import msgspec
@@ -218,15 +219,37 @@ def _sources(commit: Commit) -> list[_Source]:
 
 
 def _piece(block: Block, mark: Mark) -> bytes:
-    head, base = block.symbol, mark[0]
+    head, (base, common) = block.symbol, mark
     if not -LARGEST <= block.first <= block.last <= LARGEST:
         raise OverflowError(f"{block.last} has over 64 bits")
     (head + block.text).decode()
     if block.runs != [(*mark, block.ticks)]:
-        runs = [b"%d,%d,%d" % (when - base, source, n) for when, source, n in block.runs]
+        runs = [
+            b"%d" % (when - base) if (source, n) == (common, 1)
+            else b"%d,%d,%d" % (when - base, source, n)
+            for when, source, n in block.runs
+        ]  # fmt: skip
         head += b" " + b";".join(runs)
-    text = _TIME.sub(lambda found: b"%b%+d" % (found[1], int(found[2]) - base), block.text)
-    return head + b"\n" + text
+    return head + b"\n" + _by_runs(block.text, block.runs, _differences)
+
+
+def _by_runs(text: bytes, runs: list[Run], change: Callable[[bytes, int], bytes]) -> bytes:
+    """Change the ticks of each run, knowing when they came."""
+    if len(runs) == 1:
+        return change(text, runs[0][0])
+    records, at, changed = text.split(b"\n"), 0, []
+    for when, _, ticks in runs:
+        changed.append(change(b"\n".join(records[at : at + ticks]), when))
+        at += ticks
+    return b"\n".join(changed)
+
+
+def _differences(text: bytes, when: int) -> bytes:
+    return _TIME.sub(lambda found: b"%b%+d" % (found[1], int(found[2]) - when), text)
+
+
+def _times(text: bytes, when: int) -> bytes:
+    return _DIFFERENCE.sub(lambda found: b"%b%d" % (found[1], when + int(found[2])), text)
 
 
 class Place(NamedTuple):
@@ -373,14 +396,14 @@ def blocks_of(symbol: bytes, text: bytes) -> Iterator[Block]:
 def _block(piece: bytes, found: Details) -> Block:
     head, _, text = piece.partition(b"\n")
     symbol, _, runs = head.partition(b" ")
-    base = found.when
-    text = _DIFFERENCE.sub(lambda each: b"%b%d" % (each[1], base + int(each[2])), text)
+    own = [(found.when, found.source, count_ticks(text))]
     if runs:
-        return block_of(symbol, list(_runs(runs, base)), text)
-    return block_of(symbol, [(base, found.source, count_ticks(text))], text)
+        own = list(_runs(runs, found))
+    return block_of(symbol, own, _by_runs(text, own, _times))
 
 
-def _runs(text: bytes, base: int) -> Iterator[Run]:
+def _runs(text: bytes, found: Details) -> Iterator[Run]:
     for run in text.split(b";"):
-        when, source, ticks = map(int, run.split(b","))
-        yield base + when, source, ticks
+        when, *other = map(int, run.split(b","))
+        source, ticks = other or (found.source, 1)
+        yield found.when + when, source, ticks
