@@ -84,7 +84,8 @@ class BarFeed:
         def join(past: Past) -> Past:
             if series is not None and clock == series.clock != self._joined.get(symbol):
                 self._joined[symbol] = clock
-                if past.earlier is not None:
+                # A minute that was dropped meanwhile needs nothing.
+                if past.earlier is not None and past.began == series.began:
                     series.join(past.earlier)
             return past
 

@@ -7,7 +7,10 @@ from decimal import Decimal
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
 
+from mtnet.services.ticks.bars.feed import BarFeed
 from mtnet.services.ticks.bars.periods import HOUR, MINUTE, PERIODS
 from mtnet.services.ticks.bars.series import (
     BID,
@@ -20,6 +23,7 @@ from mtnet.services.ticks.bars.series import (
     decimals,
     points,
 )
+from mtnet.services.ticks.bars.stored import Past
 
 DAY = 24 * HOUR
 M1, M5, H1, H4, D1 = (PERIODS[name] for name in ("M1", "M5", "H1", "H4", "D1"))
@@ -254,6 +258,31 @@ def test_a_symbol_keeps_a_week_of_minutes_and_takes_nothing_that_is_older(monkey
     assert len(kept) == len(found)
     kept.take([(b"A", b"1 - - - %d" % NOW)], NOW + 2_000 * MINUTE)
     assert found.left_out == 1
+
+
+@pytest.mark.parametrize(("dropped", "count"), [(0, 6), (1, 1)])
+def test_what_came_before_the_start_is_added_to_its_own_minute_once(dropped, count):
+    class Stored:
+        came = None
+
+        def __init__(self):
+            self.reads = []
+
+        def read(self, *asked):
+            self.reads.append(Deferred())
+            return self.reads[-1]
+
+    feed = BarFeed(Bars(1_000), Clock(), 1)
+    feed.stored = Stored()
+    for at in range(3):
+        feed.take([(b"A", b"1 - - - %d" % (NOW + at * MINUTE))], NOW)
+    found = feed.get(b"A")
+    waiting = [feed.past(b"A", M1, 5) for _ in range(2)]
+    found.drop(dropped)
+    for each in feed.stored.reads:
+        each.callback(Past([], began=NOW, earlier=Bar(NOW, 1, 1, 1, 1, 5, 0, 0, 0, 0)))
+    assert found.since(M1, 0)[0].ticks == count
+    assert len(waiting) == 2
 
 
 MOMENTS = st.tuples(st.integers(0, 2), st.integers(0, 40), st.booleans())
