@@ -105,6 +105,55 @@ def test_a_login_shows_what_it_may_see_and_a_logout_takes_it_away(daemon, open_p
     assert [each for each in page.said if "401" not in each] == []
 
 
+def test_the_page_is_read_without_the_libraries(daemon, open_page):
+    daemon.start()
+    tick(daemon, b"1.09876")
+    page = open_page()
+    page.tab.route("**/vendor/*.js", lambda route: route.abort())
+    page.tab.reload()
+    page.shows("#chart td", "1.09876")
+    tick(daemon, b"1.09999")
+    page.shows("#chart td", "1.09999", LONGEST)
+    assert page.tab.locator("canvas").count() == 0
+    assert [each for each in page.trouble() if "Failed to load" not in each] == []
+
+
+def test_a_channel_is_paused_by_the_keyboard_alone(daemon, open_page):
+    daemon.start()
+    with provider(daemon) as desk:
+        publish(desk, 1, "0.25")
+        page = open_page()
+        page.shows("#channels button", "Pause")
+        keys, focus = page.tab.keyboard, "document.activeElement.textContent"
+        for _ in range(40):
+            keys.press("Tab")
+            if page.tab.evaluate(focus).startswith("Pause"):
+                break
+        keys.press("Enter")
+        page.tab.locator("#pause[open]").wait_for()
+        keys.press("Escape")
+        page.tab.locator("#pause[open]").wait_for(state="detached")
+        assert page.tab.evaluate(focus).startswith("Pause")
+        keys.press("Enter")
+        keys.press("Tab")
+        keys.type("main")
+        keys.press("Enter")
+        page.shows("#channels td", "closes only, by 127.0.0.1")
+        assert page.trouble() == []
+
+
+def test_without_a_login_this_machine_sees_nothing_of_accounts(daemon, open_page):
+    account(daemon, "wendy", "watcher")
+    daemon.start()
+    page = open_page()
+    page.shows("#events", "has started")
+    assert page.tab.locator("#accounts").is_hidden()
+    read = "path => fetch(path).then((answer) => answer.status)"
+    for path in ("/v1/accounts", "/v1/sessions"):
+        assert page.tab.evaluate(read, path) in (401, 403)
+    assert "wendy" not in str(page.heard)
+
+
 def test_the_page_comes_back_after_a_restart_of_the_daemon(daemon, open_page):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

@@ -4,6 +4,8 @@ import { Table, element, panel } from "./dom.js";
 import { ago, count, signed } from "./format.js";
 import { Record } from "./record.js";
 
+const PAUSES = new Set(["channel_paused", "channel_frozen", "channel_flattened"]);
+
 export class Channels {
   constructor(signals, pause) {
     this.signals = signals;
@@ -15,14 +17,14 @@ export class Channels {
         { title: "Followers", text: (row) => count(row.followers), number: true, wide: true },
         { title: "Positions", text: (row) => count(row.positions), number: true },
         { title: "Signals", text: (row) => count(row.seq), number: true, wide: true },
-        { title: "", text: (row) => row.paused, class: () => "warning" },
+        { title: "", text: (row) => row.paused, class: () => "warning some" },
         { title: "", text: (row) => `${row.name} ${pause.session.mayPause}`, node: (row) => acts(this.record, pause, row.name) },
       ],
       "There are no channels yet. The first signal makes one.",
       true,
     );
     this.record = new Record();
-    this.shows = ["status", "signals", "clock"];
+    this.shows = ["status", "signals", "events", "clock"];
     this.node = panel("channels", "Channels", this.table.node, this.record.node);
   }
 
@@ -45,8 +47,17 @@ function describe(name, rows, observed) {
     followers: people.filter((row) => row.role === "follower").length,
     positions: observed?.epoch ? observed.positions.size : null,
     seq: observed?.epoch ? observed.seq : status?.seq,
-    paused: codes.includes("frozen") ? "frozen" : codes.includes("paused") ? "closes only" : "",
+    paused: paused(name, codes, rows.parts.events),
   };
+}
+
+// Returns how a channel is paused, and by whom, as far as the events go back.
+function paused(name, codes, events) {
+  const mode = codes.includes("frozen") ? "frozen" : codes.includes("paused") ? "closes only" : "";
+  if (!mode) return "";
+  const own = [...events.values()].filter((each) => each.channel === name && PAUSES.has(each.kind));
+  const who = own.sort((a, b) => a.number - b.number).at(-1)?.who;
+  return who ? `${mode}, by ${who}` : mode;
 }
 
 function provider(row) {
