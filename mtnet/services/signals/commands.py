@@ -56,10 +56,12 @@ class SignalCommands:
         if not (isinstance(follower, str) and follower and isinstance(channel, str)):
             raise WireError("field", "Name a follower or a provider, as bob or bob/desk")
         followers, ownership = self._signals.channels.followers, self._signals.rules.ownership
-        found = [
+        rows = [
             {"channel": each.channel, "who": each.who, "since": each.since}
             for each in followers.forget_offline(follower, channel)
         ] + ownership.forget_missed(follower, channel)
+        # A provider follows its own channel, mostly.
+        found = [*{(each["channel"], each["who"]): each for each in rows}.values()]
         connected = ownership.sets(follower, channel) or followers.is_connected(follower, channel)
         if not found and connected:
             raise WireError(

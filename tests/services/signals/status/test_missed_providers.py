@@ -8,6 +8,7 @@ from status_scene import Scene
 
 from mtnet.errors import WireError
 from mtnet.interfaces import IControlCommands
+from mtnet.services.signals import wire
 from mtnet.services.signals.ownership.expected import STAYS
 from mtnet.session import messages
 
@@ -170,7 +171,8 @@ def test_a_provider_that_was_killed_with_the_daemon_is_missed(scene):
 
 
 def test_a_provider_that_said_bye_was_switched_off_over_restarts_until_it_is_forgotten(scene):
-    scene.say(scene.provide(), messages.bye())
+    provider = scene.provide()
+    scene.say(provider, wire.subscribe("gold") + messages.bye())
     assert providers(scene) == {"alice/desk": ["provider_switched_off"]}
     scene = again(scene)
     (row,) = scene.rows("provider")
