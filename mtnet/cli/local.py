@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mtnet.cli import parsers
-from mtnet.config.loader import data_folder
 from mtnet.daemon.control.client import TIMEOUT, answers, ask
 
 if TYPE_CHECKING:
@@ -36,6 +35,9 @@ def folder(arguments: Namespace) -> Path:
     Raises:
         ConfigError: the configuration that names it cannot be read.
     """
+    # Here, as commands that talk to a server need none of it.
+    from mtnet.config.loader import data_folder
+
     return data_folder(arguments.config, os.environ, arguments.data)
 
 

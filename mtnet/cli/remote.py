@@ -1,14 +1,10 @@
 """Commands that talk to a server: the reactor, and streams printed as they come."""
 
-import os
-import re
 import sys
 import time
-import warnings
 from argparse import Namespace
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
-from getpass import GetPassWarning, getpass
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -33,16 +29,11 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from mtnet.cli.context import command as context
-from mtnet.cli.parsers import PASSWORD
+from mtnet.cli.server_options import account as account
+from mtnet.cli.server_options import unanswered as unanswered
 from mtnet.client.endpoints import server_from_string
 from mtnet.client.failures import why
-from mtnet.client.login import Login
 from mtnet.errors import ClientError
-
-TLS = {"tcp": "secure", "ws": "wss"}
-"""Kinds of endpoints in clear text, and of those with TLS."""
-_IN_CLEAR = re.compile("HTTP status (?!400)")
-"""Of a port that answered in clear text. A port with TLS may do so too, by 400 alone."""
 
 Work = Callable[[IStreamClientEndpoint, IReactorTime, Namespace], Coroutine[Any, Any, None]]
 """Gets the server, the reactor and the arguments; the program ends when it returns."""
@@ -122,31 +113,6 @@ class Server:
         reason = why(failure.value)
         end = "" if reason.endswith("?") else "."
         raise ClientError(f"No connection to {self._text}: {reason}{end}") from failure.value
-
-
-def account(arguments: Namespace) -> Login | None:
-    """
-    Return the account of `--login`, with a password from the environment or a prompt.
-
-    Raises:
-        ClientError: the password is missing or invalid.
-    """
-    if arguments.login is None:
-        return None
-    password = os.environ.get(PASSWORD)
-    try:
-        return Login(arguments.login, _prompted() if password is None else password)
-    except (EOFError, GetPassWarning):
-        raise ClientError(
-            f"The password is missing: set {PASSWORD}, or run mtnet in a terminal."
-        ) from None
-
-
-def _prompted() -> str:
-    """Ask for the password in a terminal only: elsewhere it would be echoed."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", GetPassWarning)
-        return getpass()
 
 
 async def run_until(
@@ -247,11 +213,3 @@ class StreamReporter:
         """End the stream."""
         if not self._ended.called:
             self._ended.callback(result)
-
-
-def unanswered(server: str, reason: str) -> str:
-    """Return the error for a server that accepts connections and does not answer as it should."""
-    kind, _, rest = server.partition(":")
-    perhaps_tls = kind in TLS and _IN_CLEAR.search(reason) is None
-    hint = f" If that port speaks TLS, it is {TLS[kind]}:{rest}." if perhaps_tls else ""
-    return f"{server} never answered as it should ({reason}).{hint}"

@@ -1,5 +1,11 @@
-"""Options of the commands that talk to a server; what they do is imported when they run."""
+"""
+Commands that talk to a server: their options, the account of `--login`, and servers that are of
+another kind. The work of each is imported when it runs.
+"""
 
+import os
+import re
+import warnings
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from functools import partial
 from pkgutil import resolve_name
@@ -7,12 +13,19 @@ from typing import TYPE_CHECKING
 
 from mtnet.cli import parsers
 from mtnet.cli.context import command as context
+from mtnet.cli.parsers import PASSWORD
+from mtnet.errors import ClientError
 
 if TYPE_CHECKING:
     from mtnet.cli.parsers import Commands
+    from mtnet.client.core.login import Login
 
 YEAR = 31_536_000.0
 """Seconds; the longest that `follow --seconds` takes."""
+TLS = {"tcp": "secure", "ws": "wss"}
+"""Kinds of endpoints in clear text, and of those with TLS."""
+_IN_CLEAR = re.compile("HTTP status (?!400)")
+"""Of a port that answered in clear text. A port with TLS may do so too, by 400 alone."""
 
 
 def add(
@@ -25,7 +38,7 @@ def add(
         work: `MODULE:FUNCTION`, imported when the command runs; as `Work` of `mtnet.cli.remote`.
         server: the endpoint it connects to without `--server` and without a context.
     """
-    parser = parsers.add(commands, name, partial(_run, work), summary, example)
+    parser = parsers.add(commands, name, partial(run, work), summary, example)
     service = parser.prog.split()[-2]
     parser.add_argument(
         "-s",
@@ -58,7 +71,43 @@ def seconds(text: str) -> float:
     return number
 
 
-def _run(work: str, arguments: Namespace) -> None:
-    from mtnet.cli.remote import run_in_reactor
+def run(work: str, arguments: Namespace) -> None:
+    """Run `work`, as of `add`, in the reactor."""
+    resolve_name("mtnet.cli.remote:run_in_reactor")(resolve_name(work), arguments)
 
-    run_in_reactor(resolve_name(work), arguments)
+
+def account(arguments: Namespace) -> "Login | None":
+    """
+    Return the account of `--login`, with a password from the environment or a prompt.
+
+    Raises:
+        ClientError: the password is missing or invalid.
+    """
+    if arguments.login is None:
+        return None
+    from mtnet.client.core.login import Login
+
+    password = os.environ.get(PASSWORD)
+    return Login(arguments.login, _prompted() if password is None else password)
+
+
+def _prompted() -> str:
+    """Ask for the password in a terminal only: elsewhere it would be echoed."""
+    from getpass import GetPassWarning, getpass
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", GetPassWarning)
+            return getpass()
+    except (EOFError, GetPassWarning):
+        raise ClientError(
+            f"The password is missing: set {PASSWORD}, or run mtnet in a terminal."
+        ) from None
+
+
+def unanswered(server: str, reason: str) -> str:
+    """Return the error for a server that accepts connections and does not answer as it should."""
+    kind, _, rest = server.partition(":")
+    perhaps_tls = kind in TLS and _IN_CLEAR.search(reason) is None
+    hint = f" If that port speaks TLS, it is {TLS[kind]}:{rest}." if perhaps_tls else ""
+    return f"{server} never answered as it should ({reason}).{hint}"

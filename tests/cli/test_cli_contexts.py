@@ -10,6 +10,7 @@ from twisted.internet.error import ConnectionRefusedError
 from mtnet.cli import remote
 from mtnet.cli.context import command, store
 from mtnet.cli.main import parser
+from mtnet.client.blocking import runner
 
 PUBLISH = ("signals", "publish", "GBPUSD", "0.25")
 
@@ -29,10 +30,15 @@ def used(command_line, monkeypatch):
         found.append(text)
         return command_line._endpoint(reactor, text, ca)
 
+    def dial(address):
+        found.append(address.text)
+        raise OSError
+
     def run(*words):
         found.clear()
         command_line.server = ConnectionRefusedError("Connection refused")
         monkeypatch.setattr(remote, "server_from_string", note)
+        monkeypatch.setattr(runner, "dial", dial)
         outcome = command_line(*words)
         return found[0] if found else outcome.error
 
@@ -162,7 +168,8 @@ def test_what_cannot_be_done_is_one_sentence(command_line, kept, words, said):
 def test_a_server_of_no_service_is_refused_with_the_known_ones(command_line):
     outcome = command_line("context", "add", "fx", "--for", "gold=wss://x")
     assert outcome.status == 2
-    assert "SERVICE=ENDPOINT of any, signals, templates, ticks, web" in outcome.error
+    services = "any, indicators, jobs, sentiment, signals, templates, ticks, topics, web"
+    assert f"SERVICE=ENDPOINT of {services}" in outcome.error
 
 
 def test_a_context_that_is_not_there_is_named_with_those_that_are(command_line, used, monkeypatch):

@@ -8,7 +8,7 @@ import pytest
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
-from mtnet.cli import output, remote
+from mtnet.cli import output, server_options
 from mtnet.cli.remote import StreamReporter
 from mtnet.errors import ClientError
 
@@ -198,7 +198,7 @@ def test_behind_its_end_nothing_is_printed(stream):
 
 @pytest.mark.parametrize("kind", ["secure", "unix"])
 def test_a_hint_at_tls_is_for_plain_tcp_alone(kind):
-    assert "TLS" not in remote.unanswered(f"{kind}:fx", "closed")
+    assert "TLS" not in server_options.unanswered(f"{kind}:fx", "closed")
 
 
 # Passwords
@@ -206,22 +206,22 @@ def test_a_hint_at_tls_is_for_plain_tcp_alone(kind):
 
 def test_no_login_needs_no_password(monkeypatch):
     monkeypatch.setenv("MTNET_PASSWORD", "correct horse")
-    assert remote.account(Namespace(login=None)) is None
+    assert server_options.account(Namespace(login=None)) is None
 
 
 def test_a_password_is_asked_for_in_a_terminal(monkeypatch):
     monkeypatch.delenv("MTNET_PASSWORD", raising=False)
-    monkeypatch.setattr(remote, "getpass", lambda: "correct horse")
-    found = remote.account(Namespace(login="alice"))
+    monkeypatch.setattr("getpass.getpass", lambda: "correct horse")
+    found = server_options.account(Namespace(login="alice"))
     assert b"alice correct horse" in found.line
 
 
 def test_without_a_terminal_nothing_that_is_typed_is_a_password(monkeypatch):
     monkeypatch.delenv("MTNET_PASSWORD", raising=False)
     monkeypatch.setattr("sys.stdin", io.StringIO("EURUSD 1.1\n"))
-    monkeypatch.setattr(remote, "getpass", lambda: (_ for _ in ()).throw(EOFError))
+    monkeypatch.setattr("getpass.getpass", lambda: (_ for _ in ()).throw(EOFError))
     with pytest.raises(ClientError, match="The password is missing"):
-        remote.account(Namespace(login="alice"))
+        server_options.account(Namespace(login="alice"))
 
 
 def test_json_is_one_line(capsys):

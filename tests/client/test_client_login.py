@@ -19,7 +19,7 @@ from twisted.internet.testing import StringTransport
 from twisted.logger import capturedLogs
 from zope.interface import alsoProvides
 
-from mtnet.cli import remote
+from mtnet.cli import server_options
 from mtnet.client import Login, Templates, TickSender, subscribe
 from mtnet.client.login import check_private
 from mtnet.errors import ClientError
@@ -242,14 +242,14 @@ def test_a_refused_login_is_told_in_the_words_of_the_server(clock):
 
 def test_the_password_comes_from_the_environment(monkeypatch):
     monkeypatch.setenv("MTNET_PASSWORD", CANARY)
-    assert remote.account(Namespace(login="desk")) == DESK
-    assert remote.account(Namespace(login=None)) is None
+    assert server_options.account(Namespace(login="desk")) == DESK
+    assert server_options.account(Namespace(login=None)) is None
 
 
 def test_an_empty_password_in_the_environment_is_refused(monkeypatch):
     monkeypatch.setenv("MTNET_PASSWORD", "")
     with pytest.raises(ClientError, match="not empty"):
-        remote.account(Namespace(login="desk"))
+        server_options.account(Namespace(login="desk"))
 
 
 def mtnet(*arguments, **environ):

@@ -2,6 +2,7 @@
 
 import io
 import json
+from errno import ECONNREFUSED
 from typing import NamedTuple
 
 from fakes.transports import MemoryEndpoint
@@ -11,8 +12,10 @@ from zope.interface import implementer
 
 from mtnet.cli import local, remote
 from mtnet.cli.main import main
+from mtnet.client.blocking import runner as blocking
 from mtnet.daemon.control import client
 from mtnet.daemon.control.protocol import ControlFactory
+from mtnet.testing import connect
 
 LONGEST = 600.0
 """Seconds after which a command that does not end is an error of the test."""
@@ -53,6 +56,39 @@ class FakeReactor:
         self.triggers.append(call)
 
 
+class MemorySocket:
+    """A socket of the standard library that leads to a protocol; its waits move the clock."""
+
+    def __init__(self, terminal, clock):
+        self._terminal, self._clock, self._seconds = terminal, clock, 0.0
+
+    def settimeout(self, seconds):
+        self._seconds = seconds
+
+    def getpeername(self):
+        return ("127.0.0.1", 8081)
+
+    def sendall(self, data):
+        self._terminal.send(data)
+
+    def recv(self, size):
+        until = self._clock.seconds() + self._seconds
+        while not (found := self._terminal.received()):
+            if self._terminal.closed or self._terminal.transport.ended:
+                return b""
+            if self._clock.seconds() >= until:
+                raise TimeoutError
+            self._clock.advance(0.05)
+        return found
+
+    def shutdown(self, how):
+        self._terminal.finish()
+
+    def close(self):
+        self._terminal.hang_up()
+        self._clock.advance(0)
+
+
 class CommandLine:
     """
     Runs commands.
@@ -72,6 +108,9 @@ class CommandLine:
         monkeypatch.setattr(remote, "react", self._react)
         monkeypatch.setattr(remote, "log_warnings", lambda: None)
         monkeypatch.setattr(remote, "server_from_string", self._endpoint)
+        monkeypatch.setattr(blocking, "dial", self._dial)
+        monkeypatch.setattr(blocking, "monotonic", clock.seconds)
+        monkeypatch.setattr(blocking, "sleep", clock.advance)
 
     def __call__(self, *words, typed="", at=()):
         """
@@ -120,6 +159,11 @@ class CommandLine:
     def _endpoint(self, reactor, text, ca):
         self.endpoint = MemoryEndpoint(self.server, self.clock)
         return self.endpoint
+
+    def _dial(self, address):
+        if isinstance(self.server, Exception):
+            raise ConnectionRefusedError(ECONNREFUSED, "refused")
+        return MemorySocket(connect(self.server, self.clock), self.clock)
 
     def _react(self, work):
         self._reactor = FakeReactor(self.clock)

@@ -79,6 +79,7 @@ def _configure_publish(commands: "Commands") -> None:
     parser = server_options.add(
         commands, "publish", f"{_SESSIONS}:publish_signal", SERVER, summary, "GBPUSD -0.25"
     )
+    parser.set_defaults(run=parsers.later("mtnet.cli.signals.publish:publish"))
     parser.add_argument("symbol", metavar="SYMBOL")
     parser.add_argument(
         "volume", metavar="VOLUME", help="lots; negative = sold, 0 = flat, for example -0.25"

@@ -14,7 +14,7 @@ from twisted.internet.task import deferLater
 from mtnet.callbacks import noop
 from mtnet.cli import remote
 from mtnet.cli.output import print_result
-from mtnet.cli.signals.channels import FIELDS
+from mtnet.cli.signals.publish import TIMEOUT, UNSURE, print_stored, signal_fields
 from mtnet.client.classic import follow
 from mtnet.client.core.events import opening_limits
 from mtnet.client.failures import within
@@ -25,9 +25,6 @@ from mtnet.errors import ClientError
 from mtnet.services.signals.values import PauseMode
 from mtnet.services.signals.wire import Entry
 
-TIMEOUT = 10.0
-"""Seconds until a signal must be confirmed."""
-UNSURE = f"Not confirmed within {TIMEOUT:g} s; it may still be stored later."
 CLASSIC_SILENCE = 10.0
 """Seconds of silence after which a server counts as one of the classic dialect with an empty
 channel: a port that expects TLS has closed the connection by then."""
@@ -42,9 +39,7 @@ async def publish_signal(
     Raises:
         ClientError: it is refused, or not confirmed in time.
     """
-    seq = await _Publication(server, clock, arguments).run()
-    values = {"symbol": arguments.symbol, "volume": arguments.volume, "seq": seq}
-    print_result(arguments, values, f"Stored: {arguments.symbol} {arguments.volume}")
+    print_stored(arguments, await _Publication(server, clock, arguments).run())
 
 
 class _Publication:
@@ -84,14 +79,13 @@ class _Publication:
 
     def _publish(self) -> "Deferred[int]":
         asked = self._arguments
-        fields = {name: getattr(asked, name) for name in FIELDS}
         return self._publisher.publish(
             asked.symbol,
             asked.volume,
             ticket=asked.ticket,
             type=asked.type,
             id=asked.id,
-            **{name: value for name, value in fields.items() if value is not None},
+            **signal_fields(asked),
         )
 
     async def _confirmation(self, stored: "Deferred[int]") -> int:

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any, cast
 
-from mtnet.client.aio.tls import why
+from mtnet.client.blocking.tls import why
 from mtnet.client.core.address import Address
 from mtnet.client.core.driver import Clock, Driver
 from mtnet.client.core.framing import FrameFraming

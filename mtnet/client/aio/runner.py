@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any, Generic, TypeVar, cast
 
 from mtnet.client.aio.http import HttpConnection, http_connector
-from mtnet.client.aio.tls import context, why
+from mtnet.client.blocking.tls import context, why
 from mtnet.client.core.address import Address
 from mtnet.client.core.driver import Core, Driver
 from mtnet.errors import ClientError

@@ -137,6 +137,16 @@ def test_a_vote_lingers_when_its_session_ends_and_is_taken_up_by_the_next(open_d
     assert numbers(again(vote("EURUSD", "1"))) == [("EURUSD", "1.00", "0.00", 1)]
 
 
+def test_a_vote_lingers_from_the_last_end_on(open_daemon):
+    for _ in range(2):
+        ann = enter(open_daemon, "ann")
+        ann(vote("EURUSD", "1"))
+        ann.terminal.hang_up()
+        open_daemon.clock.advance(31)
+    bob = enter(open_daemon, "bob")
+    assert numbers(bob(vote("EURUSD", "2"))) == [("EURUSD", "3.00", "0.00", 2)]
+
+
 def test_a_session_that_logs_in_as_another_takes_its_vote_along(tmp_path, clock):
     anonymous = "access.anonymous=publish:sentiment"
     daemon = serve(tmp_path, clock, "sentiment.min_clients=1", anonymous)

@@ -1,14 +1,17 @@
 """TLS to a server by the standard library; the certificate is always verified."""
 
 import os
-import ssl
 from functools import partial
+from typing import TYPE_CHECKING
 
 from mtnet.client.core.address import Address
 from mtnet.errors import ClientError
 
+if TYPE_CHECKING:
+    import ssl
 
-def context(address: Address) -> ssl.SSLContext | None:
+
+def context(address: Address) -> "ssl.SSLContext | None":
     """
     Return the context for a server; None = it is reached in clear text. Reads files.
 
@@ -17,6 +20,8 @@ def context(address: Address) -> ssl.SSLContext | None:
     """
     if not address.secure:
         return None
+    import ssl
+
     made = ssl.create_default_context()
     if address.ca is not None:
         made = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -36,6 +41,8 @@ def _load(load: "partial[None]", wrong: str) -> None:
 
 def why(error: BaseException) -> str:
     """Return the reason of a failed attempt for the middle of a sentence."""
+    import ssl
+
     if isinstance(error, ssl.SSLCertVerificationError):
         hint = (
             " (--ca FILE, in a program ca=FILE, names another authority)"

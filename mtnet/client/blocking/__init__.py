@@ -1,0 +1,1 @@
+"""Clients without an event loop: for programs that end with one answer."""

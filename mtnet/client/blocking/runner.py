@@ -1,0 +1,161 @@
+"""Runs the state machine of a client over sockets, in the thread of the caller."""
+
+import socket
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, Generic, TypeVar
+
+from mtnet.client.blocking.tls import context, why
+from mtnet.client.core.address import Address
+from mtnet.client.core.driver import Core, Driver
+from mtnet.client.core.framing import FrameFraming
+from mtnet.errors import ClientError
+
+CONNECT_TIMEOUT = 30.0
+"""Seconds for an attempt to connect, and as many for the TLS handshake."""
+SEND_TIMEOUT = 5.0
+"""Seconds in which the bytes of one write must have left."""
+SHORTEST = 0.001
+"""Seconds that a wait takes at least: 0 would not wait for the socket at all."""
+E = TypeVar("E")
+monotonic, sleep = time.monotonic, time.sleep
+
+
+def dial(address: Address) -> socket.socket:
+    """
+    Connect to a server.
+
+    Raises:
+        OSError, UnicodeError: there is no connection.
+        ClientError: a file of the address holds no certificate.
+    """
+    secure = context(address)
+    host = address.host
+    # As bytes it needs no module for names with letters of other scripts.
+    where: Any = host.encode() if host.isascii() else host
+    found = socket.create_connection((where, address.port), CONNECT_TIMEOUT)
+    try:
+        found.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if secure is not None:
+            return secure.wrap_socket(found, server_hostname=address.name)
+    except BaseException:
+        found.close()
+        raise
+    return found
+
+
+class BlockingRunner(Generic[E]):
+    """
+    Reconnecting client without an event loop: one connection after the other, while `run` runs.
+
+    Args:
+        address: of a stream: `tcp:` or `secure:`.
+        handle: takes each event.
+    """
+
+    def __init__(self, address: Address, core: Core[E], handle: Callable[[E], object]) -> None:
+        self._address, self._output = address, core.session
+        self._driver = Driver(core, self, handle)
+        self._core = core
+        self._socket: socket.socket | None = None
+        self._call: Callable[[], object] | None = None
+        self._due = 0.0
+
+    def run(self, ended: Callable[[], object], seconds: float) -> None:
+        """
+        Run until `ended` is true, or so many seconds have passed since the first connection.
+
+        Raises:
+            ClientError: the first attempt to connect has failed.
+        """
+        found: socket.socket | None = self._connect()
+        until, attempt = monotonic() + seconds, 0
+        while True:
+            if found is not None:
+                attempt = 0
+                self._serve(found, ended, until)
+            if ended() or monotonic() >= until:
+                return
+            sleep(min(self._driver.delay(attempt), max(0.0, until - monotonic())))
+            try:
+                found = self._connect()
+            except ClientError as error:
+                found, attempt = None, attempt + 1
+                self._driver.failed(str(error))
+
+    def close(self) -> None:
+        """Say good-bye, and disconnect."""
+        self._driver.run(self._core.stop())
+        if self._socket is not None:
+            with suppress(OSError):
+                self._socket.shutdown(socket.SHUT_WR)
+        self.abort()
+
+    # As the connection of the driver
+
+    def write(self, data: bytes) -> None:
+        """Send bytes; a connection that takes none is noticed at the next read."""
+        if self._socket is not None:
+            try:
+                self._socket.settimeout(SEND_TIMEOUT)
+                self._socket.sendall(data)
+            except OSError:
+                self.abort()
+
+    def abort(self) -> None:
+        """Disconnect."""
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+
+    # As its clock
+
+    def now(self) -> float:
+        """Return seconds of a clock that is never set."""
+        return monotonic()
+
+    def call_later(self, delay: float, call: Callable[[], object]) -> "BlockingRunner[E]":
+        """Call a function after a delay; there is one at a time."""
+        self._due, self._call = monotonic() + delay, call
+        return self
+
+    def cancel(self) -> None:
+        """Do not call it."""
+        self._call = None
+
+    def _connect(self) -> socket.socket:
+        try:
+            return dial(self._address)
+        except (OSError, UnicodeError) as error:
+            raise ClientError(f"No connection to {self._address.text}: {why(error)}.") from error
+
+    def _serve(self, found: socket.socket, ended: Callable[[], object], until: float) -> None:
+        """Read until the connection is lost, or nothing more is to be done."""
+        self._socket, reason = found, "it was closed"
+        peer = "" if self._address.secure else str(found.getpeername()[0])
+        self._driver.connected(self, FrameFraming(), peer)
+        while self._socket is not None and not ended() and monotonic() < until:
+            wait = min(until, self._due if self._call is not None else until) - monotonic()
+            self._socket.settimeout(max(wait, SHORTEST))
+            try:
+                data = self._socket.recv(65_536)
+            except TimeoutError:
+                self._expire()
+                continue
+            except OSError as error:
+                reason = why(error)
+                break
+            if not data:
+                reason = "the server closed it"
+                break
+            self._driver.received(data)
+        if not ended():
+            self.abort()
+            self._driver.lost(reason)
+
+    def _expire(self) -> None:
+        call = self._call
+        if call is not None and self._due <= monotonic():
+            self._call = None
+            call()
