@@ -30,8 +30,6 @@ SAFETY = {
     b"Cross-Origin-Resource-Policy": b"same-origin",
     b"Referrer-Policy": b"no-referrer",
 }
-ASKED = b"no-cache"
-"""`Cache-Control` of our files: a browser keeps them, and asks each time whether they changed."""
 KEPT = b"public, max-age=31536000, immutable"
 """`Cache-Control` of libraries."""
 ASKED_FOR = b"no-cache"
@@ -70,13 +68,11 @@ class StaticFile:
             b"Content-Type": self.type.encode(),
             b"ETag": f'"{self.etag}{"-gzip" * gzip}"'.encode(),
             b"Vary": b"Accept-Encoding",
-            b"Cache-Control": ASKED,
+            b"Cache-Control": KEPT if self.name.startswith(f"{VENDOR}/") else ASKED_FOR,
             **SAFETY,
         }
         if gzip:
             found[b"Content-Encoding"] = b"gzip"
-        kept = self.name.startswith(f"{VENDOR}/")
-        found[b"Cache-Control"] = KEPT if kept else ASKED_FOR
         return found
 
 
