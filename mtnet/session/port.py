@@ -7,81 +7,47 @@ A connection says HELLO first, and may then use the verbs of every service, as i
 from collections.abc import Sequence
 
 from twisted.internet.interfaces import (
-    IDelayedCall,
     IHalfCloseableProtocol,
     IProtocolFactory,
     ISSLTransport,
 )
-from twisted.internet.protocol import Protocol, connectionDone
-from twisted.logger import Logger
+from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from mtnet.access.bans.policy import Offence
 from mtnet.daemon.environment import Environment
 from mtnet.errors import FrameError
 from mtnet.interfaces import ISessions, IStreamListener
 from mtnet.net.admission import PeerFactory
 from mtnet.net.endpoints import Listener
-from mtnet.net.first_bytes import BROWSER_HEAD, describe, looks_like_browser
 from mtnet.net.keepalive import configure_keepalive
-from mtnet.net.peer import Peer, abort_on_error
-from mtnet.net.throttle import ReadRateLimit
-from mtnet.net.transport import StreamTransport
-from mtnet.session.grammar import SEPARATORS, FrameDecoder, is_hello
+from mtnet.net.peer import Peer
+from mtnet.session.frames import FrameProtocol
+from mtnet.session.grammar import is_hello
 from mtnet.session.road import Road
 from mtnet.session.session import Session
 
 
 @implementer(IHalfCloseableProtocol)
-class SessionProtocol(Protocol):
+class SessionProtocol(FrameProtocol):
     """One connection to a port of sessions."""
 
-    log = Logger()
-    transport: StreamTransport  # type: ignore[assignment]
     _session: Session
-
-    def __init__(self, env: Environment, peer: Peer) -> None:
-        self._env, self.peer = env, peer
-        self._decoder = FrameDecoder()
-        self._head: bytes | None = b""
-        self._login: IDelayedCall | None = None
-        self._deadline: IDelayedCall | None = None
-        self._ended = self._peer_ended = False
+    _peer_ended = False
 
     def connectionMade(self) -> None:
         configure_keepalive(self.transport)
-        sessions, clock = self._env.find(ISessions), self._env.clock
-        self._rate_limit = ReadRateLimit(self.transport, clock, sessions.settings.frames)
-        self.peer.connected(self.transport, self._evicted)
-        self.peer.mark_unauthenticated()
-        road = Road(self.transport, self.peer, self._rate_limit.throttle, self)
-        self._session = sessions.open(road)
-        self._login = clock.callLater(self._env.config.access.login, self._mute)
-
-    @abort_on_error
-    def dataReceived(self, data: bytes) -> None:
-        if self._ended or self._is_browser(data):
-            return
-        frames = 0
-        try:
-            for payload in self._decoder.feed(data):
-                if self._ended:
-                    return
-                frames += 1
-                if is_hello(payload):
-                    self._cancel_login()  # whose password may be verified for a while
-                self._session.frame(payload)
-        except FrameError as error:
-            self.peer.report_abuse(Offence.FRAME)
-            self._session.unreadable(error)
-        if not self.peer.trusted:
-            self._rate_limit.spend(frames)
-        self._time_frame(data, frames)
+        sessions = self.env.find(ISessions)
+        self.begin(sessions.settings.frames)
+        self._session = sessions.open(
+            Road(self.transport, self.peer, self.rate_limit.throttle, self)
+        )
+        seconds = self.env.config.access.login
+        self.wait_for_login(lambda: f"did not say HELLO within {seconds:g} s")
 
     def readConnectionLost(self) -> None:
         """The peer has said all: it is answered, and then closed."""
-        if (self._decoder.unfinished or self._decoder.unframed) and not self._ended:
+        if (self.decoder.unfinished or self.decoder.unframed) and not self.ended:
             self.end("ended without a whole frame")
         elif self.peer.closing:
             self.transport.loseConnection()
@@ -93,24 +59,26 @@ class SessionProtocol(Protocol):
         """Our half is closed; the peer closes its own."""
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        self._ended = True
-        self._stop()
-        self._rate_limit.stop()
+        self.lost()
         self._session.close()
-        self.peer.disconnected()
 
-    def end(self, why: str) -> None:
-        """Reset the connection, with one line in the log, in which nothing is quoted."""
-        if not self._ended:
-            self._ended = True
-            self._stop()
-            service = self.peer.listener.service
-            self.peer.warn(self.log, f"{service} end", "{service}: {peer} {why}", why=why)
-            self.transport.abortConnection()
+    def frame(self, payload: bytes) -> None:
+        """Hand a frame to the session."""
+        if is_hello(payload):
+            self.stop_waiting_for_login()  # its password may be verified for a while
+        self._session.frame(payload)
+
+    def unreadable(self, error: FrameError) -> None:
+        """Answer with ERROR, and close."""
+        self._session.unreadable(error)
+
+    def evicted(self) -> None:
+        """Close the session."""
+        self._session.close_with(b"")
 
     def session_welcomed(self) -> None:
         """Read messages as long as those of a session may be."""
-        self._decoder.expect_session()
+        self.decoder.expect_session()
 
     def session_ended(self) -> None:
         """
@@ -119,65 +87,11 @@ class SessionProtocol(Protocol):
         Only our half: a close of both, with bytes of the peer unread, would be a reset that
         takes what we said last out of the peer's hands.
         """
-        self._ended = True
-        self._stop()
+        self.finish()
         half = not self._peer_ended
         if half and not ISSLTransport.providedBy(self.transport):
             self.transport.resumeProducing()  # the disk may have been behind
         self.peer.close(half)
-
-    def _is_browser(self, data: bytes) -> bool:
-        """Return whether its first bytes are a web page's, which ends the connection."""
-        if self._head is None:
-            return False
-        head = self._head + data[:BROWSER_HEAD]
-        foreign = looks_like_browser(head)
-        if foreign:
-            self.peer.report_abuse(Offence.FRAME)
-            self.end(f"speaks HTTP or TLS, which a web page could abuse: {describe(head)}")
-        self._head = head if foreign is None else None
-        return bool(foreign)
-
-    def _time_frame(self, data: bytes, frames: int) -> None:
-        """Wait no longer than allowed for the end of a frame, or behind bytes that are none."""
-        waits = self._decoder.unfinished or self._decoder.unframed
-        if self._deadline is not None and (frames or not waits):
-            self._deadline.cancel()
-            self._deadline = None
-        if waits and self._deadline is None and data.strip(SEPARATORS) and not self._ended:
-            self._wait_for_frame()
-
-    def _wait_for_frame(self) -> None:
-        seconds = self._env.config.access.frame
-        self._deadline = self._env.clock.callLater(seconds, self._late)
-
-    def _late(self) -> None:
-        if self._rate_limit.throttle.paused:  # the rest of it waits for us
-            self._wait_for_frame()
-            return
-        self._deadline = None
-        self.peer.report_abuse(Offence.DEADLINE)
-        self.end(f"sent no whole frame within {self._env.config.access.frame:g} s")
-
-    def _mute(self) -> None:
-        self._login = None
-        self.peer.report_abuse(Offence.DEADLINE)
-        self.end(f"did not say HELLO within {self._env.config.access.login:g} s")
-
-    def _cancel_login(self) -> None:
-        if self._login is not None:
-            self._login.cancel()
-            self._login = None
-
-    def _evicted(self) -> None:
-        """Go because others need the place, or because the account may do less now."""
-        self._session.close_with(b"")
-
-    def _stop(self) -> None:
-        self._cancel_login()
-        if self._deadline is not None:
-            self._deadline.cancel()
-            self._deadline = None
 
 
 class SessionPortFactory(PeerFactory):
