@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from mtnet.client.aio.client import Link
 from mtnet.client.aio.logs import log_event
 from mtnet.client.aio.stream import Stream
 from mtnet.client.core.address import read_address
@@ -35,6 +36,8 @@ class SentimentStream(Stream[Sentiment]):
             lets it see or vote on no such symbol, or has no sentiment, or without `retry`.
     """
 
+    _link: Link[SentimentEvent]
+
     def __init__(
         self,
         server: str,
@@ -58,7 +61,7 @@ class SentimentStream(Stream[Sentiment]):
             ClientError: there is no such symbol, or these are no lots.
         """
         self._core.hold(symbol, volume)
-        self._run()
+        self._link.run()
 
 
 def sentiment(server: str, symbols: Iterable[str] = (), **options: Any) -> SentimentStream:
