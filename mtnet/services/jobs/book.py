@@ -175,14 +175,15 @@ class Queue:
             if first:
                 group.move_to_end(job.id, last=False)
 
-    def next(self, name: str) -> Job | None:
-        """Return the first job that a worker of this name can have."""
+    def next(self, worker: Worker) -> Job | None:
+        """Return the first job that a worker can have: none that it believes to have."""
         heads = [
-            next(iter(group.values()))
+            next((job for job in group.values() if job.id not in worker.lost), None)
             for excluded, group in self._waiting.items()
-            if name not in excluded
+            if worker.name not in excluded
         ]
-        return min(heads, key=lambda job: job.rank, default=None)
+        found = [job for job in heads if job is not None]
+        return min(found, key=lambda job: job.rank, default=None)
 
     def note_room(self, worker: Worker) -> None:
         """Note whether a worker has room now."""
@@ -377,7 +378,7 @@ class JobBook:
         self, queue: Queue, worker: Worker, given: dict[Worker, list[Job]], when: float
     ) -> bool:
         """Give a worker one job; return whether it can have more."""
-        job = queue.next(worker.name)
+        job = queue.next(worker)
         if job is None:
             return False
         lease = Lease(job, worker, when)

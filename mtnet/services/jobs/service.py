@@ -230,10 +230,12 @@ class JobService:
 
     def _not_ended(self, failure: Failure, job: Job) -> Failure:
         self.book.reopen(job)
+        self._note_change(job.queue)
         return failure
 
     def _not_answered(self, failure: Failure, lease: Lease) -> Failure:
         self.book.withdraw_answer(lease)
+        self._note_change(lease.job.queue)
         return failure
 
     def _note_change(self, queue: str) -> None:

@@ -183,6 +183,21 @@ def test_a_worker_that_hangs_is_given_no_job_more(daemon, clock):
     assert bob(b"<<FAIL|queue=q|id=1|reason=x>>") == task(1, attempt=2) + taken(1, late=True)
 
 
+def test_a_job_whose_lease_was_lost_is_not_given_to_the_worker_that_still_has_it(daemon, clock):
+    ann, bob = enter(daemon, "ann"), enter(daemon, "bob")
+    ann(offer(1))
+    bob(work(2))
+    for _ in range(4):
+        clock.advance(10)
+        bob(b"<<PONG>>"), ann(b"<<PONG>>")
+    assert bob() == b""
+    ann(offer(2))
+    assert bob() == task(2)
+    assert bob(b"<<RENEW|queue=q|id=1>>") == (
+        task(1, attempt=2) + b"<<RENEWED|queue=q|id=1|late=1>>\r\n"
+    )
+
+
 @pytest.mark.parametrize("end", ["hang up", "HELLO", "lease"])
 def test_after_so_many_tries_a_job_is_dead(daemon, clock, end):
     ann, bob = enter(daemon, "ann"), enter(daemon, "bob")
