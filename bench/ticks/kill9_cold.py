@@ -235,6 +235,7 @@ def main() -> None:
         while test.kills.total() < arguments.kills:
             for name in COMMANDS:
                 test.round(name)
+                print(f"{test.kills.total()} kills, the last of: {name}", file=sys.stderr)
         report = {
             "seed": arguments.seed,
             "kills": test.kills.total(),

@@ -29,6 +29,7 @@ from mtnet.services.ticks.storage.log_records import (
     texts,
 )
 from mtnet.services.ticks.storage.reader import TickReader
+from mtnet.services.ticks.storage.schema import SCHEMA
 from mtnet.services.ticks.storage.tally import Tally
 
 EURUSD, GBPUSD = b"EURUSD", b"GBPUSD"
@@ -248,6 +249,20 @@ def test_the_state_after_a_start_is_that_of_the_log_too(store):
     other, state = again(other)
     assert (state.newest, state.next, state.lost) == ({EURUSD: (tick(3), NOON + 5)}, 4, 0)
     other.close()
+
+
+def test_a_file_of_an_mtnet_without_a_log_gets_one(store):
+    store.commit(commit_of({EURUSD: [tick(1)]}))
+    store.merge()
+    with closing(sqlite3.connect(store.path)) as other:
+        other.execute("PRAGMA user_version = 3")
+        assert got(store.path) == [tick(1)]
+    newer, _ = again(store)
+    newer.commit(commit_of({EURUSD: [tick(2)]}))
+    assert got(store.path) == [tick(1), tick(2)]
+    with closing(sqlite3.connect(store.path)) as other:
+        assert other.execute("PRAGMA user_version").fetchone() == (SCHEMA,)
+    newer.close()
 
 
 def test_a_log_that_ends_anywhere_gives_its_whole_records_and_says_so(store):
