@@ -427,6 +427,16 @@ def test_what_a_disk_may_not_have_is_merged_before_a_sync_says_that_it_has(store
     assert got(store.path) == [tick(1), tick(2)]
 
 
+def test_a_disk_that_fails_does_not_keep_a_store_from_closing(store, monkeypatch):
+    def fails(file):
+        raise OSError(5, "Input/output error")
+
+    store.commit(commit_of({EURUSD: [tick(1)]}))
+    monkeypatch.setattr(log, "_flush", fails)
+    store.close()
+    assert got(store.path) == [tick(1)]
+
+
 def test_a_log_whose_folder_is_gone_takes_nothing(store):
     store.commit(commit_of({EURUSD: [tick(1)]}))
     segment(store).unlink()
