@@ -1,8 +1,8 @@
 """
 Disclosure control: which sums of a symbol are shown, so that none of them is one client's.
 
-Statistical offices call this a minimum cell size; that of differences is the same for all that
-can be computed from two sums. Pure: methods take the time.
+Statistical offices call this a minimum cell size; that of differences is for all that can be
+computed from two sums. Pure: methods take the time.
 """
 
 from mtnet.services.sentiment.wire import Sentiment, to_lots
@@ -16,7 +16,8 @@ class SymbolSums:
     The sums of one symbol: as they are, which nobody is shown, and as they are shown.
 
     Args:
-        floor: clients that sums must have, and that must differ between two sums.
+        floor: clients that sums must have.
+        changes: votes that must differ between two sums.
 
     Attributes:
         clients: who vote now; for this code alone.
@@ -24,10 +25,20 @@ class SymbolSums:
             say that there is one.
     """
 
-    __slots__ = ("_differing", "_floor", "_known", "_long", "_short", "clients", "shown", "symbol")
+    __slots__ = (
+        "_changes",
+        "_differing",
+        "_floor",
+        "_known",
+        "_long",
+        "_short",
+        "clients",
+        "shown",
+        "symbol",
+    )
 
-    def __init__(self, symbol: str, floor: int) -> None:
-        self.symbol, self._floor = symbol, floor
+    def __init__(self, symbol: str, floor: int, changes: int) -> None:
+        self.symbol, self._floor, self._changes = symbol, floor, changes
         self.clients = self._long = self._short = 0
         self.shown: Sentiment | None = None
         self._known: Sentiment | None = None
@@ -36,7 +47,7 @@ class SymbolSums:
     @property
     def disposable(self) -> bool:
         """Whether it can be forgotten: later sums cannot be compared with any that were shown."""
-        return not self.clients and (self._floor == 1 or self._known is None)
+        return not self.clients and (self._changes == 1 or self._known is None)
 
     def change(self, voter: Voter, before: int, after: int) -> None:
         """Count a vote that changes; in units, 0 = there is none."""
@@ -52,7 +63,7 @@ class SymbolSums:
         former = self.shown
         if self.clients < self._floor:
             self.shown = None
-        elif len(self._differing) >= self._floor:
+        elif len(self._differing) >= self._changes:
             self._differing.clear()
             long, short = to_lots(self._long), to_lots(self._short)
             self.shown = self._known = Sentiment(self.symbol, long, short, self.clients, time)

@@ -16,9 +16,11 @@ class SentimentSettings(Section, frozen=True):
     enabled: bool = False
     """Whether clients can vote; an endpoint of `listen.sentiment` turns it on, too."""
     min_clients: Count | None = None
-    """Votes below which nothing of a symbol is shown, and votes that must have changed before new
-    sums are: no sum, and no difference of two, is one client's. None = 3; 1 where the daemon
-    listens to this machine alone, and trusts it."""
+    """Votes below which nothing of a symbol is shown: no sum is one client's. None = 3; 1 where the
+    daemon listens to this machine alone, and trusts it."""
+    min_changes: Count = 1
+    """Votes that must have changed before new sums are shown. With 1 sums are always those of now,
+    and the difference of two can be one client's vote; with more they are a few votes behind."""
     max_volume: Lots = 100.0
     """Lots of one vote that count: a single client does not make the mood."""
     linger: Seconds = 60.0

@@ -79,7 +79,9 @@ class VoteBook:
         vote = self._votes.get((symbol, voter))
         if vote is None and units:
             self._check_room(voter, symbol)
-        sums = self.symbols.get(symbol) or SymbolSums(symbol, self._floor)
+        sums = self.symbols.get(symbol) or SymbolSums(
+            symbol, self._floor, self._settings.min_changes
+        )
         if units:
             self.symbols[symbol] = sums
         if vote is not None and vote.holder is not None:

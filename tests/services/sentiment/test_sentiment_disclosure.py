@@ -27,15 +27,24 @@ def shown(sums):
 
 
 def test_below_the_floor_nothing_is_shown_and_at_the_floor_all():
-    sums = SymbolSums("EURUSD", 3)
+    sums = SymbolSums("EURUSD", 3, 3)
     assert vote(sums, ann=(0, 1), bob=(0, -2)) == [False, False]
     assert shown(sums) is None
     assert vote(sums, carl=(0, 3)) == [True]
     assert shown(sums) == ("4.00", "2.00", "2.00", 3)
 
 
+def test_each_change_is_shown_at_once_unless_more_must_have_changed():
+    sums = SymbolSums("EURUSD", 3, 1)
+    vote(sums, ann=(0, 1), bob=(0, 1), carl=(0, 1))
+    assert vote(sums, dora=(0, 9)) == [True]
+    assert shown(sums) == ("12.00", "0.00", "12.00", 4)
+    assert vote(sums, dora=(9, 0), carl=(1, 0)) == [True, True]
+    assert shown(sums) is None
+
+
 def test_one_who_comes_or_goes_or_changes_is_not_shown_by_the_difference():
-    sums = SymbolSums("EURUSD", 3)
+    sums = SymbolSums("EURUSD", 3, 3)
     vote(sums, ann=(0, 1), bob=(0, 1), carl=(0, 1))
     assert vote(sums, dora=(0, 9)) == [False]
     assert vote(sums, ann=(1, 5)) == [False]
@@ -46,7 +55,7 @@ def test_one_who_comes_or_goes_or_changes_is_not_shown_by_the_difference():
 
 
 def test_sums_that_were_hidden_come_back_when_they_are_the_same_or_of_enough_others():
-    sums = SymbolSums("EURUSD", 3)
+    sums = SymbolSums("EURUSD", 3, 3)
     vote(sums, ann=(0, 1), bob=(0, 1), carl=(0, 1))
     assert vote(sums, carl=(1, 0)) == [True]
     assert shown(sums) is None
@@ -57,14 +66,14 @@ def test_sums_that_were_hidden_come_back_when_they_are_the_same_or_of_enough_oth
 
 
 def test_who_holds_nothing_is_no_client():
-    sums = SymbolSums("EURUSD", 1)
+    sums = SymbolSums("EURUSD", 1, 1)
     assert vote(sums, ann=(0, 1), bob=(0, 0)) == [True, False]
     assert vote(sums, ann=(1, 0)) == [True]
     assert shown(sums) is None
 
 
 def test_what_was_shown_is_remembered_without_votes():
-    sums = SymbolSums("EURUSD", 3)
+    sums = SymbolSums("EURUSD", 3, 3)
     vote(sums, ann=(0, 1), bob=(0, 1))
     assert not sums.disposable
     vote(sums, ann=(1, 0), bob=(1, 0))
@@ -80,7 +89,7 @@ VOTES = st.lists(st.tuples(st.sampled_from("abcdef"), st.integers(-3, 3)), max_s
 
 @given(VOTES, st.integers(1, 4))
 def test_two_sums_that_follow_each_other_are_apart_by_enough_clients(votes, floor):
-    sums, now, known = SymbolSums("X", floor), {}, {}
+    sums, now, known = SymbolSums("X", floor, floor), {}, {}
     for name, lots in votes:
         before = now.pop(name, 0)
         if lots:

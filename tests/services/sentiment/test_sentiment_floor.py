@@ -31,6 +31,7 @@ def daemon(tmp_path, clock):
         "access.anonymous=publish:sentiment",
         "web.metrics_open=true",
         "signals.heartbeat=3000",
+        "sentiment.min_changes=3",
     )
     component = daemon.env.components.services["sentiment"]
     component.start()
@@ -109,7 +110,7 @@ def test_neither_is_what_came_on_another_road(daemon, road):
     assert spy.look() == empty
 
 
-def test_who_comes_and_goes_beside_enough_others_is_not_seen(daemon):
+def test_who_comes_and_goes_beside_enough_others_is_not_seen_where_three_must_change(daemon):
     spy = Spy(daemon)
     three = [enter(daemon, name) for name in ("ann", "bob", "carl")]
     for each in three:

@@ -89,7 +89,7 @@ class SentimentMachine(RuleBasedStateMachine):
     @initialize(floor=st.integers(1, 3))
     def begin(self, floor):
         self.folder, self.floor = Path(tempfile.mkdtemp(prefix="sentiment-")), floor
-        sets = (*SETS, f"sentiment.min_clients={floor}")
+        sets = (*SETS, f"sentiment.min_clients={floor}", f"sentiment.min_changes={floor}")
         grants = dict.fromkeys(LOGINS, ("voter",))
         self.daemon = FakeDaemon(self.folder / "data", Clock(), *sets, grants=grants)
         component = self.daemon.env.components.services["sentiment"]
