@@ -355,7 +355,9 @@ def _mtnet(asked: argparse.Namespace, folder: Path, port: int) -> tuple[float, f
 
 def _huey(asked: argparse.Namespace, folder: Path, _: int) -> tuple[float, float]:
     began = time.monotonic()
-    process = subprocess.Popen([asked.python, "bench_huey.py", str(asked.jobs)], cwd=folder)
+    process = subprocess.Popen(
+        [asked.python, "-c", HUEY_SUBMITTER % (DATA, asked.jobs)], cwd=folder
+    )
     own = 0.0
     while process.poll() is None:
         try:
