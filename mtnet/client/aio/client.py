@@ -87,3 +87,7 @@ class Client(Generic[E]):
         """Say good-bye and disconnect: a loop that waits ends, a signal without an answer fails."""
         self._on_event = noop
         await self._link.close()
+
+    def _run(self, events: Iterable[E] = ()) -> None:
+        """Handle events, and send what waits: what `Reporting` needs of a client."""
+        self._link.run(events)
