@@ -141,6 +141,7 @@ def test_each_situation_of_a_channel_has_a_status_that_says_why(scene_at):
     until(lambda: codes(scene, "bob") == {"other_volume", "provider_switched_off"})
 
     anna.start()
+    anna.say("set GBPUSD 0.2")
     until(lambda: codes(scene, "anna", "provider") == set())
     anna.kill()
     until(lambda: codes(scene, "anna", "provider") == {"provider_offline"})

@@ -291,12 +291,6 @@ class SignalService:
         self.presence.send()
         self.retries.schedule()
 
-    def attend(self, publisher: Publisher, channel: str) -> None:
-        """Count a provider as there again that is missed in a channel."""
-        self.rules.ownership.attend(publisher, channel)
-        self.presence.send()
-        self.retries.schedule()
-
     def leave(self, publisher: Publisher, bye: bool = False) -> None:
         """
         Free what a publisher owned that is gone; its positions stay.

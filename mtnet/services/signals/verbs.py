@@ -86,10 +86,6 @@ class ChannelAccess:
             return asked
         return replace(asked, channel=self.main)
 
-    def meant_name(self, channel: str) -> str:
-        """Return the channel that the client means by a name."""
-        return self.main if channel == MAIN else channel
-
     def shown(self, channel: str) -> str:
         """Return the name of a channel for the client."""
         return MAIN if channel == self.main else channel
@@ -319,13 +315,6 @@ class Publishing:
         )
         return self._access.signals.publish(self._publisher, draft, asked.take)
 
-    def attend(self, channel: str) -> None:
-        """Be there again as the provider that a channel misses."""
-        self._note(channel)
-        if self._publisher is None:
-            self._publisher = self._join()
-        self._access.signals.attend(self._publisher, channel)
-
     def end(self, bye: bool) -> None:
         """Release the symbols and channels of the publisher; `bye` = for good."""
         publisher, self._publisher = self._publisher, None
@@ -498,18 +487,6 @@ class SignalClient:
         )
         done.addErrback(lambda failure: self.log.failure("PUBLISH failed.", failure))
 
-    def attend(self, channel: str) -> None:
-        """
-        Count as the provider that a channel misses, if it is this one: a provider that comes back
-        asks for its channel, and may have nothing to publish for days.
-        """
-        access = self._access
-        channel, session = access.meant_name(channel), access.session
-        who = PublisherId(session.login, session.name)
-        if access.signals.rules.ownership.misses(who, channel) and access.may("publish", channel):
-            self._publishing = self._publishing or Publishing(access, self)
-            self._publishing.attend(channel)
-
     def _stored(self, seq: int, id: str) -> None:
         self._unanswered -= 1
         self._access.session.send(wire.stored(id, seq))
@@ -531,8 +508,6 @@ class SignalClient:
 
 def _subscribe(client: SignalClient, asked: Subscribe) -> None:
     client.subscriptions.subscribe(asked)
-    if not asked.observe:
-        client.attend(asked.channel)
 
 
 def _unsubscribe(client: SignalClient, asked: Unsubscribe) -> None:

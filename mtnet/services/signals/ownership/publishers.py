@@ -324,20 +324,6 @@ class Ownership:
         if holder is not None and holder.gone and holder.who == publisher.who:
             self.take(publisher, channel)
 
-    def attend(self, publisher: Publisher, channel: str) -> None:
-        """Count a provider as there again that was missed, also if it has nothing to publish."""
-        if channel in self.holders:
-            self.resume(publisher, channel)
-        else:
-            self._join(channel, publisher)
-
-    def misses(self, who: PublisherId, channel: str) -> bool:
-        """Return whether a channel has no publisher, and a provider of this name is expected."""
-        expected = self.expected.of(channel)
-        if expected is None or not who.name or self.status(channel)[0]:
-            return False
-        return who.shown == expected.who
-
     def _hold(self, channel: str, publisher: Publisher) -> None:
         self.holders[channel] = publisher
         self._lingering.pop(channel, None)

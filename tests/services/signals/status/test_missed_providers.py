@@ -1,7 +1,7 @@
 """Who is missed when a channel has no publisher: a provider, and no program that publishes once."""
 
 import pytest
-from fakes.daemon import basic, directory
+from fakes.daemon import basic
 from fakes.http import Answer, request
 from signals_peers import frame
 from status_scene import Scene
@@ -227,57 +227,10 @@ def test_a_provider_that_comes_back_is_missed_no_more(scene):
     assert providers(scene) == {"alice/desk": []}
 
 
-# Providers that come back
-
-
-@pytest.mark.parametrize("bye", [False, True])
-def test_a_provider_that_comes_back_and_has_nothing_to_publish_is_there(scene, bye):
-    provider = scene.provide()
-    follower = scene.follow()
-    scene.acknowledge(follower, 1, status="filled")
-    scene.say(provider, messages.bye()) if bye else provider.hang_up()
-    assert b"publisher=down" in follower.received()
-    again = scene.follow(login="alice")
-    assert b"publisher=up" in follower.received()
-    assert providers(scene) == {"alice/desk": []}
-    assert scene.codes() == {"bob/desk": []}
-    scene.publish(again, "2")
-    again.hang_up()
-    assert providers(scene) == {"alice/desk": ["provider_offline"]}
-
-
-def test_a_provider_that_comes_back_after_a_restart_of_the_daemon_is_there(scene):
+def test_a_follower_with_the_name_of_the_provider_takes_nothing_from_it(scene):
+    scene.provide().hang_up()
+    follower = scene.follow(login="alice")
     scene.provide()
-    scene = killed(scene)
-    scene.follow(login="alice")
-    assert providers(scene) == {"alice/desk": []}
-
-
-@pytest.mark.parametrize("name", ["other", ""])
-def test_another_program_of_the_login_that_follows_is_not_the_provider(scene, name):
-    scene.provide().hang_up()
-    scene.follow(login="alice", name=name)
-    assert providers(scene) == {"alice/desk": ["provider_offline"]}
-
-
-def test_a_page_that_shows_the_channel_is_not_the_provider(scene):
-    scene.provide().hang_up()
-    page = scene.greet("alice")
-    scene.say(page, frame("SUBSCRIBE", channel="gold", observe=1))
-    assert providers(scene) == {"alice/desk": ["provider_offline"]}
-
-
-def test_who_may_publish_no_more_is_not_the_provider(scene):
-    scene.provide().hang_up()
-    scene.accounts.replace(directory({"alice": ("follower",)}))
-    scene.follow(login="alice")
-    assert providers(scene) == {"alice/desk": ["provider_offline"]}
-
-
-def test_a_provider_that_lost_its_channel_does_not_get_it_back_by_following(scene):
-    first, other = scene.provide(), scene.greet("alice", "other")
-    scene.publish(other, "3", take=1)
-    other.hang_up()
-    first.hang_up()
-    scene.follow(login="alice")
-    assert providers(scene) == {"alice/other": ["provider_offline"]}
+    told = follower.received()
+    assert b"publisher=up" in told
+    assert b"ERROR" not in told
