@@ -41,7 +41,7 @@ def test_a_port_in_use_is_one_sentence_and_status_1(daemon, busy, foreground):
     ("option", "word"),
     [
         ("--set=signals.pase=1", "signals.pase"),
-        ("--listen=ticket=tcp:1", "signals, templates, ticks, web"),
+        ("--listen=ticket=tcp:1", "signals, templates, ticks, topics, web"),
         ("--listen=signals=tcp:abc", "signals=tcp:abc"),
         ("--nonsense", "nonsense"),
         ("--config=/nonexistent.toml", "/nonexistent.toml"),

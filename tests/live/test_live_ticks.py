@@ -5,7 +5,6 @@ import gzip
 import json
 import random
 import socket
-import sqlite3
 import subprocess
 import sys
 import time
@@ -141,8 +140,7 @@ def test_a_clean_stop_stores_what_waits(daemon):
         sender.sendall(b"EURUSD 1.3\n" * 5)
         until(lambda: counts(daemon)["received"] == 5)
         daemon.stop()
-    with sqlite3.connect(daemon.data / "ticks.sqlite") as store:
-        assert store.execute("SELECT sum(ticks) FROM block").fetchone() == (5,)
+    assert mtnet(daemon, "ticks", "export", "EURUSD").count(b"\t1.3\t") == 5
 
 
 def test_no_tick_of_a_flood_is_unaccounted_for_and_signals_go_on(daemon):

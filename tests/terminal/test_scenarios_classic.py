@@ -67,7 +67,8 @@ def test_templates_of_the_daemon_and_of_a_classic_server_are_taken(scene_at):
     client = scene.classic("TemplateClient", port)
     until(lambda: client.state()["template"])
     assert (client.state()["chart"], client.state()["period"]) == ("GBPUSD", 15)
-    assert (client.folder / client.state()["template"]).read_bytes() == content
+    # The program writes its file in pieces.
+    until(lambda: (client.folder / client.state()["template"]).read_bytes() == content)
     client.quit()
 
     classic = free_port()
