@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from mtnet.errors import JournalError
+from mtnet.services.ticks.export import table as tables
 from mtnet.services.ticks.export.table import INSTALL, arrow, numpy
 
 COLUMNS = ("time_msc", "open", "high", "low", "close", "ticks", "spread", "volume")
@@ -49,10 +50,7 @@ def to_pandas(rows: Rows) -> Any:
     Raises:
         JournalError: pandas is not installed.
     """
-    try:
-        import pandas
-    except ImportError as error:
-        raise JournalError("A DataFrame needs pandas: pip install pandas.") from error
+    pandas = tables.pandas()
     found = to_numpy(rows)
     spread = found["spread"]
     if hasattr(spread, "mask"):
@@ -67,10 +65,7 @@ def to_polars(rows: Rows) -> Any:
     Raises:
         JournalError: polars is not installed.
     """
-    try:
-        import polars
-    except ImportError as error:
-        raise JournalError("A DataFrame of polars needs polars: pip install polars.") from error
+    polars = tables.polars()
     kinds = {name: polars.Int64 if name in WHOLE else polars.Float64 for name in COLUMNS}
     return polars.DataFrame(_columns(rows), kinds | {"spread": polars.Int32})
 

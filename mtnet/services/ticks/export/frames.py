@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from mtnet.errors import JournalError
+from mtnet.services.ticks.export import table as tables
 from mtnet.services.ticks.export.table import INSTALL, NUMBERS, Table, arrow, numpy
 
 
@@ -59,10 +60,7 @@ def to_pandas(table: Table) -> Any:
     Raises:
         JournalError: pandas is not installed.
     """
-    try:
-        import pandas
-    except ImportError as error:
-        raise JournalError("A DataFrame needs pandas: pip install pandas.") from error
+    pandas = tables.pandas()
 
     def whole(values: Any, absent: Any) -> Any:
         return values if absent is None else pandas.arrays.IntegerArray(values, absent)
@@ -85,10 +83,7 @@ def to_polars(table: Table) -> Any:
     Raises:
         JournalError: polars is not installed.
     """
-    try:
-        import polars
-    except ImportError as error:
-        raise JournalError("A DataFrame of polars needs polars: pip install polars.") from error
+    polars = tables.polars()
     whole = polars.DataFrame(
         {
             "time_msc": table.time,

@@ -76,6 +76,36 @@ def numpy() -> Any:
         raise JournalError(f"Columns of ticks need NumPy: {INSTALL}.") from error
 
 
+def pandas() -> Any:
+    """
+    Return the module.
+
+    Raises:
+        JournalError: it is not installed.
+    """
+    try:
+        import pandas
+
+        return pandas
+    except ImportError as error:
+        raise JournalError("A DataFrame needs pandas: pip install pandas.") from error
+
+
+def polars() -> Any:
+    """
+    Return the module.
+
+    Raises:
+        JournalError: it is not installed.
+    """
+    try:
+        import polars
+
+        return polars
+    except ImportError as error:
+        raise JournalError("A DataFrame of polars needs polars: pip install polars.") from error
+
+
 def arrow() -> Any:
     """Return the module pyarrow, or None."""
     try:
