@@ -8,7 +8,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from mtnet.errors import JournalError, PolicyError, WireError
-from mtnet.interfaces import ISessionHandler, ISessionVerbs
+from mtnet.interfaces import ISessionVerbs
 from mtnet.services.indicators import wire
 from mtnet.services.indicators.service import IndicatorService
 from mtnet.services.indicators.store import Row
@@ -16,6 +16,7 @@ from mtnet.services.indicators.subscription import Subscription
 from mtnet.services.indicators.wire import Calc, Calced, Follow, Indicated, Series
 from mtnet.session import messages
 from mtnet.session.grammar import Message
+from mtnet.session.handler import SessionHandler
 from mtnet.session.session import Session, Verb
 
 SERVICE = "indicators"
@@ -26,8 +27,7 @@ READS, WRITES = "reads of values", "values for the disk"
 """Why a session is not read."""
 
 
-@implementer(ISessionHandler)
-class IndicatorClient:
+class IndicatorClient(SessionHandler):
     """The verbs of indicators in one session."""
 
     __slots__ = ("_followed", "_indicators", "_reading", "_session", "_unanswered")
@@ -40,12 +40,6 @@ class IndicatorClient:
     def welcomed(self) -> dict[str, str]:
         self._end()  # perhaps it has another login now
         return {}
-
-    def heartbeat(self) -> dict[str, str]:
-        return {}
-
-    def rights_gained(self) -> None:
-        pass
 
     def busy(self) -> bool:
         return self._unanswered > 0 or bool(self._followed)

@@ -9,7 +9,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from mtnet.errors import JournalError, PolicyError, WireError
-from mtnet.interfaces import ISessionHandler, ISessionVerbs
+from mtnet.interfaces import ISessionVerbs
 from mtnet.services.jobs import wire
 from mtnet.services.jobs.book import Job, Worker
 from mtnet.services.jobs.feeds import Reader
@@ -17,6 +17,7 @@ from mtnet.services.jobs.service import JobService
 from mtnet.services.jobs.settings import JobSettings
 from mtnet.session import messages
 from mtnet.session.grammar import Message
+from mtnet.session.handler import SessionHandler
 from mtnet.session.session import Session, Verb
 
 SERVICE = "jobs"
@@ -27,8 +28,7 @@ MAX_QUEUES = 100
 """Queues from which one session can take tasks, or of which it can read results."""
 
 
-@implementer(ISessionHandler)
-class JobClient:
+class JobClient(SessionHandler):
     """The verbs of jobs in one session."""
 
     __slots__ = ("_jobs", "_readers", "_session", "_settings", "_unanswered", "_workers")
@@ -42,12 +42,6 @@ class JobClient:
     def welcomed(self) -> dict[str, str]:
         self._end(orderly=False)  # perhaps it has another login now
         return {}
-
-    def heartbeat(self) -> dict[str, str]:
-        return {}
-
-    def rights_gained(self) -> None:
-        pass
 
     def busy(self) -> bool:
         return bool(self._unanswered or self._workers or self._readers)

@@ -10,19 +10,19 @@ from zope.interface import implementer
 
 from mtnet.access.addresses import network_of
 from mtnet.errors import JournalError, PolicyError, WireError
-from mtnet.interfaces import ISessionHandler, ISessionVerbs
+from mtnet.interfaces import ISessionVerbs
 from mtnet.services.notify import wire
 from mtnet.services.notify.notifier import Notifier
 from mtnet.services.notify.rate_limit import SenderLimits
 from mtnet.services.notify.wire import Notify
 from mtnet.session.grammar import Message
+from mtnet.session.handler import SessionHandler
 from mtnet.session.session import Session, Verb
 
 SERVICE = "notify"
 
 
-@implementer(ISessionHandler)
-class NotifyClient:
+class NotifyClient(SessionHandler):
     """The verb NOTIFY in one session."""
 
     __slots__ = ("_clock", "_limits", "_notifier", "_session", "_unanswered")
@@ -32,15 +32,6 @@ class NotifyClient:
     ) -> None:
         self._session, self._notifier = session, notifier
         self._limits, self._clock, self._unanswered = limits, clock, 0
-
-    def welcomed(self) -> dict[str, str]:
-        return {}
-
-    def heartbeat(self) -> dict[str, str]:
-        return {}
-
-    def rights_gained(self) -> None:
-        pass
 
     def busy(self) -> bool:
         return self._unanswered > 0

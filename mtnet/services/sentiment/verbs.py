@@ -8,12 +8,13 @@ from zope.interface import implementer
 from mtnet.access.addresses import network_of
 from mtnet.access.rights import Rights
 from mtnet.errors import WireError
-from mtnet.interfaces import ISessionHandler, ISessionVerbs
+from mtnet.interfaces import ISessionVerbs
 from mtnet.net.output.queue import SendQueue
 from mtnet.services.sentiment import wire
 from mtnet.services.sentiment.service import SentimentService, voter_of
 from mtnet.services.sentiment.votes import Holder
 from mtnet.services.sentiment.wire import EVERYTHING, Hold, Sentiments
+from mtnet.session.handler import SessionHandler
 from mtnet.session.session import Session, Verb
 
 SERVICE = "sentiment"
@@ -32,8 +33,7 @@ def demand(rights: Rights, verb: str, symbol: str) -> None:
         raise WireError("denied", f"There is no right {verb}:{SERVICE}/{symbol} here")
 
 
-@implementer(ISessionHandler)
-class SentimentClient:
+class SentimentClient(SessionHandler):
     """The verbs of sentiment in one session."""
 
     __slots__ = ("_holder", "_sentiment", "_session", "_symbols")
@@ -54,12 +54,6 @@ class SentimentClient:
             self._sentiment.withdraw(self._holder)
             self._holder = Holder(self._voter)
         return {}
-
-    def heartbeat(self) -> dict[str, str]:
-        return {}
-
-    def rights_gained(self) -> None:
-        pass
 
     def busy(self) -> bool:
         return bool(self._symbols)

@@ -8,11 +8,12 @@ from zope.interface import implementer
 
 from mtnet.access.rights import ADMIN
 from mtnet.errors import WireError
-from mtnet.interfaces import ISessionHandler, ISessionVerbs
+from mtnet.interfaces import ISessionVerbs
 from mtnet.net.output.queue import Encoder
 from mtnet.services.status import wire
 from mtnet.services.status.feed import Edition, StatusFeed
 from mtnet.services.status.wire import Watch
+from mtnet.session.handler import SessionHandler
 from mtnet.session.session import Session, Verb
 
 SERVICE = "status"
@@ -21,8 +22,7 @@ MAX_UNSENT = 65_536
 """Bytes in the kernel before they are sent: the status must not pile up there before signals."""
 
 
-@implementer(ISessionHandler)
-class StatusWatcher:
+class StatusWatcher(SessionHandler):
     """
     WATCH of one session.
 
@@ -39,9 +39,6 @@ class StatusWatcher:
 
     def welcomed(self) -> dict[str, str]:
         self._end()  # perhaps it has another login now
-        return {}
-
-    def heartbeat(self) -> dict[str, str]:
         return {}
 
     def rights_gained(self) -> None:

@@ -8,13 +8,14 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from mtnet.errors import JournalError, PolicyError, WireError
-from mtnet.interfaces import ISessionHandler, ISessionVerbs
+from mtnet.interfaces import ISessionVerbs
 from mtnet.services.topics import wire
 from mtnet.services.topics.membership import Membership
 from mtnet.services.topics.service import TopicService
 from mtnet.services.topics.wire import Join, Leave, Members, Send, Sent, covers
 from mtnet.session import messages
 from mtnet.session.grammar import Message
+from mtnet.session.handler import SessionHandler
 from mtnet.session.session import Session, Verb
 
 SERVICE = "topics"
@@ -22,8 +23,7 @@ FOLLOW, PUBLISH = "follow", "publish"
 NOT_STORED = "The members were sent the message, but the disk does not take it at present"
 
 
-@implementer(ISessionHandler)
-class TopicClient:
+class TopicClient(SessionHandler):
     """The verbs of topics in one session."""
 
     __slots__ = ("_joined", "_max_joined", "_session", "_topics", "_unanswered")
@@ -36,12 +36,6 @@ class TopicClient:
     def welcomed(self) -> dict[str, str]:
         self._end()  # perhaps it has another login now
         return {}
-
-    def heartbeat(self) -> dict[str, str]:
-        return {}
-
-    def rights_gained(self) -> None:
-        pass
 
     def busy(self) -> bool:
         return self._unanswered > 0 or bool(self._joined)

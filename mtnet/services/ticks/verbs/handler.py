@@ -7,7 +7,7 @@ from typing import ClassVar
 from twisted.internet.defer import CancelledError, Deferred
 from zope.interface import implementer
 
-from mtnet.interfaces import ISessionHandler, ISessionVerbs
+from mtnet.interfaces import ISessionVerbs
 from mtnet.net.output.queue import Encoder
 from mtnet.services.ticks.collector import Collector
 from mtnet.services.ticks.fanout.chunks import Encode
@@ -17,6 +17,7 @@ from mtnet.services.ticks.verbs import wire
 from mtnet.services.ticks.verbs.bar_sender import BarSender
 from mtnet.services.ticks.verbs.wire import Bars, Ticks
 from mtnet.services.ticks.wire import EVERYTHING, encode_symbol
+from mtnet.session.handler import SessionHandler
 from mtnet.session.session import Session, Verb
 
 FORMS = 16
@@ -60,8 +61,7 @@ class SessionSubscriber(ConflatingSubscriber):
         self.flush()
 
 
-@implementer(ISessionHandler)
-class TickClient:
+class TickClient(SessionHandler):
     """The verbs of ticks in one session."""
 
     __slots__ = ("_bars", "_collector", "_session", "_subscriber")
@@ -70,15 +70,6 @@ class TickClient:
         self._session, self._collector = session, collector
         self._subscriber: SessionSubscriber | None = None
         self._bars: BarSender | None = None
-
-    def welcomed(self) -> dict[str, str]:
-        return {}
-
-    def heartbeat(self) -> dict[str, str]:
-        return {}
-
-    def rights_gained(self) -> None:
-        pass
 
     def busy(self) -> bool:
         subscribed = self._subscriber in self._collector.feed.subscribers
