@@ -3,10 +3,10 @@
 import sys
 import time
 from argparse import Namespace
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 from twisted.application.internet import ClientService
 from twisted.internet.defer import Deferred
@@ -17,7 +17,7 @@ from twisted.internet.interfaces import (
     IReactorTime,
     IStreamClientEndpoint,
 )
-from twisted.internet.task import react
+from twisted.internet.task import deferLater, react
 from twisted.logger import (
     FilteringLogObserver,
     LogLevel,
@@ -28,13 +28,20 @@ from twisted.logger import (
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from mtnet.callbacks import noop
 from mtnet.cli.context import command as context
 from mtnet.cli.server_options import account as account
 from mtnet.cli.server_options import unanswered as unanswered
+from mtnet.client.connection import Runner
+from mtnet.client.core.driver import Core
+from mtnet.client.core.events import Connected, LeftOut, Lost, Notice, Refused
 from mtnet.client.endpoints import server_from_string
-from mtnet.client.failures import why
+from mtnet.client.failures import why, within
 from mtnet.errors import ClientError
 
+T = TypeVar("T")
+Handlers = Mapping[Any, Callable[[Any], object]]
+"""What is done with an event, by its type."""
 Work = Callable[[IStreamClientEndpoint, IReactorTime, Namespace], Coroutine[Any, Any, None]]
 """Gets the server, the reactor and the arguments; the program ends when it returns."""
 
@@ -213,3 +220,83 @@ class StreamReporter:
         """End the stream."""
         if not self._ended.called:
             self._ended.callback(result)
+
+
+# Sessions
+
+
+async def ask(
+    server: IStreamClientEndpoint,
+    clock: IReactorTime,
+    core: Core[Any],
+    kind: type[T],
+    text: str,
+    timeout: float,
+    late: str,
+) -> T:
+    """
+    Return the answer to what a core asks for once.
+
+    Args:
+        kind: of the answer.
+        text: the endpoint, as it was given.
+        timeout: seconds until it must have come.
+        late: a sentence for when it has not.
+
+    Raises:
+        ClientError: it is refused, or does not come in time.
+    """
+    answer: Deferred[T] = Deferred()
+
+    def fail(text: str) -> None:
+        if not answer.called:
+            answer.errback(ClientError(text))
+
+    handlers: Handlers = {
+        kind: lambda found: None if answer.called else answer.callback(found),
+        Refused: lambda refused: fail(f"{refused.text} ({refused.code})."),
+        Lost: lambda lost: fail(unanswered(text, lost.reason)),
+    }
+    runner = Runner(server, core, clock, _dispatch(handlers))
+    try:
+        connected = runner.service.whenConnected(failAfterFailures=1)
+        runner.start()
+        await connected
+        return await within(answer, timeout, clock, late)
+    finally:
+        answer.addErrback(noop)
+        # A ClientService cannot be stopped from its own callback.
+        await deferLater(clock, 0)
+        await runner.stop()
+
+
+def reported(watch: StreamReporter, received: Handlers) -> Callable[[object], None]:
+    """
+    Return the handler of the events of a session that report its connection, too.
+
+    Args:
+        received: what is done with what comes.
+    """
+
+    def refused(event: Refused) -> None:
+        if not watch.answered:  # nothing will come
+            watch.fail(f"{event.text} ({event.code}).")
+        else:
+            watch.refused(f"{event.code} {event.text}")
+
+    handlers: Handlers = {
+        Connected: lambda _: watch.connected(),
+        Lost: lambda lost: watch.lost(lost.reason),
+        Refused: refused,
+        Notice: lambda notice: watch.note(notice.text),
+        LeftOut: lambda event: watch.note(str(event)),
+        **received,
+    }
+    return _dispatch(handlers)
+
+
+def _dispatch(handlers: Handlers) -> Callable[[object], None]:
+    def handle(event: object) -> None:
+        handlers.get(type(event), noop)(event)
+
+    return handle

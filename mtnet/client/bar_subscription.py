@@ -7,10 +7,10 @@ from twisted.application.internet import ClientService
 from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
 
 from mtnet.callbacks import noop
-from mtnet.client.connection import Runner
-from mtnet.client.core.events import Connected, LeftOut, Lost, Notice, Refused, Unreachable
-from mtnet.client.core.prices.bars import BarCore, BarEvent, BarProgress
-from mtnet.client.failures import log, warn
+from mtnet.client.connection import subscription
+from mtnet.client.core.events import LeftOut
+from mtnet.client.core.prices.bars import BarCore, BarProgress
+from mtnet.client.failures import log
 from mtnet.client.login import Login
 from mtnet.services.ticks.verbs.wire import DEFAULT_BARS, Bar
 
@@ -46,22 +46,9 @@ def subscribe_bars(
     Raises:
         ClientError: there are no such bars.
     """
-    callbacks: dict[type, Callable[[Any], object]] = {
-        Bar: on_bar,
-        Connected: lambda _: on_connected(),
-        Lost: lambda lost: on_lost(lost.reason),
-        Refused: lambda refused: on_error(refused.code, refused.text),
-        LeftOut: _log_left_out,
-        Notice: lambda notice: warn(notice.text),
-        Unreachable: noop,
-    }
-
-    def handle(event: BarEvent) -> None:
-        callbacks[type(event)](event)
-
-    return Runner(
-        endpoint, BarCore(BarProgress(symbol, period, count), login), clock, handle
-    ).service
+    core = BarCore(BarProgress(symbol, period, count), login)
+    received: dict[type, Callable[[Any], object]] = {Bar: on_bar, LeftOut: _log_left_out}
+    return subscription(endpoint, core, clock, received, on_connected, on_lost, on_error)
 
 
 def _log_left_out(left_out: LeftOut) -> None:

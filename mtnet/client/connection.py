@@ -1,6 +1,6 @@
 """Runs the state machine of a client over connections of Twisted, kept alive and reconnected."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Generic, TypeVar
 
 from twisted.application.internet import ClientService
@@ -9,16 +9,19 @@ from twisted.internet.interfaces import (
     IDelayedCall,
     IProtocol,
     IProtocolFactory,
+    IReactorTime,
     IStreamClientEndpoint,
 )
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from mtnet.callbacks import noop
 from mtnet.client.core.address import Address
 from mtnet.client.core.driver import Core, Driver
+from mtnet.client.core.events import Connected, LeftOut, Lost, Notice, Refused, Unreachable
 from mtnet.client.core.websocket import session_framing
-from mtnet.client.failures import monotonic, sentence, why
+from mtnet.client.failures import log, monotonic, sentence, warn, why
 from mtnet.client.login import clear_peer
 from mtnet.net.keepalive import configure_keepalive
 from mtnet.net.reconnect import stay_connected
@@ -163,3 +166,37 @@ class _ObservedEndpoint:
         if not failure.check(CancelledError):
             self._failed(failure.value)
         return failure
+
+
+def subscription(
+    endpoint: IStreamClientEndpoint,
+    core: Core[Any],
+    clock: IReactorTime,
+    received: Mapping[Any, Callable[[Any], object]],
+    on_connected: Callable[[], object],
+    on_lost: Callable[[str], object],
+    on_error: Callable[[str, str], object],
+) -> ClientService:
+    """
+    Return a service that receives something in a session, and reconnects when it must.
+
+    Args:
+        received: callbacks by the type of what is received.
+        on_connected: called when the server has answered, on each connection.
+        on_lost: called with the reason when a connection ends, also by `stopService()`.
+        on_error: called with a code, such as `login` or `denied`, and a sentence.
+    """
+    callbacks: dict[type, Callable[[Any], object]] = {
+        Connected: lambda _: on_connected(),
+        Lost: lambda lost: on_lost(lost.reason),
+        Refused: lambda refused: on_error(refused.code, refused.text),
+        LeftOut: lambda left_out: log.warn("{event}", event=left_out),
+        Notice: lambda notice: warn(notice.text),
+        Unreachable: noop,
+        **received,
+    }
+
+    def handle(event: Any) -> None:
+        callbacks[type(event)](event)
+
+    return Runner(endpoint, core, clock, handle).service

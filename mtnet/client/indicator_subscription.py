@@ -1,16 +1,13 @@
 """Subscribe to the values of an indicator of a server."""
 
 from collections.abc import Callable
-from typing import Any
 
 from twisted.application.internet import ClientService
 from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
 
 from mtnet.callbacks import noop
-from mtnet.client.connection import Runner
-from mtnet.client.core.events import Connected, LeftOut, Lost, Notice, Refused, Unreachable
-from mtnet.client.core.tasks.indicators import Following, IndicatorCore, IndicatorEvent
-from mtnet.client.failures import log, warn
+from mtnet.client.connection import subscription
+from mtnet.client.core.tasks.indicators import Following, IndicatorCore
 from mtnet.client.login import Login
 from mtnet.services.indicators.wire import DEFAULT_BARS, Series, Value
 
@@ -43,18 +40,6 @@ def subscribe_indicator(
     Raises:
         ClientError: there are no such values.
     """
-    callbacks: dict[type, Callable[[Any], object]] = {
-        Value: on_value,
-        Connected: lambda _: on_connected(),
-        Lost: lambda lost: on_lost(lost.reason),
-        Refused: lambda refused: on_error(refused.code, refused.text),
-        LeftOut: lambda left_out: log.warn("{event}", event=left_out),
-        Notice: lambda notice: warn(notice.text),
-        Unreachable: noop,
-    }
-
-    def handle(event: IndicatorEvent) -> None:
-        callbacks[type(event)](event)
-
     core = IndicatorCore(Following(series, bars), login)
-    return Runner(endpoint, core, clock, handle).service
+    received = {Value: on_value}
+    return subscription(endpoint, core, clock, received, on_connected, on_lost, on_error)

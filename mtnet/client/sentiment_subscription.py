@@ -1,17 +1,14 @@
 """Subscribe to what clients hold, as sums."""
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
 
 from twisted.application.internet import ClientService
 from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
 
 from mtnet.callbacks import noop
-from mtnet.client.connection import Runner
-from mtnet.client.core.events import Connected, LeftOut, Lost, Notice, Refused, Unreachable
+from mtnet.client.connection import subscription
 from mtnet.client.core.numbers import Number
-from mtnet.client.core.tasks.sentiment import SentimentCore, SentimentEvent, Watching
-from mtnet.client.failures import log, warn
+from mtnet.client.core.tasks.sentiment import SentimentCore, Watching
 from mtnet.client.login import Login
 from mtnet.services.sentiment.wire import Sentiment
 
@@ -45,18 +42,6 @@ def subscribe_sentiment(
     Raises:
         ClientError: there are no such symbols or lots.
     """
-    callbacks: dict[type, Callable[[Any], object]] = {
-        Sentiment: on_sums,
-        Connected: lambda _: on_connected(),
-        Lost: lambda lost: on_lost(lost.reason),
-        Refused: lambda refused: on_error(refused.code, refused.text),
-        LeftOut: lambda left_out: log.warn("{event}", event=left_out),
-        Notice: lambda notice: warn(notice.text),
-        Unreachable: noop,
-    }
-
-    def handle(event: SentimentEvent) -> None:
-        callbacks[type(event)](event)
-
     core = SentimentCore(Watching(symbols, positions), login)
-    return Runner(endpoint, core, clock, handle).service
+    received = {Sentiment: on_sums}
+    return subscription(endpoint, core, clock, received, on_connected, on_lost, on_error)

@@ -3,29 +3,22 @@
 import csv
 import sys
 from argparse import Namespace
-from collections.abc import Callable
 from io import StringIO
 from pathlib import Path
-from typing import Any
 
 from msgspec import json
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
-from twisted.internet.task import deferLater
 
-from mtnet.callbacks import noop
 from mtnet.cli import remote
 from mtnet.cli.output import print_json, utc_exact
 from mtnet.client.connection import Runner
-from mtnet.client.core.events import Connected, LeftOut, Lost, Notice, Refused
 from mtnet.client.core.tasks.indicators import (
     Fetching,
     Following,
     History,
     IndicatorCore,
-    IndicatorEvent,
 )
-from mtnet.client.failures import within
 from mtnet.errors import ClientError
 from mtnet.services.indicators.wire import Series, Value
 from mtnet.storage.files import atomic_file
@@ -39,22 +32,11 @@ async def tail(server: IStreamClientEndpoint, clock: IReactorTime, arguments: Na
     ended: Deferred[None] = Deferred()
     watch = remote.StreamReporter(ended, arguments.server)
 
-    def refused(event: Refused) -> None:
-        if not watch.answered:  # nothing is followed: there will be no value
-            watch.fail(f"{event.text} ({event.code}).")
-        else:
-            watch.refused(f"{event.code} {event.text}")
-
-    handlers: dict[type, Callable[[Any], object]] = {
-        Connected: lambda _: watch.connected(),
-        Lost: lambda lost: watch.lost(lost.reason),
-        Refused: refused,
-        Value: lambda value: watch.emit(lambda: _print(value, arguments.json)),
-        Notice: lambda event: watch.note(event.text),
-        LeftOut: lambda event: watch.note(str(event)),
-    }
+    handle = remote.reported(
+        watch, {Value: lambda value: watch.emit(lambda: _print(value, arguments.json))}
+    )
     core = IndicatorCore(Following(_series(arguments), arguments.bars), arguments.account)
-    runner = _runner(server, clock, core, handlers)
+    runner = Runner(server, core, clock, handle)
     await remote.run_until(runner.service, ended, watch, clock, arguments.seconds)
 
 
@@ -65,30 +47,10 @@ async def export(server: IStreamClientEndpoint, clock: IReactorTime, arguments: 
     Raises:
         ClientError: they are refused, there are none, or the file cannot be written.
     """
-    answer: Deferred[History] = Deferred()
-
-    def fail(text: str) -> None:
-        if not answer.called:
-            answer.errback(ClientError(text))
-
-    handlers: dict[type, Callable[[Any], object]] = {
-        History: lambda found: None if answer.called else answer.callback(found),
-        Refused: lambda refused: fail(f"{refused.text} ({refused.code})."),
-        Lost: lambda lost: fail(remote.unanswered(arguments.server, lost.reason)),
-    }
     series = _series(arguments)
     core = IndicatorCore(Fetching(series, arguments.bars), arguments.account)
-    runner = _runner(server, clock, core, handlers)
-    try:
-        connected = runner.service.whenConnected(failAfterFailures=1)
-        runner.start()
-        await connected
-        found = await within(answer, TIMEOUT, clock, f"Not answered within {TIMEOUT:g} s.")
-    finally:
-        answer.addErrback(noop)
-        # A ClientService cannot be stopped from its own callback.
-        await deferLater(clock, 0)
-        await runner.stop()
+    late = f"Not answered within {TIMEOUT:g} s."
+    found = await remote.ask(server, clock, core, History, arguments.server, TIMEOUT, late)
     if not found.values:
         raise ClientError(f"There are no values of {series}; `mtnet indicators list` lists them.")
     form = _csv if arguments.format == "csv" else _lines
@@ -97,18 +59,6 @@ async def export(server: IStreamClientEndpoint, clock: IReactorTime, arguments: 
 
 def _series(arguments: Namespace) -> Series:
     return Series(arguments.name, arguments.symbol, arguments.period)
-
-
-def _runner(
-    server: IStreamClientEndpoint,
-    clock: IReactorTime,
-    core: IndicatorCore,
-    handlers: dict[type, Callable[[Any], object]],
-) -> Runner[IndicatorEvent]:
-    def handle(event: IndicatorEvent) -> None:
-        handlers.get(type(event), noop)(event)
-
-    return Runner(server, core, clock, handle)
 
 
 def _print(value: Value, as_json: bool) -> None:

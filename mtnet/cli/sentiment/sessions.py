@@ -1,19 +1,15 @@
 """`mtnet sentiment watch`."""
 
 from argparse import Namespace
-from collections.abc import Callable
-from typing import Any
 
 from msgspec import to_builtins
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
 
-from mtnet.callbacks import noop
 from mtnet.cli import remote
 from mtnet.cli.output import print_json, utc_exact
 from mtnet.client.connection import Runner
-from mtnet.client.core.events import Connected, LeftOut, Lost, Notice, Refused
-from mtnet.client.core.tasks.sentiment import SentimentCore, SentimentEvent, Watching
+from mtnet.client.core.tasks.sentiment import SentimentCore, Watching
 from mtnet.services.sentiment.wire import Sentiment
 
 
@@ -22,24 +18,9 @@ async def watch(server: IStreamClientEndpoint, clock: IReactorTime, arguments: N
     ended: Deferred[None] = Deferred()
     reporter = remote.StreamReporter(ended, arguments.server)
 
-    def refused(event: Refused) -> None:
-        if not reporter.answered:  # nothing is watched: there will be no sums
-            reporter.fail(f"{event.text} ({event.code}).")
-        else:
-            reporter.refused(f"{event.code} {event.text}")
-
-    handlers: dict[type, Callable[[Any], object]] = {
-        Connected: lambda _: reporter.connected(),
-        Lost: lambda lost: reporter.lost(lost.reason),
-        Refused: refused,
-        Sentiment: lambda sums: reporter.emit(lambda: _print(sums, arguments.json)),
-        Notice: lambda notice: reporter.note(notice.text),
-        LeftOut: lambda event: reporter.note(str(event)),
-    }
-
-    def handle(event: SentimentEvent) -> None:
-        handlers.get(type(event), noop)(event)
-
+    handle = remote.reported(
+        reporter, {Sentiment: lambda sums: reporter.emit(lambda: _print(sums, arguments.json))}
+    )
     core = SentimentCore(Watching(arguments.symbols), arguments.account)
     runner = Runner(server, core, clock, handle)
     await remote.run_until(runner.service, ended, reporter, clock, arguments.seconds)
