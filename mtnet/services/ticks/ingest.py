@@ -19,6 +19,8 @@ from mtnet.services.ticks.model import Batch, Seen, Source, Verdict
 
 BOUNDARY = b"\x01"
 """Marks the end of each datagram when several are parsed at once; no record contains it."""
+EMPTY = BOUNDARY * 2
+"""An empty datagram behind another one; what ends that one would take its mark along."""
 
 Datagram = tuple[bytes, tuple[Any, ...]]
 """Bytes, and the address of the sender."""
@@ -131,7 +133,7 @@ class DatagramIngest:
         is different.
         """
         text = BOUNDARY.join([data for data, _ in burst]) + BOUNDARY
-        if b"@@" in text or text.count(BOUNDARY) > len(burst):
+        if b"@@" in text or EMPTY in text or text.count(BOUNDARY) > len(burst):
             return False
         for end in (b"\0" + BOUNDARY, b"\r\n" + BOUNDARY, b"\n" + BOUNDARY, BOUNDARY):
             text = text.replace(end, b"\n")

@@ -448,6 +448,14 @@ def test_a_bad_datagram_in_a_burst_costs_the_others_nothing(port):
     assert here.count("refused") == [1]
 
 
+@pytest.mark.parametrize("end", [b"", b"\0", b"\n", b"\r\n"])
+def test_an_empty_datagram_in_a_burst_is_counted_behind_every_end_of_another(port, end):
+    here = port()
+    here.send(b"EURUSD 1" + end, b"", b"EURUSD 2")
+    assert here.stored() == ["EURUSD 1", "EURUSD 2"]
+    assert here.count("received", "refused") == [3, 1]
+
+
 # Strangers
 
 
