@@ -105,6 +105,11 @@ def _stat_or_none(file: Path | str | int) -> os.stat_result | None:
         return None
 
 
+def _size(file: int) -> int:
+    """Return the bytes of a file; unlike `fstat` it does not ask for its times."""
+    return os.lseek(file, 0, os.SEEK_END)
+
+
 def copy_database(path: Path, target: Path) -> None:
     """
     Copy a file, as it is at one moment, into a new one; another process may write meanwhile.
@@ -131,7 +136,7 @@ class FileIdentity(NamedTuple):
     inode: int
 
     @classmethod
-    def of(cls, file: Path | int) -> "FileIdentity | None":
+    def of(cls, file: Path | str | int) -> "FileIdentity | None":
         """
         Return it for a path or a descriptor; None = the file does not exist.
 
@@ -185,8 +190,9 @@ class Database:
         self._connection: sqlite3.Connection | None = None
         self._identity: FileIdentity | None = None
         self._folder, self._path, self._log_path = path.parent, str(path), str(wal_path(path))
-        self._log: os.stat_result | None = None
         self._log_file: int | None = None
+        self._log_identity: FileIdentity | None = None
+        self._log_size = 0
         self.exclusive = False
         self.sync_seconds = Histogram()
 
@@ -265,7 +271,7 @@ class Database:
         try:
             if self._log_file is None or not _has_room(self._folder, LOG_SHARE * size):
                 return False
-            length = os.fstat(self._log_file).st_size
+            length = _size(self._log_file)
             return length < size and os.pwrite(self._log_file, bytes(LOG_PIECE), length) > 0
         except (AttributeError, OSError):  # Windows has no pwrite
             return False
@@ -281,11 +287,10 @@ class Database:
         try:
             if self._identity is not None and not self._is_in_place():
                 raise moved_error(self.path, FileIdentity.of(self.path))
-            if self._connection is not None and self._log is not None:
-                now = _stat_or_none(self._log_path)
-                if now is None or not os.path.samestat(now, self._log):
+            if self._log_file is not None:
+                if FileIdentity.of(self._log_path) != self._log_identity:
                     raise self._log_error("was removed")
-                self._check_log(self._log)
+                self._check_log(self._log_file)
         except OSError as error:
             raise JournalError(f"{self.path} cannot be asked for: {error}.") from error
 
@@ -318,8 +323,8 @@ class Database:
                 connection = self._connect()
             if not self._is_in_place():
                 raise moved_error(self.path, FileIdentity.of(self.path))
-            if self._log is not None:
-                self._check_log(self._log)
+            if self._log_file is not None:
+                self._check_log(self._log_file)
             connection.execute(begin)
             result = work(connection)
             if end == "COMMIT":
@@ -331,8 +336,9 @@ class Database:
                 raise JournalError(str(moved_error(self.path, FileIdentity.of(self.path))))
             if self._log_file is None:
                 self._open_log()
-            # The log is never shorter from now on.
-            self._log = None if self._log_file is None else os.fstat(self._log_file)
+            else:
+                # The log is never shorter from now on.
+                self._log_size = _size(self._log_file)
         except NotAskedError:
             raise
         except (*FAILURES, OSError) as error:
@@ -359,13 +365,15 @@ class Database:
     def _open_log(self) -> None:
         with suppress(FileNotFoundError):
             self._log_file = os.open(self._log_path, os.O_RDWR)
+            self._log_identity = FileIdentity.of(self._log_file)
+            self._log_size = _size(self._log_file)
 
-    def _check_log(self, known: os.stat_result) -> None:
-        # By its descriptor: the kernel takes far longer to follow a path, at each commit.
-        now = known if self._log_file is None else os.fstat(self._log_file)
-        if not now.st_nlink:
+    def _check_log(self, file: int) -> None:
+        # No `fstat` at each commit: where the kernel has told the times of a file, the next write
+        # must change them (Linux 6.13), and the disk is waited for once more.
+        if not os.access(self._log_path, os.F_OK):
             raise self._log_error("was removed")
-        if now.st_size < known.st_size:
+        if _size(file) < self._log_size:
             raise self._log_error("has lost its end")
 
     def _full_error(self) -> NotAskedError:
@@ -381,7 +389,6 @@ class Database:
         )
 
     def _close_log(self) -> None:
-        self._log = None
         if self._log_file is not None:
             os.close(self._log_file)
             self._log_file = None

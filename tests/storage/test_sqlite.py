@@ -3,6 +3,7 @@
 import os
 import shutil
 import sqlite3
+from functools import partial
 
 import pytest
 
@@ -189,7 +190,15 @@ def test_what_went_astray_in_the_last_moment_is_not_said_to_be_stored(file, fold
     assert not isinstance(raised.value, NotAskedError), "it may be stored after all"
 
 
-@pytest.mark.parametrize("loss", [os.unlink, lambda log: os.truncate(log, 32)])
+def copy_in_place(log):
+    shutil.copy(log, log.with_name("copy"))
+    log.with_name("copy").replace(log)
+
+
+cut_off = partial(os.truncate, length=32)
+
+
+@pytest.mark.parametrize("loss", [os.unlink, cut_off, copy_in_place])
 def test_a_log_that_loses_its_end_is_found_by_the_next_look(file, folder, loss):
     put(file, 1)
     file.check()
@@ -198,6 +207,30 @@ def test_a_log_that_loses_its_end_is_found_by_the_next_look(file, folder, loss):
         file.check()
     file.check()
     numbers(file)
+
+
+@pytest.mark.parametrize("loss", [os.unlink, cut_off])
+def test_a_log_that_loses_its_end_is_found_by_the_next_commit(file, folder, loss):
+    put(file, 1)
+    put(file, 2)
+    loss(wal_path(folder / "a.sqlite"))
+    with pytest.raises(JournalError, match="while the daemon runs"):
+        put(file, 3)
+    assert 3 not in numbers(file)
+
+
+def test_a_commit_does_not_ask_for_the_times_of_the_log(file, folder, monkeypatch):
+    put(file, 1)
+    asked, stat = [], os.stat
+
+    def stat_path(path, **options):
+        asked.append(path)
+        return stat(path, **options)
+
+    monkeypatch.setattr("os.stat", stat_path)
+    monkeypatch.setattr("os.fstat", stat_path)
+    put(file, 2)
+    assert set(asked) == {str(folder / "a.sqlite")}
 
 
 def test_a_log_that_is_copied_into_the_file_has_lost_nothing(file):
