@@ -105,11 +105,6 @@ def _stat_or_none(file: Path | str | int) -> os.stat_result | None:
         return None
 
 
-def _size(file: int) -> int:
-    """Return the bytes of a file; unlike `fstat` it does not ask for its times."""
-    return os.lseek(file, 0, os.SEEK_END)
-
-
 def copy_database(path: Path, target: Path) -> None:
     """
     Copy a file, as it is at one moment, into a new one; another process may write meanwhile.
@@ -271,7 +266,7 @@ class Database:
         try:
             if self._log_file is None or not _has_room(self._folder, LOG_SHARE * size):
                 return False
-            length = _size(self._log_file)
+            length = os.lseek(self._log_file, 0, os.SEEK_END)
             return length < size and os.pwrite(self._log_file, bytes(LOG_PIECE), length) > 0
         except (AttributeError, OSError):  # Windows has no pwrite
             return False
@@ -338,7 +333,7 @@ class Database:
                 self._open_log()
             else:
                 # The log is never shorter from now on.
-                self._log_size = _size(self._log_file)
+                self._log_size = os.lseek(self._log_file, 0, os.SEEK_END)
         except NotAskedError:
             raise
         except (*FAILURES, OSError) as error:
@@ -366,14 +361,14 @@ class Database:
         with suppress(FileNotFoundError):
             self._log_file = os.open(self._log_path, os.O_RDWR)
             self._log_identity = FileIdentity.of(self._log_file)
-            self._log_size = _size(self._log_file)
+            self._log_size = os.lseek(self._log_file, 0, os.SEEK_END)
 
     def _check_log(self, file: int) -> None:
         # No `fstat` at each commit: where the kernel has told the times of a file, the next write
         # must change them (Linux 6.13), and the disk is waited for once more.
         if not os.access(self._log_path, os.F_OK):
             raise self._log_error("was removed")
-        if _size(file) < self._log_size:
+        if os.lseek(file, 0, os.SEEK_END) < self._log_size:
             raise self._log_error("has lost its end")
 
     def _full_error(self) -> NotAskedError:
