@@ -7,7 +7,10 @@ Services bring their own verbs and roles; see `Permissions`.
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import lru_cache
+from itertools import chain
 from typing import NamedTuple
+
+from msgspec import Struct
 
 from mtnet.errors import ConfigError
 
@@ -15,6 +18,8 @@ ADMIN = "admin"
 """The right, and the role, to do everything."""
 CACHED = 1_024
 """Pairs of rights whose union or intersection is cached: logins combine few different ones."""
+DECISIONS = 4_096
+"""Answers of `Rights.may` that are cached, of all rights together: a million bytes at most."""
 
 _RIGHT = re.compile(r"([a-z]+)(?::([a-z][a-z0-9_]*)(?:/([!-)+-~]{1,64}\*?|\*))?)?", re.ASCII)
 
@@ -52,31 +57,37 @@ class Right(NamedTuple):
         return f"{self.verb}:{self.service}" + (f"/{self.name}" if self.name != "*" else "")
 
 
-class Rights:
-    """Immutable set of rights."""
+class Rights(Struct, frozen=True, cache_hash=True):
+    """
+    Immutable set of rights.
 
-    def __init__(self, rights: Iterable[Right] = ()) -> None:
-        self._rights = frozenset(rights)
-        self._admin = any(right.verb == ADMIN for right in self._rights)
-        self._whole = {right[:2] for right in self._rights if right.name == "*"}
+    What it allows never changes, so that each answer is worked out once: who gets other rights
+    gets another set.
+    """
 
+    rights: frozenset[Right] = frozenset()
+
+    @lru_cache(DECISIONS)  # noqa: B019 - of values, and bounded
     def may(self, verb: str, service: str, name: str) -> bool:
         """Return whether a verb is allowed on one thing, such as the channel `main` of signals."""
-        if self._admin or (verb, service) in self._whole:
-            return True
-        return any(
+        return self.admin or any(
             right.verb == verb and right.service == service and right.allows(name)
-            for right in self._rights
+            for right in self.rights
         )
+
+    @property
+    def admin(self) -> bool:
+        """Whether everything is allowed."""
+        return any(right.verb == ADMIN for right in self.rights)
 
     def all(self, verb: str, service: str) -> bool:
         """Return whether a verb is allowed on everything of a service."""
-        return self._admin or (verb, service) in self._whole
+        return self.admin or Right(verb, service) in self.rights
 
     def any(self, verb: str, service: str = "") -> bool:
         """Return whether a verb is allowed on anything, of a service or of all."""
-        return self._admin or any(
-            right.verb == verb and service in ("", right.service) for right in self._rights
+        return self.admin or any(
+            right.verb == verb and service in ("", right.service) for right in self.rights
         )
 
     def matching(self, verbs: Iterable[str], service: str = "") -> list[str]:
@@ -87,14 +98,14 @@ class Rights:
             service: only its rights, of which a whole one is shown by its verb; empty = all.
         """
         order = list(verbs)
-        if self._admin:
+        if self.admin:
             return order
-        found = [r for r in self._rights if r.verb in order and service in ("", r.service)]
+        found = [r for r in self.rights if r.verb in order and service in ("", r.service)]
         texts = [(r.verb if service and r.name == "*" else str(r), r.verb) for r in found]
         return [text for text, verb in sorted(texts, key=lambda each: (order.index(each[1]), each))]
 
     def __bool__(self) -> bool:
-        return bool(self._rights)
+        return bool(self.rights)
 
     def __or__(self, other: "Rights") -> "Rights":
         """Return the rights of either."""
@@ -106,18 +117,12 @@ class Rights:
 
     def __ge__(self, other: "Rights") -> bool:
         """Return whether every right of `other` is included."""
-        return self._admin or all(
-            any(mine.includes(theirs) for mine in self._rights) for theirs in other._rights
+        return self.admin or all(
+            any(mine.includes(theirs) for mine in self.rights) for theirs in other.rights
         )
 
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Rights) and self._rights == other._rights
-
-    def __hash__(self) -> int:
-        return hash(self._rights)
-
     def __iter__(self) -> Iterator[str]:
-        return iter(sorted(map(str, self._rights)))
+        return iter(sorted(map(str, self.rights)))
 
     def __repr__(self) -> str:
         return f"Rights({list(self)})"
@@ -125,22 +130,24 @@ class Rights:
 
 @lru_cache(CACHED)
 def _join(one: Rights, other: Rights) -> Rights:
-    return Rights(one._rights | other._rights)
+    return Rights(one.rights | other.rights)
 
 
 @lru_cache(CACHED)
 def _meet(one: Rights, other: Rights) -> Rights:
-    if one._admin or other._admin:
-        return other if one._admin else one
+    if one.admin or other.admin:
+        return other if one.admin else one
     # Names that end in `*` lie within each other or apart: they never overlap in part.
-    pairs = [(mine, theirs) for mine in one._rights for theirs in other._rights]
+    pairs = [(mine, theirs) for mine in one.rights for theirs in other.rights]
     return Rights(
-        narrow for pair in pairs for wide, narrow in (pair, pair[::-1]) if wide.includes(narrow)
+        frozenset(
+            narrow for pair in pairs for wide, narrow in (pair, pair[::-1]) if wide.includes(narrow)
+        )
     )
 
 
 NOTHING = Rights()
-EVERYTHING = Rights([Right(ADMIN, "")])
+EVERYTHING = Rights(frozenset({Right(ADMIN, "")}))
 
 
 class Permissions:
@@ -185,9 +192,8 @@ class Permissions:
         Raises:
             ConfigError: one of them is neither.
         """
-        return Rights(
-            right for text in grants for right in self._of_role.get(text) or self.parse_right(text)
-        )
+        found = (self._of_role.get(text) or self.parse_right(text) for text in grants)
+        return Rights(frozenset(chain.from_iterable(found)))
 
     def parse_right(self, text: str) -> list[Right]:
         """

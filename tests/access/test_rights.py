@@ -219,3 +219,14 @@ def test_a_bare_verb_gives_no_right_of_a_service_that_is_always_named():
     with pytest.raises(ConfigError, match="'open': expected open:mail"):
         permissions.rights(["open"])
     assert permissions.rights(["admin"]).may("open", "mail", "x")
+
+
+def test_an_answer_that_is_kept_is_that_of_the_same_rights_alone():
+    gold, silver = rights("publish:signals/gold"), rights("publish:signals/silver")
+    for _ in range(2):
+        assert gold.may("publish", "signals", "gold")
+        assert not silver.may("publish", "signals", "gold")
+        assert (gold | silver).may("publish", "signals", "gold")
+        assert not (gold & silver).may("publish", "signals", "gold")
+    assert rights("publish:signals/gold") == gold != silver
+    assert hash(rights("publish:signals/gold")) == hash(gold)
