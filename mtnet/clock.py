@@ -8,6 +8,7 @@ nothing.
 
 import time as _time
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 from twisted.logger import Logger
@@ -29,18 +30,19 @@ STALL = 3.0
 """Seconds between two checks that show a stalled process: deadlines that peers missed meanwhile
 may be its own fault."""
 
+monotonic: Callable[[], float] = (
+    partial(_time.clock_gettime, _time.CLOCK_BOOTTIME)
+    if hasattr(_time, "CLOCK_BOOTTIME")
+    else _time.monotonic
+)
+"""Returns monotonic seconds; where the system tells, the time counts for which it slept."""
+
 _UNITS = ((86_400, "days"), (3_600, "hours"), (60, "minutes"))
 
 
 def system_time() -> int:
     """Return the wall time of this machine, milliseconds since the Unix epoch, UTC."""
     return _time.time_ns() // 1_000_000
-
-
-def monotonic() -> float:
-    """Return monotonic seconds; where the system tells, the time counts for which it slept."""
-    boot = getattr(_time, "CLOCK_BOOTTIME", None)
-    return _time.monotonic() if boot is None else _time.clock_gettime(boot)
 
 
 class _Baseline(NamedTuple):
@@ -63,12 +65,15 @@ class WallClock:
     Args:
         time: wall time, milliseconds since the Unix epoch, UTC.
         seconds: monotonic time, seconds.
+
+    Attributes:
+        time, seconds: these, for what is called for each signal.
     """
 
     log = Logger()
 
     def __init__(self, time: Callable[[], int], seconds: Callable[[], float]) -> None:
-        self._time, self._seconds = time, seconds
+        self.time, self.seconds = time, seconds
         self._known = _Baseline(self._offset(), seconds())
         self._jumped: _Baseline | None = None
         self._doubt = ""
@@ -80,15 +85,11 @@ class WallClock:
 
     def __call__(self) -> int:
         """Return the system's wall time: milliseconds since the Unix epoch, UTC."""
-        return self._time()
-
-    def moment(self) -> int:
-        """Return monotonic milliseconds, for ages within this process."""
-        return int(self._seconds() * 1000)
+        return self.time()
 
     def watch(self) -> None:
         """Check the clock and detect stalls; called every `CHECK_INTERVAL` seconds."""
-        when = self._seconds()
+        when = self.seconds()
         if self._looked is not None and when - self._looked >= STALL:
             self._stalled = when
         self._looked = when
@@ -96,7 +97,7 @@ class WallClock:
 
     def stalled(self) -> bool:
         """Return whether the process stalls, or did within the last `STALL` seconds."""
-        when = self._seconds()
+        when = self.seconds()
         held = self._looked is not None and when - self._looked >= STALL
         return held or when - self._stalled < STALL
 
@@ -137,15 +138,15 @@ class WallClock:
         that the clock may be wrong, it goes on from the end of the last run.
         """
         if (self._doubt or not self._started) and self._is_ahead() and not self._outlasted():
-            return self._last_run + self.moment() - int(self._known.since * 1000)
-        return min(self._known.offset + self.moment(), self._time())
+            return self._last_run + int((self.seconds() - self._known.since) * 1000)
+        return min(self._known.offset + int(self.seconds() * 1000), self.time())
 
     def check_start(self) -> None:
         """Log once, after loading, that the clock does not fit the data."""
         self._started, self._doubt = True, self._misfit()
         if not self._doubt:
             return
-        self._doubted_since = self._doubted[0] if self._goes_on() else self._time()
+        self._doubted_since = self._doubted[0] if self._goes_on() else self.time()
         if self._outlasted():
             self._accept(self._known)
         else:
@@ -153,7 +154,7 @@ class WallClock:
 
     def look(self) -> None:
         """Detect a jump of the clock, and log it once."""
-        offset, when = self._offset(), self._seconds()
+        offset, when = self._offset(), self.seconds()
         if _near(offset, self._known.offset):
             self._known = self._known._replace(offset=offset)
             if self._jumped is not None:
@@ -187,7 +188,7 @@ class WallClock:
     @property
     def steady(self) -> bool:
         """Whether the clock has been right long enough to delete old data by it."""
-        return self.right and self._seconds() - self._known.since >= STEADY
+        return self.right and self.seconds() - self._known.since >= STEADY
 
     @property
     def warning(self) -> str:
@@ -205,7 +206,7 @@ class WallClock:
         return {"healthy": True, "warning": self.warning or None}
 
     def _offset(self) -> int:
-        return self._time() - int(self._seconds() * 1000)
+        return self.time() - int(self.seconds() * 1000)
 
     def _accept(self, line: _Baseline) -> None:
         self._known, self._jumped, self._doubt = line, None, ""
@@ -218,21 +219,21 @@ class WallClock:
     def _goes_on(self) -> bool:
         """Return whether the clock can have continued by itself since the doubted runs."""
         first, last = self._doubted
-        return first > 0 and -JUMP * 1000 <= self._time() - last <= AHEAD * 1000
+        return first > 0 and -JUMP * 1000 <= self.time() - last <= AHEAD * 1000
 
     def _outlasted(self) -> bool:
-        return self._goes_on() and self._time() - self._doubted[0] >= STEADY * 1000
+        return self._goes_on() and self.time() - self._doubted[0] >= STEADY * 1000
 
     def _misfit(self) -> str:
         newest, what = self._newest
-        behind = (newest - self._time()) / 1000
+        behind = (newest - self.time()) / 1000
         if behind > JUMP:
             return (
                 f"The clock of this machine stands {_span(behind)} before the time of {what}; "
                 "check its time and NTP."
             )
         if self._is_ahead():
-            away = (self._time() - self._last_run) / 1000
+            away = (self.time() - self._last_run) / 1000
             return (
                 f"The clock of this machine stands {_span(away)} after the end of the last run; "
                 "if the daemon was off for less, check its time and NTP."
@@ -240,7 +241,7 @@ class WallClock:
         return ""
 
     def _is_ahead(self) -> bool:
-        return 0 < self._last_run < self._time() - AHEAD * 1000
+        return 0 < self._last_run < self.time() - AHEAD * 1000
 
 
 def _near(one: int, other: int) -> bool:

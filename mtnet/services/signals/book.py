@@ -1,9 +1,9 @@
 """
 The positions of every channel.
 
-No Twisted, no clock: times are handed in, in milliseconds. Those of entries are since the Unix
-epoch, UTC; the age of a position is measured by a clock that is never set
-(`WallClock.moment`). Volumes are lots, signed; 0 = flat.
+No Twisted, no clock: times are handed in. Those of entries are milliseconds since the Unix epoch,
+UTC; the age of a position is measured in seconds of a clock that is never set
+(`WallClock.seconds`). Volumes are lots, signed; 0 = flat.
 """
 
 from collections.abc import Iterator, Mapping
@@ -31,7 +31,7 @@ class Position(Struct, frozen=True):
 
     symbol: str
     volume: Decimal
-    when: int
+    when: float
     number: int
 
 
@@ -113,7 +113,7 @@ class Channel:
         entry = self._recent.get(seq)
         return ZEROS if not seq else None if entry is None else entry.h
 
-    def load(self, state: State, moment: int, now: int) -> None:
+    def load(self, state: State, moment: float, now: int) -> None:
         """
         Begin with what is stored; who looks at `net` sees it too.
 
@@ -121,7 +121,7 @@ class Channel:
         stored.
 
         Args:
-            moment, now: one time by the clock that is never set, and since the Unix epoch.
+            moment, now: one time by the clock that is never set, and since the Unix epoch, ms.
         """
         before = dict(self._net)
         for known in (self._entries, self._recent, self._net):
@@ -131,14 +131,14 @@ class Channel:
         entries = sorted(state.positions, key=lambda entry: entry.seq)
         times = corrected_times([entry.when for entry in entries], now)
         for entry, when in zip(entries, times, strict=True):
-            self.apply(entry, moment - now + when)
+            self.apply(entry, moment - (now - when) / 1000)
         self._date_flat_symbols_with_orders(moment)
         for symbol in before.keys() & self._net.keys():
             former, position = before[symbol], self._net[symbol]
             same = former.volume == position.volume
             self._net[symbol] = replace(position, when=former.when if same else moment)
 
-    def _date_flat_symbols_with_orders(self, moment: int) -> None:
+    def _date_flat_symbols_with_orders(self, moment: float) -> None:
         """
         Date those flat symbols at `moment` of which nothing but orders is stored.
 
@@ -154,7 +154,7 @@ class Channel:
         held = [each for entries in self._entries.values() for each in entries.values()]
         return sorted(held, key=lambda entry: entry.seq)
 
-    def apply(self, entry: Entry, when: int, room: bool = True) -> Change | None:
+    def apply(self, entry: Entry, when: float, room: bool = True) -> Change | None:
         """
         Set a position; return what it changes in the net position, if anything.
 
@@ -189,11 +189,11 @@ class Channel:
         self._net[symbol] = Position(symbol, after, when, self._changes)
         return Change(self.name, symbol, after, entry.when, before)
 
-    def flat(self, before: int) -> frozenset[str]:
+    def flat(self, before: float) -> frozenset[str]:
         """Name the symbols that went flat before a moment."""
         return frozenset(p.symbol for p in self._flat() if p.when < before)
 
-    def evict(self, before: int) -> str | None:
+    def evict(self, before: float) -> str | None:
         """Forget the symbol that went flat first, if that was before a moment; name it."""
         flat = [p for p in self._flat() if p.when < before]
         if not flat:
@@ -202,12 +202,12 @@ class Channel:
         del self._net[oldest]
         return oldest
 
-    def expire(self, before: int) -> None:
+    def expire(self, before: float) -> None:
         """Forget the symbols that went flat before a moment."""
         for position in [p for p in self._flat() if p.when < before]:
             del self._net[position.symbol]
 
-    def flat_before(self, before: int) -> list[str]:
+    def flat_before(self, before: float) -> list[str]:
         """Name the symbols that went flat before a moment."""
         return [p.symbol for p in self._flat() if p.when < before]
 
@@ -225,16 +225,16 @@ class Book(dict[str, Channel]):
             channel = self[name] = Channel(name)
         return channel
 
-    def load(self, name: str, state: State, moment: int, now: int) -> None:
+    def load(self, name: str, state: State, moment: float, now: int) -> None:
         """Begin a channel with what is stored of it, as `Channel.load`."""
         self.channel(name).load(state, moment, now)
 
-    def expire(self, before: int) -> None:
+    def expire(self, before: float) -> None:
         """Forget the symbols that went flat before a moment."""
         for channel in self.values():
             channel.expire(before)
 
-    def flat_before(self, before: int) -> set[tuple[str, str]]:
+    def flat_before(self, before: float) -> set[tuple[str, str]]:
         """Name what `expire` would forget, as (channel, symbol)."""
         return {
             (name, symbol)

@@ -96,11 +96,11 @@ class Channels:
         newest = max((s.positions[-1].when for s in states.values() if s.positions), default=0)
         self._now.compare("the newest signal", newest)
         for name, state in states.items():
-            self.book.load(name, state, self._now.moment(), self._now.estimate())
+            self.book.load(name, state, self._now.seconds(), self._now.estimate())
 
     def begin(self, name: str, state: State) -> None:
         """Show everybody a channel that has a new epoch."""
-        self.book.load(name, state, self._now.moment(), self._now.estimate())
+        self.book.load(name, state, self._now.seconds(), self._now.estimate())
         self.replay_caches.pop(name, None)
         self.renew(name)
         self.offer([name])
@@ -115,7 +115,7 @@ class Channels:
         channels: dict[str, list[Entry]] = {}
         for entry in entries:
             channels.setdefault(entry.channel, []).append(entry)
-        when, most = self._now.moment(), self._settings.max_symbols
+        when, most = self._now.seconds(), self._settings.max_symbols
         for name, found in channels.items():
             channel, changes = self.book.get(name) or self.book.channel(name), []
             for entry in found:
@@ -135,9 +135,9 @@ class Channels:
             shown = latest(changes) if self._settings.pace and len(changes) > 1 else changes
             self.fanout.send(name, Batch(found), shown)
 
-    def unrepeated(self) -> int:
+    def unrepeated(self) -> float:
         """Return the moment before which what went flat is repeated no more."""
-        return self._now.moment() - int(self._settings.repeat_closed * 1000)
+        return self._now.seconds() - self._settings.repeat_closed
 
     def sent(self) -> dict[str, int]:
         """Return the number of the last entry of each channel that was sent to followers."""

@@ -323,7 +323,7 @@ class SignalService:
             ownership.claim(publisher, key)
             self.presence.send()
         else:
-            self._commits.add(Pending(Entry(channel, symbol, volume, self._now()), publisher))
+            self._commits.add(Pending(Entry(channel, symbol, volume, self._now.time()), publisher))
 
     def publish(
         self, publisher: Publisher, draft: Entry, take: Take | None = None

@@ -561,4 +561,4 @@ def open_sessions(env: Environment, services: Sequence[ISessionVerbs]) -> Sessio
     """Return the factory of sessions with the verbs of some services; `[signals]` limits them."""
     own = env.section
     settings = SessionSettings(own.heartbeat, own.queue, own.errors, own.codepage, own.frames)
-    return SessionFactory(settings, services, env.clock, env.now)
+    return SessionFactory(settings, services, env.clock, env.now.time)

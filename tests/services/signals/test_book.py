@@ -22,7 +22,7 @@ class Harness:
         entry = Entry(
             "main", symbol, Decimal(volume), when, ticket, type=type, seq=self.channel.seq + 1
         )
-        return self.channel.apply(entry, when)
+        return self.channel.apply(entry, when / 1000)
 
     @property
     def net(self):
@@ -52,8 +52,8 @@ def test_an_entry_that_leaves_the_net_position_as_it_is_changes_nothing(harness)
 
 def test_a_close_that_is_loaded_is_not_dated_by_an_older_order(harness):
     order = Entry("main", "GBPUSD", Decimal(1), 1_000, "2", type="buy_limit", seq=1)
-    harness.channel.load(State("e", 3, 1, [order], "00000003"), moment=50_000, now=90_000)
-    assert harness.channel.net["GBPUSD"].when == 50_000
+    harness.channel.load(State("e", 3, 1, [order], "00000003"), moment=50.0, now=90_000)
+    assert harness.channel.net["GBPUSD"].when == 50.0
 
 
 def test_what_is_loaded_again_is_as_old_as_before_whatever_the_clock_said(harness):
@@ -63,17 +63,17 @@ def test_what_is_loaded_again_is_as_old_as_before_whatever_the_clock_said(harnes
         Entry("main", symbol, Decimal(0), 1, seq=seq)
         for seq, symbol in enumerate(("GBPUSD", "EURUSD", "USDJPY"), 1)
     ]
-    harness.channel.load(State("f", 3, 1, entries, "00000003"), moment=50_000, now=90_000)
+    harness.channel.load(State("f", 3, 1, entries, "00000003"), moment=50.0, now=90_000)
     when = {symbol: each.when for symbol, each in harness.channel.net.items()}
-    assert when == {"GBPUSD": 40_000, "EURUSD": 50_000, "USDJPY": 50_000 - 90_000 + 1}
+    assert when == {"GBPUSD": 40.0, "EURUSD": 50.0, "USDJPY": 50.0 - 89.999}
 
 
 def test_a_flat_symbol_is_known_until_it_expires(harness):
     harness.set("GBPUSD", 0, when=1_000)
     harness.set("EURUSD", 1, when=1_000)
-    harness.channel.expire(1_000)
+    harness.channel.expire(1.0)
     assert harness.net == {"GBPUSD": "0", "EURUSD": "1"}
-    harness.channel.expire(1_001)
+    harness.channel.expire(1.001)
     assert harness.net == {"EURUSD": "1"}
 
 
@@ -93,8 +93,8 @@ def test_an_order_that_waits_is_held_and_is_no_position(harness):
 
 def test_a_symbol_with_an_order_that_waits_does_not_expire(harness):
     harness.set("GBPUSD", 1, "7", "buy_limit", when=0)
-    harness.channel.expire(10_000)
-    assert harness.channel.evict(10_000) is None
+    harness.channel.expire(10.0)
+    assert harness.channel.evict(10.0) is None
     assert harness.net == {"GBPUSD": "0"}
 
 

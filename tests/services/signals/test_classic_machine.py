@@ -45,16 +45,15 @@ class ClassicFollowers(RuleBasedStateMachine):
 
     def store(self, symbol, volume, when):
         entry = Entry("main", symbol, Decimal(volume), when, seq=self.book.seq + 1)
-        return self.book.apply(entry, when)
+        return self.book.apply(entry, when / 1000)
 
     @rule()
     def connect(self):
         """The connection is cut, and made anew; what the client holds it still holds."""
         self.queue = ClassicQueue(self.settings, self.state, self.when)
         flat = [self.book.net[symbol] for symbol in OLD if not self.book.volume(symbol)]
-        self.old = {
-            p.symbol for p in flat if not is_recent(p, self.wall, self.settings.repeat_closed)
-        }
+        now, recent = self.wall / 1000, self.settings.repeat_closed
+        self.old = {p.symbol for p in flat if not is_recent(p, now, recent)}
         self.got, self.urgent = Counter(), {}
         self.frame_at = self.when - self.pace
 
@@ -79,7 +78,7 @@ class ClassicFollowers(RuleBasedStateMachine):
 
     def run(self, until):
         while True:
-            frame = self.queue.take(self.when, self.wall)
+            frame = self.queue.take(self.when, self.wall / 1000)
             if frame is not None:
                 self.hear(frame)
                 continue

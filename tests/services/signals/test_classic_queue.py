@@ -46,13 +46,13 @@ class Follower:
 
     def store(self, symbol, volume, when):
         entry = Entry("main", symbol, Decimal(volume), when, seq=self.book.seq + 1)
-        return self.book.apply(entry, when)
+        return self.book.apply(entry, when / 1000)
 
     def run(self, until):
         """Take frames, waking only when the queue says so; return what was taken."""
         taken = []
         while True:
-            frame = self.queue.take(self.when, self.wall)
+            frame = self.queue.take(self.when, self.wall / 1000)
             if frame is not None:
                 taken.append((self.when, frame.decode().strip("<>\r\n")))
                 symbol, _, volume = taken[-1][1].partition("|")
@@ -181,7 +181,7 @@ def test_without_pacing_every_change_is_a_frame_of_its_own():
 
 def test_a_symbol_that_the_book_forgot_is_not_told_and_wakes_nobody():
     follower = Follower([("A", 0, 0), ("B", 0, 1)], repeat=0)
-    follower.book.expire(follower.wall + 1)
+    follower.book.expire(follower.wall / 1000 + 1)
     assert follower.got(60) == []
     assert follower.queue.due() is None
 
@@ -331,7 +331,7 @@ def test_followers_of_one_channel_share_what_is_large():
     try:
         queues += [ClassicQueue(first.settings, first.state, 0.0) for _ in range(100)]
         for queue in queues:
-            queue.take(0.0, first.wall)
+            queue.take(0.0, first.wall / 1000)
         assert tracemalloc.get_traced_memory()[0] < 100 * 1_000
     finally:
         tracemalloc.stop()

@@ -114,7 +114,7 @@ class ClassicFollower:
             when = self._env.clock.seconds()
             if when < due:
                 break
-            frame = self._queue.take(when, self._env.now.moment())
+            frame = self._queue.take(when, self._env.now.seconds())
             due = self._queue.due()
             if frame is None:
                 break

@@ -6,8 +6,8 @@ what it read and never answers. So it gets one frame at a time, changes first, a
 more than once. Of three frames one is for the greeting and the repeat cycle, so that neither
 waits for a provider to become quiet (`docs/protocols.md`, The classic dialect).
 
-No Twisted, no clock: `when` is monotonic seconds, `moment` milliseconds of the clock by
-which positions tell their ages (`WallClock.moment`).
+No Twisted, no clock: `when` is monotonic seconds, `moment` seconds of the clock by which
+positions tell their ages (`WallClock.seconds`).
 """
 
 from bisect import bisect_right
@@ -85,13 +85,13 @@ class SharedState:
         at = bisect_right(self._closed, -number, key=lambda position: -position.number)
         return self._closed[at] if at < len(self._closed) else None
 
-    def cycle(self, moment: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    def cycle(self, moment: float) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """
         Return the symbols that closed within `flat`, and those that are open, as they were at
         most a second ago. They are sorted by name: no change moves a symbol to another place.
         """
-        if self._second != moment // 1000:
-            self._second = moment // 1000
+        if self._second != int(moment):
+            self._second = int(moment)
             known = self.positions.values()
             recent = (p.symbol for p in known if not p.volume and is_recent(p, moment, self._flat))
             self._cycle = tuple(sorted(recent)), tuple(sorted(p.symbol for p in known if p.volume))
@@ -142,7 +142,7 @@ class ClassicQueue:
         urgent = not change.volume or is_reduction(before, change.volume)
         self._changes[change.symbol] = _Change(change.volume, before, due, urgent)
 
-    def take(self, when: float, moment: int) -> bytes | None:
+    def take(self, when: float, moment: float) -> bytes | None:
         """Return the frame to send at `when`, or None when nothing is due yet."""
         if when < self.next_frame:
             return None
@@ -174,7 +174,7 @@ class ClassicQueue:
             first = min(first, self._next_cycle)
         return max(self.next_frame, first) if first < inf else None
 
-    def _choose(self, when: float, moment: int) -> Choice:
+    def _choose(self, when: float, moment: float) -> Choice:
         self._since_shared += 1
         self._since_old += 1
         chosen = self._take_shared(when, moment) if self._since_shared >= SHARE else None
@@ -186,7 +186,7 @@ class ClassicQueue:
             self._since_old -= 1
         return chosen
 
-    def _takers(self) -> "tuple[Callable[[float, int], Choice], ...]":
+    def _takers(self) -> "tuple[Callable[[float, float], Choice], ...]":
         """Return who takes a frame that no change needs; the first two take turns."""
         if self._again_next:
             return self._take_again, self._take_shared, self._take_old
@@ -194,7 +194,7 @@ class ClassicQueue:
 
     # Changes
 
-    def _take_change(self, when: float, moment: int) -> Choice:
+    def _take_change(self, when: float, moment: float) -> Choice:
         """Take what was never sent: fresh closes, those of the greeting, then all others."""
         first: Rank | None = None
         for symbol, change in self._changes.items():
@@ -207,7 +207,7 @@ class ClassicQueue:
                 return chosen
         return None if first is None else (first[2], self._changes[first[2]].volume)
 
-    def _take_recent(self, when: float, moment: int) -> Choice:
+    def _take_recent(self, when: float, moment: float) -> Choice:
         """Take a close of the time before the follower came, which it may have missed."""
         while self._recent is not None:
             position = self._state.closed(self._recent)
@@ -222,7 +222,7 @@ class ClassicQueue:
                     return position.symbol, FLAT
         return None
 
-    def _take_again(self, when: float, moment: int) -> Choice:
+    def _take_again(self, when: float, moment: float) -> Choice:
         """Take a change that was sent, and may have been missed."""
         first: Rank | None = None
         for symbol, change in self._changes.items():
@@ -236,7 +236,7 @@ class ClassicQueue:
 
     # The greeting, the repeat cycle and old closes
 
-    def _take_shared(self, when: float, moment: int) -> Choice:
+    def _take_shared(self, when: float, moment: float) -> Choice:
         chosen = self._take_greeting() if self._greeting else None
         if chosen is None and self._old is not None and self._since_old >= OLD_SHARE:
             chosen = self._take_old(when, moment)
@@ -260,14 +260,14 @@ class ClassicQueue:
                     return chosen
         return None
 
-    def _take_cycle(self, when: float, moment: int) -> Choice:
+    def _take_cycle(self, when: float, moment: float) -> Choice:
         chosen = self._go_on(moment)
         if chosen is None and self._settings.repeat and when >= self._next_cycle:
             self._cycle, self._next_cycle = _Cycle(), when + self._settings.repeat
             chosen = self._go_on(moment)
         return chosen
 
-    def _go_on(self, moment: int) -> Choice:
+    def _go_on(self, moment: float) -> Choice:
         """Go on with the repeat cycle: closes, then what is open, each symbol once."""
         while self._cycle is not None:
             symbol = self._cycle.next(self._state.cycle(moment))
@@ -277,7 +277,7 @@ class ClassicQueue:
                 return chosen
         return None
 
-    def _take_old(self, when: float, moment: int) -> Choice:
+    def _take_old(self, when: float, moment: float) -> Choice:
         """Take a close that the follower hears of twice, if it missed it, and never again."""
         while self._old is not None and not self._greeting and when >= self._old.due:
             position = self._state.closed(self._old.at)
@@ -301,9 +301,9 @@ class ClassicQueue:
         return None if position is None else (symbol, position.volume)
 
 
-def is_recent(position: Position, moment: int, seconds: float) -> bool:
+def is_recent(position: Position, moment: float, seconds: float) -> bool:
     """Say whether a position changed within so many seconds."""
-    return position.when >= moment - seconds * 1000
+    return position.when >= moment - seconds
 
 
 class _Change(Struct):

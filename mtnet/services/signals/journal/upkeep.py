@@ -41,7 +41,7 @@ class Upkeep:
         now: WallClock,
     ) -> None:
         self._book, self._worker, self._commits = book, worker, commits
-        self._age, self._now = int(remember * 1000), now
+        self._age, self._now = remember, now
         self.loops = {
             EXPIRY: LoopingCall(Recurring("The forgetting of flat symbols", self.expire)),
             LOOK: LoopingCall(Recurring("The look at the journal's files", self.look)),
@@ -64,11 +64,11 @@ class Upkeep:
 
     def expire(self) -> "Deferred[None]":
         """Forget the symbols that went flat long ago."""
-        before = self._now.moment() - self._age
+        before, wall = self._now.seconds() - self._age, self._now() - int(self._age * 1000)
         old = self._book.flat_before(before) if self._now.steady else None
         if not old:
             return succeed(None)
-        done = self._commits.ask(self._worker.journal.expire, self._now() - self._age, old)
+        done = self._commits.ask(self._worker.journal.expire, wall, old)
         return done.addCallback(lambda _: self._book.expire(before)).addErrback(
             lambda failure: self.log.error(
                 "Old flat symbols stay for another hour: {reason}",

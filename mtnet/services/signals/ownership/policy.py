@@ -399,7 +399,7 @@ class PublishRules:
         book: Book,
         ownership: Ownership,
         store: PolicyStore,
-        unrepeated: Callable[[], int],
+        unrepeated: Callable[[], float],
         views: Views,
     ) -> None:
         self._settings, self.ownership, self.store = settings, ownership, store
