@@ -21,13 +21,13 @@ its result. One call runs at a time, in order. `SerialWorker` is one; a test pas
 `maybeDeferred`."""
 
 
+_at_once: InThread = maybeDeferred
+
+
 class InlineWorker:
     """A worker whose calls are made at once, in the thread of the caller."""
 
-    def __call__(self, function: Callable[..., Any], *args: Any) -> "Deferred[Any]":
-        return maybeDeferred(function, *args)
-
-    later = __call__
+    __call__ = later = staticmethod(_at_once)
 
 
 class _Call(NamedTuple):
@@ -58,11 +58,15 @@ class SerialWorker:
 
     def __call__(self, function: Callable[..., Any], *args: object) -> "Deferred[Any]":
         """Run `function(*args)`; the Deferred fires with its result or its exception."""
-        return self._put(function, args, True)
+        done: Deferred[Any] = Deferred()
+        self._calls.put(_Call(done, function, args, True))
+        return done
 
     def later(self, function: Callable[..., Any], *args: object) -> "Deferred[Any]":
         """Run it with low priority: when nothing else waits."""
-        return self._put(function, args, False)
+        done: Deferred[Any] = Deferred()
+        self._calls.put(_Call(done, function, args, False))
+        return done
 
     def start(self) -> None:
         """Start the thread, after the fork of a daemon; queued calls run first."""
@@ -86,13 +90,6 @@ class SerialWorker:
         if self._thread is not None and not self._thread.is_alive():
             return f"The thread {self._name} has stopped; restart the daemon"
         return None
-
-    def _put(
-        self, function: Callable[..., Any], args: tuple[Any, ...], urgent: bool
-    ) -> "Deferred[Any]":
-        done: Deferred[Any] = Deferred()
-        self._calls.put(_Call(done, function, args, urgent))
-        return done
 
     def _work(self) -> None:
         if self._nice and sys.platform == "linux":
