@@ -1,9 +1,10 @@
 """
-Kill commands and daemons again and again while ticks are imported, compacted and pruned.
+Kill commands and daemons again and again while ticks are imported, compacted and deleted.
 
-`mtnet ticks import`, `compact` and `prune` run alone or by a daemon that takes ticks meanwhile, and
-either is killed at a random moment. Each tick has a number of its own. After each kill those that
-were sent must be stored or counted as deleted, none twice, in order.
+`mtnet ticks import`, `compact`, `prune` and `delete` run alone or by a daemon that takes ticks
+meanwhile, and either is killed at a random moment. Each tick has a number of its own. After each
+kill those that were sent must be stored or counted as deleted, none twice, in order. Behind the
+same command that then runs to its end, nothing that it had left half-done is there.
 Run it from a development environment: `python bench/ticks/kill9_cold.py --kills 60`.
 """
 
@@ -28,12 +29,13 @@ sys.path += [str(ROOT / "tests" / "live"), str(ROOT / "tests")]
 
 from live_daemon import LOOPBACK, RealDaemon  # noqa: E402
 
+from mtnet.services.ticks.cold.layout import date_of  # noqa: E402
 from mtnet.services.ticks.files import mt5  # noqa: E402
 from mtnet.services.ticks.storage.reader import TickReader  # noqa: E402
 
 DAY_MS = 86_400_000
-OFFLINE = ("import", "compact", "prune")
-COMMANDS = (*OFFLINE, "daemon compact", "daemon prune", "daemon import")
+OFFLINE = ("import", "compact", "prune", "delete")
+COMMANDS = (*OFFLINE, *(f"daemon {name}" for name in ("compact", "prune", "import", "delete")))
 BURST = 50
 """Live ticks between two acknowledgements."""
 
@@ -71,10 +73,13 @@ class KillTest:
 
     def command(self, name: str) -> list[str]:
         """Return the arguments of a command."""
-        words = ["--symbol", "SYM", str(self.file)] if name == "import" else []
+        words = {
+            "import": ["--symbol", "SYM", str(self.file)],
+            "delete": ["SYM", "--to", date_of(self.kept_from()), "--yes"],
+        }
         more = [] if name == "import" else ["--config", str(self.configure())]
-        program = [sys.executable, "-m", "mtnet", "ticks", name]
-        return [*program, *words, "--data", str(self.data), *more]
+        program = [sys.executable, "-m", "mtnet", "ticks", name, *words.get(name, ())]
+        return [*program, "--data", str(self.data), *more]
 
     def configure(self) -> Path:
         """Write the configuration by which the last days alone are kept."""
@@ -118,6 +123,8 @@ class KillTest:
         if kind == "import":
             self.imported += self.days * self.ticks
         self.check()
+        if kind != "import":
+            self.check_ended(kind)
 
     def kill_command(self, name: str, kind: str) -> None:
         """Run a command without a daemon, and kill it."""
@@ -208,6 +215,17 @@ class KillTest:
         more = len(numbers) - len(whole & set(numbers))
         self.halves += bool(half) or 0 < more < sent - self.imported
         self.deleted = deleted
+
+    def check_ended(self, kind: str) -> None:
+        """Check that a command which ran to its end has left nothing half-done."""
+        with closing(sqlite3.connect(self.path)) as connection:
+            states = [state for (state,) in connection.execute("SELECT state FROM cold_file")]
+        assert states == [1] * len(list(self.files())), f"{kind} leaves files behind"
+        assert not list(self.data.glob("ticks/*.new")), f"{kind} leaves what it was writing"
+        if kind != "compact":
+            (first, *_) = self.numbers(TickReader(self.path), "SYM")
+            kept = (self.kept_from() - self.first) * self.ticks + 1
+            assert first == kept, f"{kind} keeps {first}, and {kept} is the first to be kept"
 
     def numbers(self, reader: TickReader, symbol: str) -> list[int]:
         """Return the numbers of the stored ticks of a symbol."""
