@@ -18,6 +18,9 @@ STAGING = "compact.new"
 """Within that: what is being written. The name is that of no symbol, and no file in it ends in
 `.parquet`."""
 
+LONGEST = 255
+"""Bytes of a name that file systems take. A symbol of 32 Chinese characters has more as `%XX`."""
+
 
 def day_of(time: int) -> int:
     """Return the day of an order time, milliseconds."""
@@ -38,6 +41,13 @@ def part_path(root: Path, symbol: bytes, day: int, part: int) -> Path:
         symbol: as on the wire.
         part: 1 is what the day had when it was compacted; ticks that came later make others.
     """
+    return root / _folder(plain_symbol(symbol)) / f"date={date_of(day)}" / f"part-{part}.parquet"
+
+
+def _folder(symbol: str) -> str:
     # Every character that a file system or a URL reads in its own way; DuckDB decodes it.
-    name = quote(plain_symbol(symbol), safe="")
-    return root / f"symbol={name}" / f"date={date_of(day)}" / f"part-{part}.parquet"
+    name = f"symbol={quote(symbol, safe='')}"
+    if len(name) > LONGEST:
+        letters = (quote(each, safe="") if each.isascii() else each for each in symbol)
+        name = f"symbol={''.join(letters)}"
+    return name
