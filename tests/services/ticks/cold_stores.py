@@ -44,13 +44,19 @@ class Both:
         self.store = Store(self.path)
         self.cold = ColdStore(self.store, InlineWorker(), InlineWorker(), noop)
 
-    def put(self, *records, symbol=EURUSD, received=MIDNIGHT, token=0):
-        """Store (time, price) pairs as a commit, or records as they are."""
+    def add_source(self, name, number):
+        self.store.commit(Commit(sources=[snapshot(Source(name, number))]))
+
+    def put(self, *records, symbol=EURUSD, received=MIDNIGHT, token=0, source=()):
+        """
+        Store (time, price) pairs as a commit, or records as they are; `source` = that of each.
+        """
         rests = [
             each if isinstance(each, bytes) else b"%b - - - %d" % each[::-1] for each in records
         ]
         commit = Commit(token=token)
-        for block in Series(symbol, None, rests, [(received, 3)] * len(rests)).pack():
+        marks = [(received, number) for number in source or [3] * len(rests)]
+        for block in Series(symbol, None, rests, marks).pack():
             commit.add(block, (rests[-1], received))
         self.store.commit(commit)
         return rests
