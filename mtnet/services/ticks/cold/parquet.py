@@ -98,6 +98,9 @@ _READ = f"""
 SELECT order_of(time_msc, received_us), encode({_SENT}), received_us // 1000, source
 FROM read_parquet({{files}}, hive_partitioning = false) {{where}}
 """
+_SOURCES = """
+SELECT DISTINCT source FROM read_parquet({file}, hive_partitioning = false) ORDER BY source
+"""
 
 Row = tuple[int, bytes, int, str]
 """Order time, what follows the symbol on the wire, time of receipt, source."""
@@ -218,22 +221,33 @@ def read(files: Iterable[Path], span: Span | None = None) -> Iterator[Row]:
             yield from rows
 
 
-def arrays(files: Iterable[Path], columns: Sequence[str]) -> dict[str, Any]:
+def arrays(path: Path, columns: Sequence[str], span: Span) -> dict[str, Any]:
     """
-    Return columns of files as arrays of NumPy, those with absent values masked.
+    Return columns of the ticks of a file as arrays of NumPy, those with absent values masked.
 
     Raises:
-        FileNotFoundError: a file is gone.
-        JournalError: DuckDB is not installed, or a file is damaged.
+        FileNotFoundError: the file is gone.
+        JournalError: DuckDB is not installed, or the file is damaged.
     """
-    paths = _present(files)
-    shown = ", ".join(literal(str(path)) for path in paths)
-    with connected(paths[0]) as run:
-        query = (
-            f"SELECT {', '.join(columns)} FROM read_parquet([{shown}], hive_partitioning = false)"
-        )
-        found: dict[str, Any] = run(query).fetchnumpy()
+    (shown,) = map(str, _present([path]))
+    with connected(path) as run:
+        found: dict[str, Any] = run(
+            f"SELECT {', '.join(columns)} FROM read_parquet({literal(shown)}, "
+            f"hive_partitioning = false) {_within(span)}"
+        ).fetchnumpy()
         return found
+
+
+def sources(path: Path) -> list[str]:
+    """
+    Return the sources of the ticks of a file.
+
+    Raises:
+        FileNotFoundError, JournalError: as `arrays`.
+    """
+    (shown,) = map(str, _present([path]))
+    with connected(path) as run:
+        return [name for (name,) in run(_SOURCES.format(file=literal(shown))).fetchall()]
 
 
 def _present(files: Iterable[Path]) -> list[Path]:

@@ -5,7 +5,8 @@ from pathlib import Path
 from mtnet.errors import JournalError
 from mtnet.services.ticks.cold.catalog import ColdFile, files_of
 from mtnet.services.ticks.cold.layout import FOLDER
-from mtnet.services.ticks.export.table import Table, joined, table_of_blocks, table_of_files
+from mtnet.services.ticks.export.parquet_columns import Part, tables_of_files
+from mtnet.services.ticks.export.table import Table, joined, table_of_blocks
 from mtnet.services.ticks.storage.overlay import MergedError, hot_blocks, read_segments, show
 from mtnet.services.ticks.storage.snapshot import snapshot
 
@@ -45,7 +46,7 @@ def read_table(
             names = dict(connection.execute("SELECT id, name FROM source").fetchall())
         blocks += [(number, data) for number, _, data in hot_blocks(symbol, segments, low, high)]
         try:
-            tables = [table_of_files(_paths(path, files))] if files else []
+            tables = tables_of_files(_parts(path, files), low, high)
         except FileNotFoundError as error:
             with snapshot(path) as connection:
                 if files_of(connection, *asked) == files:
@@ -54,5 +55,5 @@ def read_table(
         return joined(tables + table_of_blocks(map(tuple, blocks), names), low, high)
 
 
-def _paths(path: Path, files: list[ColdFile]) -> list[Path]:
-    return [each.path(path.parent / FOLDER) for each in files]
+def _parts(path: Path, files: list[ColdFile]) -> list[Part]:
+    return [Part(each.path(path.parent / FOLDER), not each.untimed) for each in files]

@@ -1,24 +1,25 @@
 """
 Ticks as columns of numbers: arrays of NumPy, for pandas, polars and Arrow.
 
-Straight from blocks and Parquet files, without an object for each tick. NumPy is imported when it
-is needed; with pyarrow both are read several times as fast.
+Straight from blocks, without an object for each tick. NumPy is imported when it is needed; with
+pyarrow they are parsed several times as fast.
 """
 
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from mtnet.errors import JournalError
-from mtnet.services.ticks.storage.blocks import Run, unpack_text
+from mtnet.services.ticks.storage.blocks import count_ticks, split
 from mtnet.services.ticks.wire import FIELDS, pad
 
 INSTALL = "pip install 'mtnet-hub[arrow]'"
-TICKS = 1_048_576
-"""Ticks that are parsed at once: 50 MB of text."""
+TICKS = 262_144
+"""Ticks that are parsed at once: 12 MB of text."""
 NUMBERS = ("bid", "ask", "last", "volume")
+RUNS = [("received", "<i8"), ("source", "<u4"), ("ticks", "<u4")]
+"""A run of a block as NumPy reads it; `blocks.RUN`."""
 COLUMNS = ("time_msc", "received_us", *NUMBERS, "flags", "source")
 """The columns of each table; they are named as in Parquet files."""
 
@@ -126,46 +127,60 @@ def table_of_blocks(blocks: Iterable[tuple[int, bytes]], names: dict[int, str]) 
     Raises:
         JournalError: a block is damaged.
     """
-    tables, runs, texts, ticks = [], list[Run](), list[bytes](), 0
-    sources = {number: at for at, number in enumerate(names)}
+    tables, runs, texts, ticks = [], list[bytes](), list[bytes](), 0
     for number, data in blocks:
         try:
-            own, text = unpack_text(zlib.decompress(data))
+            own, text = split(zlib.decompress(data))
+            if _ticks(own) != count_ticks(text):
+                raise ValueError("its counts differ")
         except (zlib.error, ValueError) as error:
             raise JournalError(f"Block {number} of the ticks is damaged: {error}.") from error
-        runs += own
+        runs.append(own)
         texts.append(text)
-        ticks += sum(run[2] for run in own)
+        ticks += count_ticks(text)
         if ticks >= TICKS:
-            tables.append(_parsed(runs, texts, sources, list(names.values())))
+            tables.append(_parsed(_runs(runs), texts, names))
             runs, texts, ticks = [], [], 0
     if texts:
-        tables.append(_parsed(runs, texts, sources, list(names.values())))
+        tables.append(_parsed(_runs(runs), texts, names))
     return tables
 
 
 def parsed(records: Sequence[bytes], received: Sequence[int], sources: Sequence[str]) -> Table:
     """Return records as a table, with the time of receipt and the source of each."""
+    np = numpy()
     names = {name: at for at, name in enumerate(dict.fromkeys(sources))}
-    runs = [(when, names[name], 1) for when, name in zip(received, sources, strict=True)]
-    return _parsed(runs, list(records), {at: at for at in names.values()}, list(names))
+    runs = np.ones(len(records), RUNS)
+    runs["received"], runs["source"] = received, [names[name] for name in sources]
+    return _parsed(runs, records, {at: name for name, at in names.items()})
 
 
-def _parsed(
-    runs: list[Run], texts: list[bytes], places: dict[int, int], sources: list[str]
-) -> Table:
+def _runs(packed: list[bytes]) -> Any:
+    np = numpy()
+    return np.frombuffer(b"".join(packed), RUNS)
+
+
+def _ticks(packed: bytes) -> int:
+    np = numpy()
+    return int(np.frombuffer(packed, RUNS)["ticks"].sum())
+
+
+def _parsed(runs: Any, texts: Sequence[bytes], names: dict[int, str]) -> Table:
+    """Return the ticks of runs; `names` = those of sources, by their numbers."""
     np = numpy()
     text = b"\n".join(texts)
-    counts = np.array([run[2] for run in runs])
-    received = np.repeat(np.array([run[0] for run in runs], np.int64), counts)
-    source = np.repeat(np.array([places.get(run[1], 0) for run in runs], np.int32), counts)
+    places = np.zeros(max(names, default=0) + 1, np.int32)
+    places[list(names)] = range(len(names))
+    received = np.repeat(runs["received"], runs["ticks"])
+    source = np.repeat(places.take(runs["source"], mode="clip"), runs["ticks"])
     if text.count(b" ") != (len(FIELDS) - 1) * len(received):
         text = b"\n".join(b" ".join(pad(line)) for line in text.split(b"\n"))
     *numbers, time, flags = _columns(text)
-    untimed = time < 0
-    if untimed.any():
+    absent = time < 0
+    untimed = absent if absent.any() else None
+    if untimed is not None:
         time = np.where(untimed, received, time)
-    return Table(time, untimed, received * 1_000, numbers, flags, source, sources)
+    return Table(time, untimed, received * 1_000, numbers, flags, source, list(names.values()))
 
 
 def _columns(text: bytes) -> list[Any]:
@@ -191,59 +206,6 @@ def _columns_by_numpy(text: bytes) -> list[Any]:
     fields = np.array(text.split()).reshape(-1, len(FIELDS))
     numbers = [np.where(each == b"-", b"nan", each).astype(float) for each in fields.T[:4]]
     return [*numbers, *(np.where(each == b"-", b"-1", each).astype(int) for each in fields.T[4:])]
-
-
-# Files
-
-
-def table_of_files(paths: Sequence[Path]) -> Table:
-    """
-    Return the ticks of Parquet files, one file after another.
-
-    Raises:
-        FileNotFoundError: a file is gone.
-        JournalError: neither pyarrow nor DuckDB is installed, or a file is damaged.
-    """
-    found = _by_duckdb(paths) if arrow() is None else _by_arrow(paths)
-    np = numpy()
-    time, received, *numbers, flags = (found[name] for name in COLUMNS[:-1])
-    untimed = time < 0
-    if untimed.any():
-        time = np.where(untimed, received // 1_000, time)
-    return Table(time, untimed, received, numbers, flags, *found["source"])
-
-
-def _by_arrow(paths: Sequence[Path]) -> dict[str, Any]:
-    import pyarrow as pa
-    from pyarrow import parquet
-
-    tables = []
-    for path in paths:
-        try:
-            tables.append(parquet.ParquetFile(path).read(list(COLUMNS)))
-        except FileNotFoundError:
-            raise
-        except (pa.ArrowException, OSError) as error:
-            raise JournalError(f"{path} cannot be read: {error}.") from error
-    whole = pa.concat_tables(tables)
-    found = {name: whole[name].to_numpy() for name in ("received_us", *NUMBERS)}
-    found |= {name: whole[name].fill_null(-1).to_numpy() for name in ("time_msc", "flags")}
-    source = whole["source"].combine_chunks().dictionary_encode()
-    names = source.dictionary.to_pylist()
-    return found | {"source": (source.indices.to_numpy(), names)}
-
-
-def _by_duckdb(paths: Sequence[Path]) -> dict[str, Any]:
-    from mtnet.services.ticks.cold import parquet
-
-    np = numpy()
-    found = parquet.arrays(paths, COLUMNS)
-    for name in ("time_msc", "flags"):
-        found[name] = np.ma.filled(found[name], -1).astype(np.int64)
-    for name in NUMBERS:
-        found[name] = np.ma.filled(found[name], np.nan)
-    names, codes = np.unique(found["source"].astype(str), return_inverse=True)
-    return found | {"source": (codes.astype(np.int32), names.tolist())}
 
 
 # Together
@@ -279,18 +241,27 @@ def _concatenated(tables: list[Table]) -> Table:
         return tables[0]
     np = numpy()
     names = {name: at for at, name in enumerate(dict.fromkeys(_names(tables)))}
-    sources = [
-        np.array([names[name] for name in each.sources], np.int32)[each.source] for each in tables
-    ]
+    places = [[names[name] for name in each.sources] for each in tables]
+    untimed = [each.untimed for each in tables]
+    if any(each is not None for each in untimed):
+        untimed = [np.zeros(len(t.time), bool) if t.untimed is None else t.untimed for t in tables]
     return Table(
         np.concatenate([each.time for each in tables]),
-        np.concatenate([each.untimed for each in tables]),
+        None if untimed[0] is None else np.concatenate(untimed),
         np.concatenate([each.received for each in tables]),
         [np.concatenate(parts) for parts in zip(*(t.numbers for t in tables), strict=True)],
         np.concatenate([each.flags for each in tables]),
-        np.concatenate(sources),
+        np.concatenate([_moved(t.source, at) for t, at in zip(tables, places, strict=True)]),
         list(names),
     )
+
+
+def _moved(source: Any, places: list[int]) -> Any:
+    """Return the numbers of sources in a longer list of names."""
+    if places == list(range(len(places))):
+        return source
+    np = numpy()
+    return np.array(places, np.int32)[source]
 
 
 def _names(tables: list[Table]) -> Iterator[str]:

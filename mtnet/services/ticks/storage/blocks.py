@@ -201,8 +201,14 @@ def unpack(data: bytes) -> tuple[list[Run], list[bytes]]:
 
 def unpack_text(data: bytes) -> tuple[list[Run], bytes]:
     """Return the runs of a block's `data`, and its records, joined by LF."""
+    runs, text = split(data)
+    return list(RUN.iter_unpack(runs)), text
+
+
+def split(data: bytes) -> tuple[bytes, bytes]:
+    """Return the runs of a block's `data`, packed, and its records, joined by LF."""
     end = 4 + RUN.size * int.from_bytes(data[:4], "little")
-    return list(RUN.iter_unpack(data[4:end])), data[end:]
+    return data[4:end], data[end:]
 
 
 class JoinedBlock:
