@@ -1,37 +1,33 @@
-"""TLS of a client, in memory: whom it believes, and what it says of all others."""
-
-from datetime import timedelta
+"""TLS of a client, in memory: whom it believes, how it ends, and who it says it is."""
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.x509.oid import NameOID
 from fakes.servers import Outcome
 from fakes.transports import MemoryEndpoint
-from OpenSSL import SSL
-from OpenSSL.crypto import X509, PKey
-from tls_samples import DAY, Authority, key_pem, pem
+from tls_dialling import (
+    Builds,
+    Creator,
+    Dialled,
+    Said,
+    bare_context,
+    dialler,
+    mtnet_server,
+    self_signed,
+)
+from tls_samples import Authority, key_pem, pem
 from twisted.application.internet import ClientService
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.error import ConnectError, ConnectionLost, ConnectionRefusedError
+from twisted.internet.error import ConnectionLost
 from twisted.internet.interfaces import (
     IHandshakeListener,
-    IOpenSSLServerConnectionCreator,
     ISSLTransport,
     IStreamClientEndpoint,
 )
-from twisted.internet.protocol import Factory, Protocol
 from twisted.protocols.tls import TLSMemoryBIOFactory
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
-from mtnet.access.throttle import LogThrottle
-from mtnet.client import Templates, tls, why
+from mtnet.client import Templates, why
 from mtnet.client.tls import SecureEndpoint
-from mtnet.net.peer import PeerLog
-from mtnet.net.tls.certificates import Pair
-from mtnet.net.tls.context import build_context
-from mtnet.net.tls.handshake import HandshakeLimiter, SecureFactory
 
 
 @pytest.fixture(scope="module")
@@ -39,111 +35,9 @@ def authority():
     return Authority()
 
 
-class Said(Protocol):
-    """Keeps what it hears, and says a word first when it has one."""
-
-    def __init__(self, word=b""):
-        self.word, self.heard, self.lost = word, b"", None
-
-    def connectionMade(self):
-        if self.word:
-            self.transport.write(self.word)
-
-    def dataReceived(self, data):
-        self.heard += data
-
-    def connectionLost(self, reason):
-        self.lost = reason.value
-
-
-class Builds(Factory):
-    """Keeps what it builds; `word` is what each says first."""
-
-    noisy = False
-
-    def __init__(self, word=b"", make=Said):
-        self.word, self.make, self.built, self.running = word, make, [], 0
-
-    def doStart(self):
-        self.running += 1
-
-    def doStop(self):
-        self.running -= 1
-
-    def buildProtocol(self, addr):
-        protocol = self.make(self.word)
-        self.built.append(protocol)
-        return protocol
-
-
-@implementer(IOpenSSLServerConnectionCreator)
-class Creator:
-    """OpenSSL's side of a server."""
-
-    def __init__(self, context):
-        self.context, self.names = context, []
-        context.set_tlsext_servername_callback(self._name)
-
-    def serverConnectionForTLS(self, protocol):
-        return SSL.Connection(self.context, None)
-
-    def _name(self, connection):
-        self.names.append(connection.get_servername())
-
-
-def bare_context(certificate, key, *issuers):
-    """Return a context that shows whatever it is given."""
-    context = SSL.Context(SSL.TLS_METHOD)
-    context.use_certificate(X509.from_cryptography(certificate))
-    context.use_privatekey(PKey.from_cryptography_key(key))
-    for issuer in issuers:
-        context.add_extra_chain_cert(X509.from_cryptography(issuer))
-    return context
-
-
-class Dialled:
-    """What became of an attempt to connect to a server."""
-
-    def __init__(self, clock, server, name="localhost", trusted=None, own=None, client=None):
-        self.clock, self.line = clock, MemoryEndpoint(server, clock)
-        self.factory = client or Builds()
-        self.endpoint = SecureEndpoint(self.line, name, clock, trusted, own)
-        self.protocol = self.error = None
-        self.attempt = self.endpoint.connect(self.factory)
-        self.attempt.addCallbacks(
-            lambda found: setattr(self, "protocol", found),
-            lambda failure: setattr(self, "error", failure.value),
-        )
-        self.line.settle()
-
-    @property
-    def sentence(self):
-        """Why it failed; by then nothing of it is left."""
-        assert isinstance(self.error, ConnectError), self.error
-        self.assert_clean()
-        assert self.factory.built == [], "a protocol was built for somebody who is not known"
-        told = why(self.error)
-        assert told.isprintable(), "it is one line, and nothing moves the cursor"
-        assert len(told) < 400
-        return told
-
-    def assert_clean(self):
-        self.line.settle()
-        assert not self.line.connection.client.connected
-        assert not self.clock.getDelayedCalls()
-        assert (self.factory.running, self.line.running) == (0, 0)
-
-
 @pytest.fixture
 def dial(clock, authority):
-    """Dial a server with a certificate: `dial(certificate, key, *issuers, name="localhost")`."""
-
-    def make(certificate, key, *issuers, name="localhost", trusted=authority, **options):
-        context = options.pop("context", None) or bare_context(certificate, key, *issuers)
-        server = TLSMemoryBIOFactory(Creator(context), False, Builds(b"hello"), clock)
-        return Dialled(clock, server, name, [trusted.certificate], **options)
-
-    return make
+    return dialler(clock, authority)
 
 
 # Who is believed
@@ -245,263 +139,6 @@ def test_the_server_of_mtnet_is_believed(clock, authority):
     assert dialled.protocol.heard == b"hello"
     dialled.line.connection.server.protocol.loseConnection()
     dialled.assert_clean()
-
-
-def mtnet_server(clock, authority, verify="none", trusted=()):
-    certificate, key = authority.issue("localhost")
-    context = build_context(Pair((certificate,), key), "intermediate", verify, trusted)
-    handshakes = HandshakeLimiter(clock, PeerLog(LogThrottle(), clock.seconds), 5, 100)
-    return SecureFactory(Creator(context), Builds(b"hello"), handshakes)
-
-
-# Who is not
-
-
-def self_signed(*hosts):
-    """Return a certificate that is its own issuer, and its key."""
-    issuer = Authority("myself")
-    certificate, _ = issuer.issue(*hosts, key=issuer.key, name="myself")
-    return certificate, issuer.key
-
-
-@pytest.mark.parametrize(
-    ("hosts", "name"),
-    [
-        (["fx.example"], "localhost"),
-        (["fx.example"], "10.0.0.7"),
-        (["10.0.0.7"], "10.0.0.8"),
-        (["10.0.0.7"], "fx.example"),
-        (["fe80::1"], "::1"),
-        (["*.example.com"], "example.com"),
-        (["*.example.com"], "a.b.example.com"),
-        (["*.example.com"], "10.0.0.7"),
-        (["bucher.example"], "bücher.example"),
-        (["localhost.evil.example"], "localhost"),
-    ],
-)
-def test_a_certificate_of_another_name_is_refused_with_the_names_that_it_has(
-    dial, authority, hosts, name
-):
-    told = dial(*authority.issue(*hosts), name=name).sentence
-    assert told == f"its certificate is for {hosts[0]}, not for {name}"
-
-
-def test_an_address_that_stands_among_the_host_names_is_no_address(dial, authority):
-    certificate, key = special(authority, x509.DNSName("10.0.0.7"))
-    assert "not for 10.0.0.7" in dial(certificate, key, name="10.0.0.7").sentence
-
-
-def test_a_name_that_stands_in_the_subject_alone_does_not_count(dial, authority):
-    told = dial(*authority.issue(name="localhost")).sentence
-    assert told == "its certificate is for no host at all, not for localhost"
-
-
-def test_a_certificate_of_many_names_is_not_told_whole(dial, authority):
-    hosts = [f"host-{number}.example" for number in range(200)]
-    assert "host-0.example" in dial(*authority.issue(*hosts)).sentence
-
-
-@pytest.mark.parametrize("text", ["a\x1b[2Jb", "a\nb", "a\r\nmtnet: Stored.", "a" * 3_000])
-def test_a_strange_issuer_does_not_write_on_the_terminal(dial, text):
-    stranger = Authority("x")
-    subject = x509.Name([x509.NameAttribute(NameOID.ORGANIZATION_NAME, text, _validate=False)])
-    stranger.certificate = resign(stranger, subject)
-    assert "is not trusted here" in dial(*stranger.issue("localhost")).sentence
-
-
-@pytest.mark.parametrize("text", ["a\x1b[2Jb.example", "a\nb.example"])
-def test_strange_names_of_a_trusted_issuer_do_not_write_on_the_terminal(dial, authority, text):
-    assert "not for localhost" in dial(*special(authority, x509.DNSName(text))).sentence
-
-
-def resign(authority, subject):
-    """Return the authority's own certificate with another subject."""
-    old = authority.certificate
-    builder = x509.CertificateBuilder(
-        subject,
-        subject,
-        old.public_key(),
-        x509.random_serial_number(),
-        old.not_valid_before_utc,
-        old.not_valid_after_utc,
-        list(old.extensions),
-    )
-    return builder.sign(authority.key, hashes.SHA256())
-
-
-def special(authority, *names, extra=()):
-    """Return a certificate with these general names, and its key."""
-    plain, key = authority.issue()
-    builder = x509.CertificateBuilder(
-        plain.issuer,
-        plain.subject,
-        plain.public_key(),
-        plain.serial_number,
-        plain.not_valid_before_utc,
-        plain.not_valid_after_utc,
-        list(plain.extensions),
-    )
-    if names:
-        builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
-    for each in extra:
-        builder = builder.add_extension(each, critical=False)
-    return builder.sign(authority.key, hashes.SHA256()), key
-
-
-@pytest.mark.parametrize(
-    "value", [b"", b"\x30\x03\x82\x01", b"\x04\x03abc", b"\x30\x03\x82\x01\xff"]
-)
-def test_names_that_cannot_be_read_are_refused(dial, authority, value):
-    broken = x509.UnrecognizedExtension(x509.SubjectAlternativeName.oid, value)
-    assert dial(*special(authority, extra=[broken])).sentence.startswith(("its ", "an issuer "))
-
-
-def test_an_issuer_that_nobody_trusts_is_named_with_the_way_to_trust_it(dial):
-    told = dial(*Authority("Elsewhere").issue("localhost")).sentence
-    assert "its issuer CN=Elsewhere is not trusted here" in told
-    assert "(--ca FILE, in a program ca=FILE, names another authority)" in told
-
-
-def test_a_self_signed_certificate_is_refused(dial):
-    assert "its issuer CN=myself is not trusted here" in dial(*self_signed("localhost")).sentence
-
-
-def test_a_missing_intermediate_is_named(dial):
-    root = Authority("root")
-    middle = Authority("middle", root)
-    assert "CN=middle" in dial(*middle.issue("localhost"), trusted=root).sentence
-
-
-def test_a_forged_signature_is_refused(dial, authority):
-    forger = Authority("mtnet test authority")
-    assert dial(*forger.issue("localhost")).sentence
-
-
-def test_a_server_certificate_signs_no_other(dial, authority):
-    certificate, key = authority.issue("localhost")
-    thief = Authority("x")
-    thief.certificate, thief.key = certificate, key
-    assert dial(*thief.issue("fx.example"), certificate, name="fx.example").sentence
-
-
-@pytest.mark.parametrize(
-    ("dates", "words"),
-    [
-        ({"since": -9 * DAY, "until": -2 * DAY}, "its certificate expired on 20"),
-        ({"since": DAY, "until": 9 * DAY}, "its certificate is valid from 20"),
-    ],
-)
-def test_a_certificate_out_of_its_time_is_refused_with_the_day(dial, authority, dates, words):
-    assert words in dial(*authority.issue("localhost", **dates)).sentence
-
-
-def test_an_expired_intermediate_is_told_apart_from_the_certificate(dial):
-    root = Authority("root")
-    middle = Authority("middle", root)
-    middle.certificate = middle._sign(
-        "middle", middle.key.public_key(), root, ca=True, since=-9 * DAY, until=-2 * DAY
-    )
-    told = dial(*middle.issue("localhost"), middle.certificate, trusted=root).sentence
-    assert told.startswith("an issuer of its certificate expired on 20")
-
-
-def test_a_certificate_that_is_for_clients_is_refused(dial, authority):
-    assert "purpose" in dial(*authority.issue("localhost", usage="client")).sentence
-
-
-def test_an_expired_certificate_of_another_name_is_refused_once(dial, authority):
-    dates = {"since": -9 * DAY, "until": timedelta(days=-2)}
-    assert dial(*authority.issue("fx.example", **dates)).sentence.count("its certificate") == 1
-
-
-def test_a_server_without_any_certificate_is_refused(dial, authority):
-    context = SSL.Context(SSL.TLS_METHOD)
-    context.set_max_proto_version(SSL.TLS1_2_VERSION)
-    context.set_cipher_list(b"aNULL:eNULL:@SECLEVEL=0")
-    assert "handshake" in dial(None, None, context=context).sentence
-
-
-def test_a_server_of_old_tls_is_refused(dial, authority):
-    context = bare_context(*authority.issue("localhost"))
-    context.set_cipher_list(b"ALL:@SECLEVEL=0")
-    context.set_max_proto_version(SSL.TLS1_1_VERSION)
-    assert "handshake" in dial(None, None, context=context).sentence
-
-
-# What is no TLS server at all
-
-
-@pytest.mark.parametrize(
-    "word",
-    [
-        b"HTTP/1.1 400 Bad Request\r\n\r\n",
-        b"<<EURUSD|0.10>>\r\n",
-        b"<chart>\r\nsymbol=EURUSD\r\n",
-        b"\xff\xfe<\0c\0h\0a\0r\0t\0>\0",
-        b"220 mail.example ESMTP\r\n",
-        b"SSH-2.0-OpenSSH_9.6\r\n",
-        b"ERR: tick nonsense\r\n",
-        b"\0" * 40,
-    ],
-)
-def test_a_server_that_speaks_no_tls_is_told_apart(clock, word):
-    assert Dialled(clock, Builds(word)).sentence == "the server does not speak TLS"
-
-
-class Closes(Said):
-    def dataReceived(self, data):
-        self.transport.loseConnection()
-
-
-class Resets(Said):
-    def dataReceived(self, data):
-        self.transport.abortConnection()
-
-
-class ClosesAtOnce(Said):
-    def connectionMade(self):
-        self.transport.loseConnection()
-
-
-@pytest.mark.parametrize("make", [Closes, Resets, ClosesAtOnce])
-def test_a_server_that_goes_away_during_the_handshake_is_asked_whether_it_speaks_tls(clock, make):
-    assert "does that port speak TLS?" in Dialled(clock, Builds(make=make)).sentence
-
-
-def test_a_short_word_before_the_end_is_no_handshake(clock):
-    assert "TLS" in Dialled(clock, Builds(b"no", make=lambda word: ShortWord(word))).sentence
-
-
-class ShortWord(Said):
-    def connectionMade(self):
-        super().connectionMade()
-        self.transport.loseConnection()
-
-
-def test_a_silent_server_is_given_up_after_the_deadline(clock):
-    dialled = Dialled(clock, Builds())
-    clock.advance(tls.HANDSHAKE - 0.1)
-    assert dialled.error is None
-    clock.advance(0.1)
-    assert dialled.sentence == "the TLS handshake took more than 10 s"
-
-
-def test_a_server_that_answers_byte_by_byte_is_given_up_after_the_deadline(clock):
-    dialled = Dialled(clock, Builds())
-    for byte in b"\x16\x03\x03\x40\x00\x02":
-        dialled.line.connection.server.protocol.transport.write(bytes([byte]))
-        dialled.line.settle()
-        clock.advance(1.5)
-    clock.advance(2)
-    assert "took more than" in dialled.sentence
-
-
-def test_a_server_that_cannot_be_reached_is_told_as_without_tls(clock):
-    line = MemoryEndpoint(ConnectionRefusedError(111, "Connection refused"), clock)
-    errors = []
-    SecureEndpoint(line, "localhost", clock).connect(Builds()).addErrback(errors.append)
-    assert why(errors[0].value) == "Connection refused"
-    assert not clock.getDelayedCalls()
 
 
 # Cancelling
