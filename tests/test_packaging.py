@@ -71,18 +71,22 @@ def test_the_source_distribution_has_every_file_but_those_of_the_repository(sour
     assert names - {"PKG-INFO"} == ours - {"PKG-INFO"}
 
 
-def environment(folder):
+@pytest.fixture(scope="module")
+def fresh(wheel, tmp_path_factory):
+    """The programs of a Python that has what mtnet needs, and mtnet as one test left it."""
+    folder = tmp_path_factory.mktemp("fresh")
     venv.create(folder, with_pip=True)
+    pip(folder / "bin", wheel)
     return folder / "bin"
 
 
-@pytest.fixture(scope="module")
-def fresh(tmp_path_factory):
-    return environment(tmp_path_factory.mktemp("fresh"))
+def pip(fresh, *arguments):
+    run(fresh / "python", "-m", "pip", "install", "--quiet", *arguments)
 
 
 def install(fresh, *arguments):
-    run(fresh / "python", "-m", "pip", "install", "--quiet", "--upgrade", *arguments)
+    """Install mtnet in this way, whatever way it was installed before."""
+    pip(fresh, "--force-reinstall", "--no-deps", *arguments)
 
 
 def assert_works(fresh, tmp_path):
@@ -140,17 +144,15 @@ def test_it_works_from_a_wheel(fresh, wheel, tmp_path):
 
 
 def test_it_works_from_pip_install(fresh, source, tmp_path):
-    install(fresh, "--force-reinstall", "--no-deps", source)
+    install(fresh, source)
     assert_works(fresh, tmp_path)
 
 
 def test_it_works_from_the_editable_install_for_developers(fresh, source, tmp_path):
-    compat = ("--config-settings", "editable_mode=compat")
-    install(fresh, "--force-reinstall", "--no-deps", *compat, "-e", source)
+    install(fresh, "--config-settings", "editable_mode=compat", "-e", source)
     assert_works(fresh, tmp_path)
 
 
-def test_mtnet_run_works_from_any_editable_install(source, tmp_path):
-    fresh = environment(tmp_path / "venv")
+def test_mtnet_run_works_from_any_editable_install(fresh, source, tmp_path):
     install(fresh, "-e", source)
     assert_runs(fresh, tmp_path)
