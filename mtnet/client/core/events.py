@@ -94,6 +94,10 @@ class Notice(Struct, frozen=True):
         return self.text
 
 
+HANDED_ON = LeftOut, Notice
+"""Events of every session: what is sent to people, and what cannot be read."""
+
+
 class Paused(Struct, frozen=True):
     """
     The pause of a channel has begun, changed or ended.

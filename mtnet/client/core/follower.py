@@ -22,11 +22,9 @@ from mtnet.client.core.events import (
     State,
     Synced,
     Unfollowed,
-    Unreachable,
 )
-from mtnet.client.core.framing import Framing
 from mtnet.client.core.replica import Caught, Replica
-from mtnet.client.core.session import Session
+from mtnet.client.core.session import Session, SessionCore, hand_on
 from mtnet.client.core.subscription import RetryingSubscription
 from mtnet.errors import ClientError, WireError
 from mtnet.services.signals import values, wire
@@ -35,7 +33,7 @@ from mtnet.session import messages
 Events = Iterable[FollowerEvent]
 
 
-class FollowerCore:
+class FollowerCore(SessionCore):
     """
     Follower state machine: delivers each change of a channel once and in order.
 
@@ -53,7 +51,8 @@ class FollowerCore:
     """
 
     def __init__(self, session: Session, replica: Replica) -> None:
-        self.session, self.replica = session, replica
+        super().__init__(session)
+        self.replica = replica
         self.channel = replica.filter.channel
         self.blind = True
         self.paused: values.PauseMode | None = None
@@ -61,8 +60,7 @@ class FollowerCore:
         self.max_slippage: Decimal | None = None
         self._subscription = RetryingSubscription(self.channel)
         self._refusal: Refused | None = None
-        self._unreachable = self._pause_unconfirmed = False
-        self._failing = False
+        self._pause_unconfirmed = self._failing = False
 
     # Connections
 
@@ -71,12 +69,6 @@ class FollowerCore:
         released = self.replica.release_unfollowed()
         if released:
             yield Unfollowed(released)
-
-    def begin(self, framing: Framing, when: float, clear_peer: str = "") -> Events:
-        """Say HELLO on a new connection."""
-        self._unreachable = False
-        self.session.begin(framing, when, clear_peer)
-        return ()
 
     def receive(self, data: bytes, when: float) -> Iterator[FollowerEvent]:
         """Take what the server has sent."""
@@ -97,11 +89,6 @@ class FollowerCore:
         reason = self.session.lose(reason)
         self._subscription.end()
         return self._become_blind(reason)
-
-    def unreachable(self, text: str) -> Events:
-        """Note that an attempt to connect has failed; the first one in a row is an event."""
-        first, self._unreachable = not self._unreachable, True
-        return (Unreachable(text),) if first else ()
 
     def stop(self) -> Events:
         """Ask for nothing more, and leave."""
@@ -213,9 +200,6 @@ class FollowerCore:
     def _take_flattened(self, _: wire.Flattened, when: float) -> Events:
         return (Flattened(self.channel),)
 
-    def _take_notice(self, notice: wire.Notice, when: float) -> Events:
-        return (Notice(notice.text),)
-
     def _take_channels(self, channels: wire.Channels, when: float) -> Events:
         if self._subscription.offered(channels.channels):
             self._ask(self.replica.claim())
@@ -223,9 +207,6 @@ class FollowerCore:
 
     def _take_heartbeat(self, _: messages.Heartbeat, when: float) -> Events:
         return self._end_old_pause()
-
-    def _take_left_out(self, left_out: LeftOut, when: float) -> Events:
-        return (left_out,)
 
     # State
 
@@ -289,9 +270,9 @@ _HANDLERS: Mapping[type, Callable[[FollowerCore, Any, float], Events]] = {
     wire.Paused: FollowerCore._take_paused,
     wire.Resumed: FollowerCore._take_resumed,
     wire.Flattened: FollowerCore._take_flattened,
-    wire.Notice: FollowerCore._take_notice,
     wire.Channels: FollowerCore._take_channels,
     wire.Heartbeat: FollowerCore._take_heartbeat,
     messages.Heartbeat: FollowerCore._take_heartbeat,
-    LeftOut: FollowerCore._take_left_out,
+    Notice: hand_on,
+    LeftOut: hand_on,
 }

@@ -27,12 +27,10 @@ from mtnet.client.core.events import (
     Stopped,
     Stored,
     Trouble,
-    Unreachable,
 )
-from mtnet.client.core.framing import Framing
 from mtnet.client.core.numbers import Number, plain_text
 from mtnet.client.core.reconciler import Positions, Reconciler
-from mtnet.client.core.session import Session
+from mtnet.client.core.session import Session, SessionCore, hand_on
 from mtnet.client.core.subscription import RETRYABLE_CODES
 from mtnet.errors import ClientError, RefusedError, WireError
 from mtnet.services.signals import values, wire
@@ -72,7 +70,7 @@ class _Signal:
         self.state, self.retry_at = _State.QUEUED, 0.0
 
 
-class PublisherCore:
+class PublisherCore(SessionCore):
     """
     Publisher state machine: sends each signal again until the server has it on its disk.
 
@@ -100,14 +98,14 @@ class PublisherCore:
                 "A publisher with positions closes what they lack, also what another publisher "
                 f"holds in {channel}: take is 'free' or '1', not '0'."
             )
-        self.session, self.channel = session, channel
+        super().__init__(session)
+        self.channel = channel
         self.why_stopped = ""
         self._take, self._taken = take, set[str]()
         self._reconciler = None if positions is None else Reconciler(session, channel, positions)
         self._ids = map(f"{token_hex(8)}-{{}}".format, count(1))
         self._queues: dict[tuple[str, str], Queue] = {}
         self._signals: Queue = {}
-        self._unreachable = False
 
     @property
     def waiting(self) -> int:
@@ -115,12 +113,6 @@ class PublisherCore:
         return len(self._signals)
 
     # Connections
-
-    def begin(self, framing: Framing, when: float, clear_peer: str = "") -> Events:
-        """Say HELLO on a new connection."""
-        self._unreachable = False
-        self.session.begin(framing, when, clear_peer)
-        return ()
 
     def receive(self, data: bytes, when: float) -> Iterator[PublisherEvent]:
         """Take what the server has sent."""
@@ -156,11 +148,6 @@ class PublisherCore:
         for signal in self._signals.values():
             signal.state = _State.QUEUED
         return () if self.why_stopped else (Lost(reason),)
-
-    def unreachable(self, text: str) -> Events:
-        """Note that an attempt to connect has failed; the first one in a row is an event."""
-        first, self._unreachable = not self._unreachable, True
-        return (Unreachable(text),) if first else ()
 
     @property
     def deadline(self) -> float | None:
@@ -230,12 +217,6 @@ class PublisherCore:
             self._send_next(queue)
         if self._reconciler is not None and not self.why_stopped:
             self._reconciler.begin()
-
-    def _take_notice(self, notice: wire.Notice, when: float) -> Events:
-        return (Notice(notice.text),)
-
-    def _take_left_out(self, left_out: LeftOut, when: float) -> Events:
-        return (left_out,)
 
     def _take_paused(self, paused: wire.Paused, when: float) -> Events:
         return (Paused(self.channel, paused.mode),) if paused.channel == self.channel else ()
@@ -331,9 +312,9 @@ _HANDLERS: Mapping[type, Callable[[PublisherCore, Any, float], Events]] = {
     wire.Welcome: PublisherCore._take_welcome,
     wire.Stored: PublisherCore._take_stored,
     messages.Error: PublisherCore._take_refusal,
-    wire.Notice: PublisherCore._take_notice,
+    Notice: hand_on,
     wire.Paused: PublisherCore._take_paused,
     wire.Resumed: PublisherCore._take_resumed,
     wire.Flattened: PublisherCore._take_flattened,
-    LeftOut: PublisherCore._take_left_out,
+    LeftOut: hand_on,
 }

@@ -6,11 +6,11 @@ Pure. `when` is seconds of a clock that is never set.
 
 from collections.abc import Callable, Iterable, Iterator
 from random import uniform
-from typing import Any, Never
+from typing import Any, TypeVar
 
 from mtnet import __version__
 from mtnet.backoff import LONGEST_DELAY, backoff
-from mtnet.client.core.events import LeftOut, Lost, Unreachable
+from mtnet.client.core.events import LeftOut, Lost, Notice, Unreachable
 from mtnet.client.core.framing import Framing, Heartbeat, Received, Unreadable
 from mtnet.client.core.login import Login, check_private_peer
 from mtnet.errors import ClientError, FrameError, WireError
@@ -35,6 +35,9 @@ MANY = 20
 """Attempts after which the delay is the longest."""
 STATE_VERBS = frozenset({"SIGNAL", "SNAPSHOT", "POSITION", "SYNCED"})
 """A client that skipped one of these would hold a wrong state, so it disconnects instead."""
+
+
+T = TypeVar("T")
 
 
 class Session:
@@ -81,7 +84,10 @@ class Session:
             self.end(str(error))
 
     def receive(self, data: bytes, when: float) -> Iterator[Any]:
-        """Yield what the server says, as `reader` reads it, or `LeftOut`; run it to its end."""
+        """
+        Yield what the server says, as `reader` reads it; what every client hands on as it is is an
+        event already, `LeftOut` or `Notice`. Run it to its end.
+        """
         self._heard = when
         framing = self._framing
         if framing is None or self.ending:
@@ -235,7 +241,12 @@ class Session:
                 self._attempts = MANY
         elif self.welcome is None:
             return
-        yield answer
+        yield Notice(answer.text) if isinstance(answer, wire.Notice) else answer
+
+
+def hand_on(core: object, event: T, when: float) -> tuple[T]:
+    """Handler of an answer that is an event already."""
+    return (event,)
 
 
 class SessionCore:
@@ -249,27 +260,27 @@ class SessionCore:
     def __init__(self, session: Session) -> None:
         self.session, self._unreachable = session, False
 
-    def begin(self, framing: Framing, when: float, clear_peer: str = "") -> Iterable[Never]:
+    def begin(self, framing: Framing, when: float, clear_peer: str = "") -> Iterable[Any]:
         """Say HELLO on a new connection."""
         self._unreachable = False
         self.session.begin(framing, when, clear_peer)
         return ()
 
-    def expire(self, when: float) -> Iterable[Never]:
+    def expire(self, when: float) -> Iterable[Any]:
         """Do what is due."""
         self.session.expire(when)
         return ()
 
-    def lose(self, reason: str) -> Iterable[Lost]:
+    def lose(self, reason: str) -> Iterable[Any]:
         """Note the end of the connection; the next attempt follows."""
         return (Lost(self.session.lose(reason)),)
 
-    def unreachable(self, text: str) -> Iterable[Unreachable]:
+    def unreachable(self, text: str) -> Iterable[Any]:
         """Note that an attempt to connect has failed; the first one in a row is an event."""
         first, self._unreachable = not self._unreachable, True
         return (Unreachable(text),) if first else ()
 
-    def stop(self) -> Iterable[Never]:
+    def stop(self) -> Iterable[Any]:
         """Say that the client leaves."""
         self.session.bye()
         return ()

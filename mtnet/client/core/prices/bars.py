@@ -7,7 +7,15 @@ Pure. `when` is seconds of a clock that is never set.
 from collections.abc import Iterable, Iterator
 from types import MappingProxyType
 
-from mtnet.client.core.events import Connected, LeftOut, Lost, Notice, Refused, Unreachable
+from mtnet.client.core.events import (
+    HANDED_ON,
+    Connected,
+    LeftOut,
+    Lost,
+    Notice,
+    Refused,
+    Unreachable,
+)
 from mtnet.client.core.login import Login
 from mtnet.client.core.session import Session, SessionCore
 from mtnet.errors import ClientError, WireError
@@ -114,7 +122,5 @@ def _reported(answer: object) -> Iterator[BarEvent]:
         yield Refused("denied", "The server offers this login no ticks, and so no bars")
     elif isinstance(answer, messages.Error):
         yield Refused(answer.code, answer.text)
-    elif isinstance(answer, wire.Notice):
-        yield Notice(answer.text)
-    elif isinstance(answer, LeftOut):
+    elif isinstance(answer, HANDED_ON):
         yield answer

@@ -7,7 +7,15 @@ Pure. `when` is seconds of a clock that is never set.
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Generic, Protocol, TypeVar
 
-from mtnet.client.core.events import Connected, LeftOut, Lost, Notice, Refused, Unreachable
+from mtnet.client.core.events import (
+    HANDED_ON,
+    Connected,
+    LeftOut,
+    Lost,
+    Notice,
+    Refused,
+    Unreachable,
+)
 from mtnet.client.core.login import Login
 from mtnet.client.core.session import Session, SessionCore
 from mtnet.errors import ClientError, WireError
@@ -60,9 +68,7 @@ class TaskCore(SessionCore, Generic[T]):
             elif isinstance(answer, messages.Error):
                 refused = Refused(answer.code, answer.text)
                 yield from list(self._task.take(answer)) or (refused,)
-            elif isinstance(answer, signals.Notice):
-                yield Notice(answer.text)
-            elif isinstance(answer, LeftOut):
+            elif isinstance(answer, HANDED_ON):
                 yield answer
             else:
                 yield from self._task.take(answer)
