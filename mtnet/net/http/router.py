@@ -26,17 +26,29 @@ class Node:
         self.segments: dict[bytes, Node] = {}
         self.named: Node | None = None
         self.routes: dict[bytes, Route] = {}
+        self._owners: dict[bytes, str] = {}
 
-    def add(self, segments: Iterable[str]) -> "Node":
-        """Return the node at the end of some segments of a route."""
+    def add(self, owner: str, route: Route) -> None:
+        """
+        Add a route of a component.
+
+        Raises:
+            ConfigError: another component has the same method of its path.
+        """
         node = self
-        for each in segments:
+        for each in route.segments:
             if each.startswith("{"):
                 node.named = node.named or Node()
                 node = node.named
             else:
                 node = node.segments.setdefault(each.encode(), Node())
-        return node
+        method = route.method.encode()
+        if method in node.routes:
+            raise ConfigError(
+                f"The HTTP path {route.path} of {owner} is also that of {node._owners[method]}, "
+                f"with the method {route.method}."
+            )
+        node.routes[method], node._owners[method] = route, owner
 
     def find(self, path: list[bytes]) -> Mapping[bytes, Route]:
         """Return the routes of a path; a literal segment goes before a name."""
@@ -118,17 +130,8 @@ class Router(Resource):
         super().__init__()
         self._root, self._codepage = Node(), codepage
         self._most, timeouts = NOTHING, [0.0]
-        owners: dict[Route, str] = {}
         for name, each in _pairs(routes):
-            found = self._root.add(each.segments).routes
-            method = each.method.encode()
-            if method in found:
-                other = owners[found[method]]
-                raise ConfigError(
-                    f"The HTTP path {each.path} of {name} is also that of {other}, with the "
-                    f"method {each.method}."
-                )
-            found[method], owners[each] = each, name
+            self._root.add(name, each)
             self._most = max(self._most, each.limit, key=lambda limit: limit.size)
             timeouts.append(each.stall_timeout or 0.0)
         self.stall_timeout = max(timeouts) or None
