@@ -26,7 +26,7 @@ from mtnet.services.alerts.conditions import GuardedCheck, check_rules, read_whe
 from mtnet.services.alerts.heartbeat_out import TIMEOUT, HeartbeatSender
 from mtnet.services.alerts.heartbeats import Heartbeats
 from mtnet.services.alerts.incidents import Incident, Incidents, Terms
-from mtnet.services.alerts.resources import AlertResources
+from mtnet.services.alerts.resources import AlertResources, HeartbeatResources
 from mtnet.services.alerts.settings import AlertRule
 from mtnet.services.alerts.store import AlertStore, Loaded
 from mtnet.services.alerts.watch import AlertWatch, Record
@@ -150,6 +150,6 @@ def build(env: Environment) -> AlertsComponent:
         IAlertConditions: heartbeats,
         IAlerts: watch,
         IControlCommands: AlertCommands(watch, heartbeats),
-        IHttpResources: AlertResources(heartbeats, watch),
+        IHttpResources: AlertResources(HeartbeatResources(heartbeats), watch),
     }
     return AlertsComponent(env, watch, sender, path, offers)

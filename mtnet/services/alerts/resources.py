@@ -35,27 +35,47 @@ class Mute(Struct):
     seconds: float | None = None
 
 
-class AlertResources:
-    """Routes of alerts and heartbeats."""
+class HeartbeatResources:
+    """Routes of heartbeats."""
 
-    def __init__(self, heartbeats: Heartbeats, watch: AlertWatch) -> None:
+    def __init__(self, heartbeats: Heartbeats) -> None:
+        self._heartbeats = heartbeats
+
+    def routes(self) -> list[Route]:
+        """Return the routes."""
+        return [
+            Route(
+                method=method,
+                path="/v1/heartbeat/{token}",
+                handler=self._beat,
+                summary="A sign of life of the program that has this token.",
+                params=Token,
+                errors=(404, 429),
+            )
+            for method in ("GET", "POST")
+        ]
+
+    def _beat(self, request: HttpRequest, asked: Token) -> Answer | None:
+        if self._heartbeats.beat(asked.token):
+            return None
+        return _unknown_token(self._heartbeats.may_guess(request.peer.host))
+
+
+class AlertResources:
+    """
+    Routes of alerts.
+
+    Args:
+        heartbeats: routes besides.
+    """
+
+    def __init__(self, heartbeats: HeartbeatResources, watch: AlertWatch) -> None:
         self._heartbeats, self._watch = heartbeats, watch
 
     def routes(self) -> list[Route]:
         """Return the routes."""
-        beat = "A sign of life of the program that has this token."
         return [
-            *(
-                Route(
-                    method=method,
-                    path="/v1/heartbeat/{token}",
-                    handler=self._beat,
-                    summary=beat,
-                    params=Token,
-                    errors=(404, 429),
-                )
-                for method in ("GET", "POST")
-            ),
+            *self._heartbeats.routes(),
             Route(
                 method="GET",
                 path="/v1/alerts",
@@ -76,11 +96,6 @@ class AlertResources:
                 login=True,
             ),
         ]
-
-    def _beat(self, request: HttpRequest, asked: Token) -> Answer | None:
-        if self._heartbeats.beat(asked.token):
-            return None
-        return _unknown_token(self._heartbeats.may_guess(request.peer.host))
 
     def _mute(self, request: HttpRequest, asked: Name, body: Mute) -> "Deferred[Any]":
         if body.seconds == 0:

@@ -19,6 +19,7 @@ from mtnet.services.signals.history.catch_up import first_wanted, wants
 from mtnet.services.signals.http.access import RequestAccess
 from mtnet.services.signals.http.expiry import Present
 from mtnet.services.signals.reports.registry import Reported, TerminalKey
+from mtnet.services.signals.reports.wire import Report
 from mtnet.services.signals.service import SignalService
 from mtnet.services.signals.wire import Ack
 
@@ -234,11 +235,11 @@ class PollingFollowers:
             self._present.add(key, found)
         return found
 
-    def reported(self, terminal: TerminalKey, reported: Reported) -> None:
-        """Note the REPORT of a terminal that follows."""
+    def reported(self, terminal: TerminalKey, report: Report, when: int) -> None:
+        """Note the REPORT of a terminal that follows, at `when` milliseconds."""
         for session in self._signals.channels.sessions:
             if isinstance(session, PollingFollower) and session.follower.key == terminal:
-                session.reported = reported
+                session.reported = Reported(report, when)
 
     def _leave(self, gone: PollingFollower) -> None:
         self._signals.channels.sessions.pop(gone)

@@ -4,7 +4,6 @@ from mtnet.net.http.route import HttpRequest
 from mtnet.services.signals.http.access import RequestAccess
 from mtnet.services.signals.http.followers import PollingFollowers
 from mtnet.services.signals.http.wire import ChannelPath, NewAcks, NewReport, NewSpec
-from mtnet.services.signals.reports.registry import Reported
 from mtnet.services.signals.reports.store import ReportStore
 from mtnet.services.signals.service import SignalService
 
@@ -42,7 +41,7 @@ class Reporting:
         terminal, now = access.terminal(asked.name), self._signals.now()
         if terminal.login:
             self._store.report(terminal, report, now)
-        self._followers.reported(terminal, Reported(report, now))
+        self._followers.reported(terminal, report, now)
 
     def describe(self, request: HttpRequest, asked: NewSpec) -> None:
         """Note how the broker of a terminal specifies a symbol."""
