@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IProtocolFactory
 from zope.interface import implementer
 
 from mtnet.access.addresses import is_loopback
@@ -23,15 +22,15 @@ from mtnet.interfaces import (
     IStatus,
     IStreamListener,
 )
-from mtnet.metrics import Metric
 from mtnet.net.endpoints import Listener
-from mtnet.services.sentiment.classic.protocol import SentimentFactory
+from mtnet.services.sentiment.classic.protocol import SentimentPort
 from mtnet.services.sentiment.commands import SentimentCommands
 from mtnet.services.sentiment.history import SentimentHistory
+from mtnet.services.sentiment.metrics import SentimentMetrics
 from mtnet.services.sentiment.recorder import MinuteRecorder
 from mtnet.services.sentiment.resources import SentimentResources
 from mtnet.services.sentiment.service import SentimentService
-from mtnet.services.sentiment.verbs import PUBLISH, SentimentVerbs
+from mtnet.services.sentiment.verbs import SentimentVerbs
 from mtnet.storage.sqlite import copy_database
 
 FILE = "sentiment.sqlite"
@@ -39,7 +38,7 @@ MIN_CLIENTS = 3
 """The default of `sentiment.min_clients`: of two, each would know the other one's book."""
 
 
-@implementer(IService, IStreamListener, IStatus, IMetrics, IBackup)
+@implementer(IService, IStatus, IBackup)
 class SentimentComponent:
     """
     Joins sentiment with the daemon.
@@ -48,8 +47,6 @@ class SentimentComponent:
         offers: what provides the other interfaces, by interface.
     """
 
-    verbs = (PUBLISH,)
-    welcomes = False
     obsolete = ()
 
     def __init__(
@@ -74,10 +71,6 @@ class SentimentComponent:
         self._sentiment.close()
         return self._recorder.stop()
 
-    def factory(self, listener: Listener) -> IProtocolFactory:
-        """Return the factory of classic programs at a listener."""
-        return SentimentFactory(self._env, listener, self._sentiment)
-
     def health(self) -> dict[str, object]:
         """Report for `/healthz`; a minute that is not stored is lost, and nothing else."""
         trouble = self._recorder.trouble
@@ -95,30 +88,6 @@ class SentimentComponent:
             "symbols": len(sentiment.all()),
             "subscribers": sentiment.fanout.asked.total(),
         }
-
-    def metrics(self) -> list[Metric]:
-        """Return how much is shown and sent; see `status`."""
-        sentiment = self._sentiment
-        return [
-            Metric(
-                "mtnet_sentiment_deliveries_total",
-                "counter",
-                "Rounds of sums that were written to subscribers.",
-                lambda: sentiment.fanout.delivered,
-            ),
-            Metric(
-                "mtnet_sentiment_subscribers",
-                "gauge",
-                "Sessions that are sent sums.",
-                sentiment.fanout.asked.total,
-            ),
-            Metric(
-                "mtnet_sentiment_symbols",
-                "gauge",
-                "Symbols whose sums are shown.",
-                lambda: len(sentiment.all()),
-            ),
-        ]
 
     def backup(self, folder: Path) -> None:
         """Copy the minute history."""
@@ -152,7 +121,9 @@ def build(env: Environment) -> SentimentComponent | DisabledService:
     history = SentimentHistory(env.file(FILE))
     recorder = MinuteRecorder(history, settings.keep, sentiment.all, env.worker(), env.now)
     offers: dict[Any, object] = {
+        IStreamListener: SentimentPort(env, sentiment),
         ISessionVerbs: SentimentVerbs(sentiment),
+        IMetrics: SentimentMetrics(sentiment),
         IHttpResources: SentimentResources(sentiment, recorder),
         IControlCommands: SentimentCommands(sentiment, recorder),
     }

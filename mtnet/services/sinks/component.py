@@ -1,9 +1,9 @@
 """Sinks as a component of the daemon."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
 from zope.interface import implementer
@@ -11,27 +11,33 @@ from zope.interface import implementer
 from mtnet.daemon.environment import Environment
 from mtnet.errors import ConfigError
 from mtnet.interfaces import IControlCommands, IMetrics, IService, IStatus, ITicks
-from mtnet.metrics import Metric
 from mtnet.services.sinks.commands import SinkCommands
+from mtnet.services.sinks.metrics import SinkMetrics
 from mtnet.services.sinks.queue import TickQueue
 from mtnet.services.sinks.settings import SinksSettings
 from mtnet.services.sinks.sink import Sink
 from mtnet.services.sinks.store import QueueStore
 from mtnet.services.sinks.targets import open_target
 
-Kind = Literal["counter", "gauge"]
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,32}", re.ASCII)
 
 
-@implementer(IService, IStatus, IMetrics)
+@implementer(IService, IStatus)
 class SinksComponent:
-    """Sends ticks to the servers of [sinks.NAME]."""
+    """
+    Sends ticks to the servers of [sinks.NAME].
 
-    def __init__(self, env: Environment, sinks: Sequence[Sink]) -> None:
-        self._env, self._sinks = env, sinks
+    Args:
+        offers: what provides the other interfaces, by interface.
+    """
+
+    def __init__(
+        self, env: Environment, sinks: Sequence[Sink], offers: Mapping[Any, object]
+    ) -> None:
+        self._env, self._sinks, self._offers = env, sinks, offers
 
     def __conform__(self, interface: Any) -> Any:
-        return SinkCommands(self._sinks) if interface is IControlCommands else None
+        return self._offers.get(interface)
 
     def start(self) -> None:
         """Send what waits, and the ticks that come."""
@@ -54,54 +60,6 @@ class SinksComponent:
         """Report that, and each sink."""
         return {**self.health(), "sinks": [each.status() for each in self._sinks]}
 
-    def metrics(self) -> list[Metric]:
-        """Return how much each sink was sent, and how much waits."""
-        return [
-            self._metric(
-                "sent_total", "counter", "Ticks that servers took.", lambda sink: sink.sent
-            ),
-            self._metric(
-                "refused_total",
-                "counter",
-                "Ticks that servers will never take.",
-                lambda sink: sink.refused,
-            ),
-            self._metric(
-                "dropped_total",
-                "counter",
-                "Ticks that found no room in a queue, of all time.",
-                lambda sink: sink.dropped,
-            ),
-            self._metric(
-                "waiting",
-                "gauge",
-                "Ticks that wait for a server.",
-                lambda sink: sink.queue.waiting.ticks,
-            ),
-            self._metric(
-                "waiting_bytes",
-                "gauge",
-                "Bytes on disk of the ticks that wait.",
-                lambda sink: sink.queue.waiting.bytes,
-            ),
-            self._metric(
-                "failures",
-                "gauge",
-                "Writes that failed since the last one that did not.",
-                lambda sink: sink.failures,
-            ),
-        ]
-
-    def _metric(self, name: str, kind: Kind, text: str, read: Callable[[Sink], int]) -> Metric:
-        """Return a metric of each sink."""
-        return Metric(
-            f"mtnet_sinks_{name}",
-            kind,
-            text,
-            lambda: {(each.name,): read(each) for each in self._sinks},
-            ("sink",),
-        )
-
 
 def build(env: Environment) -> SinksComponent:
     """
@@ -121,7 +79,11 @@ def build(env: Environment) -> SinksComponent:
         queue.open()
         target = open_target(name, sink, settings.timeout)
         sinks.append(Sink(name, settings, queue, target, worker(f"send-{name}"), env.clock))
-    return SinksComponent(env, sinks)
+    offers: dict[Any, object] = {
+        IControlCommands: SinkCommands(sinks),
+        IMetrics: SinkMetrics(sinks),
+    }
+    return SinksComponent(env, sinks, offers)
 
 
 def check(settings: SinksSettings) -> None:

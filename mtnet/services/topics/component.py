@@ -19,11 +19,11 @@ from mtnet.interfaces import (
     ISessionVerbs,
     IStatus,
 )
-from mtnet.metrics import Metric
 from mtnet.recurring import Recurring
+from mtnet.services.topics.metrics import TopicMetrics
 from mtnet.services.topics.resources import TopicResources
 from mtnet.services.topics.service import TopicService
-from mtnet.services.topics.store import Change, RetainedStore
+from mtnet.services.topics.store import RetainedStore
 from mtnet.services.topics.verbs import TopicVerbs
 from mtnet.storage.group_commit import GroupCommit
 from mtnet.storage.sqlite import copy_database
@@ -33,7 +33,7 @@ LOOK = 3_600.0
 FILE = "topics.sqlite"
 
 
-@implementer(IService, IStatus, IMetrics, IControlCommands, IBackup)
+@implementer(IService, IStatus, IControlCommands, IBackup)
 class TopicsComponent:
     """
     Joins topics with the daemon.
@@ -48,10 +48,9 @@ class TopicsComponent:
         self,
         env: Environment,
         topics: TopicService,
-        writer: GroupCommit[Change, None],
         offers: Mapping[Any, object],
     ) -> None:
-        self._topics, self._writer, self._offers = topics, writer, offers
+        self._topics, self._offers = topics, offers
         self._path = env.file(FILE)
         self._look = LoopingCall(Recurring("The look for old retained values", topics.expire))
         self._look.clock = env.clock
@@ -67,18 +66,17 @@ class TopicsComponent:
         """Store what was taken."""
         if self._look.running:
             self._look.stop()
-        self._topics.fanout.close()
-        return self._writer.close()
+        return self._topics.close()
 
     def health(self) -> dict[str, object]:
         """Report for `/healthz`."""
-        trouble = self._writer.trouble and "Retained values of topics are not stored."
+        trouble = self._topics.trouble and "Retained values of topics are not stored."
         return {"healthy": trouble is None, "trouble": trouble}
 
     def status(self) -> dict[str, object]:
         """Report that, and how much is used."""
         topics = self._topics
-        trouble = self._writer.trouble
+        trouble = topics.trouble
         return {
             "healthy": trouble is None,
             "trouble": trouble,
@@ -87,36 +85,6 @@ class TopicsComponent:
             "retained": topics.book.retained,
             "messages": topics.sent,
         }
-
-    def metrics(self) -> list[Metric]:
-        """Return how much is sent, and to how many."""
-        topics = self._topics
-        return [
-            Metric(
-                "mtnet_topics_messages_total",
-                "counter",
-                "Messages that clients sent.",
-                lambda: topics.sent,
-            ),
-            Metric(
-                "mtnet_topics_deliveries_total",
-                "counter",
-                "Messages that were written to members.",
-                lambda: topics.fanout.delivered,
-            ),
-            Metric(
-                "mtnet_topics_memberships",
-                "gauge",
-                "Topics and patterns that sessions have joined, each counted for each session.",
-                lambda: topics.index.count,
-            ),
-            Metric(
-                "mtnet_topics_retained",
-                "gauge",
-                "Retained values.",
-                lambda: topics.book.retained,
-            ),
-        ]
 
     def commands(self) -> dict[str, Callable[[Mapping[str, Any]], Any]]:
         """Return the commands of the control socket."""
@@ -144,6 +112,7 @@ def build(env: Environment) -> TopicsComponent | DisabledService:
     topics.book.load(store.load())
     offers: dict[Any, object] = {
         ISessionVerbs: TopicVerbs(topics, settings.max_joined),
+        IMetrics: TopicMetrics(topics),
         IHttpResources: TopicResources(topics, env.clock),
     }
-    return TopicsComponent(env, topics, writer, offers)
+    return TopicsComponent(env, topics, offers)

@@ -46,6 +46,16 @@ class TopicService:
         self.index = MembershipIndex()
         self._observers: dict[str, dict[Callable[[Post], object], None]] = {}
 
+    def close(self) -> "Deferred[None]":
+        """Send nothing more, and store what was taken."""
+        self.fanout.close()
+        return self._writer.close()
+
+    @property
+    def trouble(self) -> str | None:
+        """Why the disk does not take retained values; None = it does."""
+        return self._writer.trouble
+
     def join(self, membership: Membership, asked: Join) -> Joined:
         """
         Add a membership, and send everybody who watches that its member has come.

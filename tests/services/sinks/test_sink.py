@@ -16,6 +16,7 @@ from twisted.logger import formatEvent
 
 from mtnet.services.sinks.commands import SinkCommands
 from mtnet.services.sinks.component import SinksComponent
+from mtnet.services.sinks.metrics import SinkMetrics
 from mtnet.services.sinks.queue import TickQueue
 from mtnet.services.sinks.settings import SinksSettings
 from mtnet.services.sinks.sink import Sink
@@ -134,7 +135,7 @@ def test_a_kill_loses_nothing_that_was_kept(world):
 
 
 def test_a_server_that_takes_nothing_for_long_is_a_warning_and_no_trouble(world):
-    component = SinksComponent(None, [world.sink])
+    component = SinksComponent(None, [world.sink], {})
     world.target.down = True
     world.take(3)
     for _ in range(20):
@@ -153,7 +154,7 @@ def test_metrics_tell_each_sink(world):
     world.target.down = True
     world.take(2)
     world.work()
-    read = {each.name: each.read() for each in SinksComponent(None, [world.sink]).metrics()}
+    read = {each.name: each.read() for each in SinkMetrics([world.sink]).metrics()}
     assert read["mtnet_sinks_sent_total"] == {("warehouse",): 3}
     assert read["mtnet_sinks_waiting"] == {("warehouse",): 2}
     assert read["mtnet_sinks_failures"] == {("warehouse",): 1}

@@ -416,7 +416,7 @@ def test_status_and_metrics_count(daemon):
     assert (status["topics"], status["memberships"], status["retained"], status["messages"]) == (
         2, 1, 1, 2,
     )  # fmt: skip
-    values = {each.name: each.read() for each in service.metrics()}
+    values = {each.name: each.read() for each in IMetrics(service).metrics()}
     assert values == {
         "mtnet_topics_messages_total": 2,
         "mtnet_topics_deliveries_total": 1,

@@ -5,7 +5,7 @@ A connection that has sent no frame is sent nothing: an unchanged follower of si
 the sums.
 """
 
-from twisted.internet.interfaces import IHalfCloseableProtocol
+from twisted.internet.interfaces import IHalfCloseableProtocol, IProtocolFactory
 from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -13,6 +13,7 @@ from zope.interface import implementer
 from mtnet.access.addresses import network_of
 from mtnet.daemon.environment import Environment
 from mtnet.errors import FrameError, PolicyError, WireError
+from mtnet.interfaces import IStreamListener
 from mtnet.net.admission import PeerFactory
 from mtnet.net.endpoints import Listener
 from mtnet.net.keepalive import configure_keepalive
@@ -143,3 +144,18 @@ class SentimentFactory(PeerFactory):
     def build(self, peer: Peer) -> SentimentProtocol:
         """Return the protocol of a connection."""
         return SentimentProtocol(self._env, peer, self._sentiment)
+
+
+@implementer(IStreamListener)
+class SentimentPort:
+    """The port, at each of its listeners."""
+
+    verbs = (PUBLISH,)
+    welcomes = False
+
+    def __init__(self, env: Environment, sentiment: SentimentService) -> None:
+        self._env, self._sentiment = env, sentiment
+
+    def factory(self, listener: Listener) -> IProtocolFactory:
+        """Return the factory of classic programs at a listener."""
+        return SentimentFactory(self._env, listener, self._sentiment)
