@@ -128,3 +128,11 @@ def test_the_words_of_the_field_are_explained():
     terms = " ".join(row[0].lower() for row in ROWS)
     for term in TERMS.split():
         assert term in terms
+
+
+def test_the_tree_of_the_architecture_has_every_folder():
+    text = (PROJECT / "docs" / "architecture.md").read_text("utf-8")
+    tree = text.partition("## The tree")[2].partition("## The way")[0]
+    named = set(re.findall(r"(\w+)/", tree))
+    folders = {source.parent for source in SOURCES} - {PROJECT / "mtnet"}
+    assert {folder.name for folder in folders} - named == set()
