@@ -34,7 +34,7 @@ def subscribe_bars(
     Args:
         endpoint: a port of signals, or a WebSocket: bars are part of a session.
         symbol: as its broker writes it.
-        period: `M1`, `M5`, `H1` … `D1`.
+        period: `S1` … `S30`, `M1` … `MN1`.
         on_bar: called with the last bars, the oldest first, then with the open bar (`current`) as
             it changes and with each closed one.
         count: of the last bars, 1 to 5,000.

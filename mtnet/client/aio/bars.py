@@ -26,7 +26,7 @@ class BarStream(Stream[Bar]):
     Args:
         server: as of `Follower`; a port of signals, or a WebSocket: bars are part of a session.
         symbol: as its broker writes it.
-        period: `M1`, `M5`, `H1` … `D1`.
+        period: `S1` … `S30`, `M1` … `MN1`.
         count: of the last bars, 1 to 5,000.
         on_event: called with all events but bars; their `str` is a sentence. By default they are
             logged as `mtnet.client`.

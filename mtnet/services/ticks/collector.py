@@ -5,7 +5,7 @@ Every record that was read is stored, dropped, refused or repeated in the end, a
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import AbstractContextManager
 from itertools import compress, repeat
 from typing import Any
@@ -89,6 +89,7 @@ class Collector:
         state = self._writer.open()
         limit = self._settings.max_sources
         self._sources = SourceRegistry(state.sources, state.others, state.next, limit)
+        self.bars.begin(state.latest)
         self._losses = LossReport(self._sources.counts, self.max_symbols)
         self.lost = state.lost
         if self._writer.full:
@@ -200,7 +201,7 @@ class Collector:
         """Return the last tick of a symbol, without the symbol, and when it came."""
         return self._writer.memtable.last_tick(symbol)
 
-    def symbols(self) -> Iterable[bytes]:
+    def symbols(self) -> Collection[bytes]:
         """Return the symbols of which there ever was a tick."""
         return self._writer.memtable.symbols()
 

@@ -42,7 +42,7 @@ class BarProgress:
 
     Args:
         symbol: as its broker writes it, `UK 100`.
-        period: `M1` … `MN1`.
+        period: `S1` … `S30`, `M1` … `MN1`.
         count: of the last bars, the open one included.
 
     Raises:

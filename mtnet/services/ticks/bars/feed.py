@@ -1,6 +1,6 @@
 """Publish and subscribe for bars: subscribers learn of changed symbols, a few times a second."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Protocol
 
 from twisted.internet.defer import Deferred, succeed
@@ -9,8 +9,8 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from mtnet.net.time_slices import TimeSlicer
-from mtnet.services.ticks.bars.periods import Period
-from mtnet.services.ticks.bars.series import Bars, Series
+from mtnet.services.ticks.bars.periods import BASES, MINUTE, SECOND, Period
+from mtnet.services.ticks.bars.series import Bars, SecondBars, Series
 from mtnet.services.ticks.bars.stored import Past, StoredBars
 from mtnet.services.ticks.wire import Record
 
@@ -31,7 +31,7 @@ class BarFeed:
     Publisher of the changes of bars, gathered for `PULSE` seconds.
 
     Args:
-        bars: built from the ticks; None = there are no bars.
+        bars: those of a minute, built from the ticks of all symbols; None = there are no bars.
         turn: seconds for which the histories of all subscribers may keep the reactor at once.
 
     Attributes:
@@ -43,13 +43,20 @@ class BarFeed:
 
     def __init__(self, bars: Bars | None, clock: IReactorTime, turn: float) -> None:
         self._bars, self._clock = bars, clock
+        self._seconds = None if bars is None else SecondBars(bars)
         self.slicer = TimeSlicer(clock, turn)
-        self._by_symbol: dict[bytes, dict[Subscriber, None]] = {}
+        self._subscribers: dict[int, dict[bytes, dict[Subscriber, None]]] = {
+            base: {} for base in BASES
+        }
         self._changed: set[bytes] = set()
         self._touched: dict[Subscriber, set[bytes]] = {}
         self._pulse: IDelayedCall | None = None
         self.stored: StoredBars | None = None
-        self._joined: dict[bytes, str] = {}
+
+    def begin(self, latest: Mapping[bytes, int]) -> None:
+        """Take the highest order time of each symbol that is stored, before the first tick."""
+        if self._bars is not None:
+            self._bars.before = latest
 
     @property
     def keeps_bars(self) -> bool:
@@ -66,51 +73,63 @@ class BarFeed:
         """The number of ticks that are in no bar because of their TIME."""
         return 0 if self._bars is None else self._bars.left_out
 
-    def get(self, symbol: bytes) -> Series | None:
-        """Return the bars of a symbol; None = there was no tick since the start."""
-        return None if self._bars is None else self._bars.get(symbol)
+    def get(self, symbol: bytes, base: int = MINUTE) -> Series | None:
+        """Return the bars of a symbol, of `Period.base`; None = there was no tick yet."""
+        bars = self._of(base)
+        return None if bars is None else bars.get(symbol)
+
+    def _of(self, base: int) -> Bars | None:
+        return self._seconds if base == SECOND else self._bars
 
     def past(self, symbol: bytes, period: Period, count: int) -> "Deferred[Past]":
         """
         Return the stored part of the last `count` bars; those in memory are whole then.
 
+        Of seconds there has to be a subscriber.
+
         Fails with `JournalError`: a store is damaged, or its files need DuckDB.
         """
         if self.stored is None:
             return succeed(Past([]))
-        series = self.get(symbol)
-        clock = "" if series is None or series.open is None else series.clock
+        bars, series = self._of(period.base), self.get(symbol, period.base)
+        form = None if series is None else series.form
 
         def join(past: Past) -> Past:
-            if series is not None and clock == series.clock != self._joined.get(symbol):
-                self._joined[symbol] = clock
-                # A minute that was dropped meanwhile needs nothing.
-                if past.earlier is not None and past.began == series.began:
-                    series.join(past.earlier)
+            if bars is None or series is None or series is not bars.get(symbol):
+                return past
+            # What was dropped meanwhile, or began again, needs nothing.
+            lacks = not series.is_whole and form == series.form and past.began >= series.began
+            if lacks and past.earlier is not None and past.basis is not None:
+                bars.join(symbol, past.began, past.earlier, past.basis.digits)
             return past
 
         return self.stored.read(symbol, period, count, series).addCallback(join)
 
-    def subscribe(self, subscriber: Subscriber, symbol: bytes) -> None:
-        """Call `bars_changed` when a symbol has ticks."""
-        self._by_symbol.setdefault(symbol, {})[subscriber] = None
+    def subscribe(self, subscriber: Subscriber, symbol: bytes, base: int = MINUTE) -> None:
+        """Call `bars_changed` when a symbol has ticks; its bars of seconds begin with `SECOND`."""
+        self._subscribers[base].setdefault(symbol, {})[subscriber] = None
+        if base == SECOND and self._seconds is not None:
+            self._seconds.watch(symbol)
 
-    def unsubscribe(self, subscriber: Subscriber, symbol: bytes) -> None:
+    def unsubscribe(self, subscriber: Subscriber, symbol: bytes, base: int = MINUTE) -> None:
         """Call it no more."""
-        subscribers = self._by_symbol.get(symbol, {})
+        subscribers = self._subscribers[base].get(symbol, {})
         subscribers.pop(subscriber, None)
         if not subscribers:
-            self._by_symbol.pop(symbol, None)
+            self._subscribers[base].pop(symbol, None)
+            if base == SECOND and self._seconds is not None:
+                self._seconds.forget(symbol)
 
     def take(self, records: Iterable[Record], when: int) -> None:
         """Take ticks that came at `when`, in milliseconds since the Unix epoch."""
-        if self._bars is None:
+        if self._bars is None or self._seconds is None:
             return
-        if self.stored is not None and self.stored.came is None:
-            self.stored.came = when
         self._bars.take(records, when)
-        if self._by_symbol:
-            self._changed |= self._by_symbol.keys() & {symbol for symbol, _ in records}
+        self._seconds.take(records, when)
+        minutes, seconds = self._subscribers[MINUTE], self._subscribers[SECOND]
+        if minutes or seconds:
+            symbols = {symbol for symbol, _ in records}
+            self._changed |= (minutes.keys() | seconds.keys()) & symbols
             if self._changed and self._pulse is None:
                 self._pulse = self._clock.callLater(PULSE, self._publish)
 
@@ -125,8 +144,9 @@ class BarFeed:
         self._pulse, changed, self._changed = None, self._changed, set()
         idle = not self._touched
         for symbol in changed:
-            for subscriber in self._by_symbol.get(symbol, {}):
-                self._touched.setdefault(subscriber, set()).add(symbol)
+            for subscribers in self._subscribers.values():
+                for subscriber in subscribers.get(symbol, {}):
+                    self._touched.setdefault(subscriber, set()).add(symbol)
         if idle and self._touched:
             self.slicer.run(self._deliver(), self._failed)
 

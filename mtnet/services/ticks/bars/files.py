@@ -14,6 +14,7 @@ from mtnet.services.ticks.bars.periods import MINUTE
 from mtnet.services.ticks.bars.series import LAST, MAX_AHEAD, TRADES, Bar
 from mtnet.services.ticks.cold.catalog import ColdFile
 from mtnet.services.ticks.cold.parquet import ROWS, connected, literal
+from mtnet.services.ticks.storage.schema import IMPORT, IMPORTED
 
 DAYS = 32
 """Days of one query."""
@@ -33,6 +34,23 @@ FROM (
 ) GROUP BY opening ORDER BY opening
 """
 _TIMED = f"time_msc IS NOT NULL AND time_msc <= received_us // 1000 + {MAX_AHEAD}"
+
+
+class Cut(NamedTuple):
+    """
+    Chooses ticks that are not in the bars in memory, and takes imported ones for such.
+
+    Attributes:
+        came: takes those received before, milliseconds since the Unix epoch, UTC.
+        floor: takes those of an order time before, whenever they were received.
+    """
+
+    came: int
+    floor: int
+
+    def takes(self, time: int, received: int, source: int) -> bool:
+        """Return whether it chooses a tick of an order time."""
+        return received < self.came or time < self.floor or source == IMPORTED
 
 
 class Basis(NamedTuple):
@@ -61,7 +79,12 @@ class Basis(NamedTuple):
 
 
 def bars_of_files(
-    root: Path, files: Sequence[ColdFile], basis: Basis, length: int, span: tuple[int, int]
+    root: Path,
+    files: Sequence[ColdFile],
+    basis: Basis,
+    length: int,
+    span: tuple[int, int],
+    cut: Cut | None = None,
 ) -> Iterator[Bar]:
     """
     Yield the bars of files of one symbol, in order of time.
@@ -70,6 +93,7 @@ def bars_of_files(
         files: by day.
         length: of a bar, milliseconds; a divisor of a day.
         span: order times; the first is included, the second is not.
+        cut: chooses ticks; None = all.
 
     Raises:
         FileNotFoundError: a file is gone.
@@ -79,10 +103,12 @@ def bars_of_files(
     days = [list(group) for _, group in groupby(files, attrgetter("day"))]
     for at in range(0, len(days), most):
         paths = [each.path(root) for day in days[at : at + most] for each in day]
-        yield from _bars(paths, basis, length, span)
+        yield from _bars(paths, basis, length, span, cut)
 
 
-def _bars(paths: Sequence[Path], basis: Basis, length: int, span: tuple[int, int]) -> Iterator[Bar]:
+def _bars(
+    paths: Sequence[Path], basis: Basis, length: int, span: tuple[int, int], cut: Cut | None
+) -> Iterator[Bar]:
     for path in paths:
         path.stat()
     query = _BARS.format(
@@ -91,7 +117,7 @@ def _bars(paths: Sequence[Path], basis: Basis, length: int, span: tuple[int, int
         price="nullif(last, 0)" if basis.price == LAST else "bid",
         trades=TRADES,
         files=", ".join(literal(str(path)) for path in paths),
-        which=_TIMED if basis.timed else "time_msc IS NULL",
+        which=(_TIMED if basis.timed else "time_msc IS NULL") + _condition(cut),
         low=span[0],
         high=span[1],
     )
@@ -99,3 +125,10 @@ def _bars(paths: Sequence[Path], basis: Basis, length: int, span: tuple[int, int
         found = run(query)
         while rows := found.fetchmany(ROWS):
             yield from map(Bar._make, rows)
+
+
+def _condition(cut: Cut | None) -> str:
+    if cut is None:
+        return ""
+    chosen = f"received_us < {cut.came} * 1000 OR t < {cut.floor} OR source = {literal(IMPORT)}"
+    return f" AND ({chosen})"

@@ -7,20 +7,25 @@ the same ticks on disk.
 
 from collections import deque
 from collections.abc import Iterable, Iterator
-from functools import reduce
-from heapq import merge as merged
-from itertools import groupby, islice
-from operator import itemgetter
+from itertools import islice
 from pathlib import Path
 
 from mtnet.durations import DAY_MS
 from mtnet.errors import ClientError
-from mtnet.services.ticks.bars.files import Basis, bars_of_files
-from mtnet.services.ticks.bars.periods import HOUR, MINUTE, SECOND, Period
-from mtnet.services.ticks.bars.series import BID, LAST, Bar, Series, decimals, merge
+from mtnet.services.ticks.bars.files import Basis, Cut, bars_of_files
+from mtnet.services.ticks.bars.periods import HOUR, Period
+from mtnet.services.ticks.bars.series import (
+    BID,
+    EARLIEST,
+    LAST,
+    Bar,
+    Series,
+    decimals,
+    merge,
+    together,
+)
 from mtnet.services.ticks.cold import parquet
 from mtnet.services.ticks.storage.reader import BlocksReplacedError, TickReader
-from mtnet.services.ticks.storage.schema import IMPORT
 from mtnet.services.ticks.wire import ABSENT, pad, time_of
 
 SAMPLE, ENOUGH = 4_096, 100
@@ -30,8 +35,8 @@ MOST = 20_000_000
 """Ticks behind the last bars that are asked for at once: 3 s of a thread, from Parquet files."""
 MOST_IN_BLOCKS = 500_000
 """The same where all days are in blocks, without DuckDB: 2 s."""
-EARLIEST, LATEST = -(2**62), 2**62
-"""Order times, milliseconds, of no tick."""
+LATEST = 2**62
+"""An order time, milliseconds, of no tick."""
 
 
 class BarHistory:
@@ -125,44 +130,38 @@ class BarHistory:
             length *= 4
 
     def within(
-        self, symbol: bytes, period: Period, basis: Basis, start: int, stop: int
-    ) -> Bar | None:
-        """Return the bar of the ticks of a span, which lies within one bar; None = it has none."""
-        while start < stop:
+        self, symbol: bytes, period: Period, basis: Basis, span: tuple[int, int], cut: Cut
+    ) -> list[Bar]:
+        """Return the bars of some ticks alone: those of a span of order times that `cut` takes."""
+        while span[0] < span[1]:
             try:
-                found = self._parts(symbol, period, basis, (start, stop))
-                return next(merge(list(found), period.opening), None)
+                found = list(self._parts(symbol, period, basis, span, cut))
+                return list(merge(found, period.opening))
             except BlocksReplacedError:
                 continue
-        return None
-
-    def before(self, symbol: bytes, basis: Basis, opening: int, came: int) -> Bar | None:
-        """Return the bar of a minute of the ticks that came before a moment, or by an import."""
-        ticks = self._reader.ticks(symbol, opening, opening + MINUTE)
-        earlier = (
-            (tick.rest, tick.received)
-            for tick in ticks
-            if tick.received < came or tick.source == IMPORT
-        )
-        return next(bars_of_ticks(earlier, basis, MINUTE), None)
+        return []
 
     def _parts(
-        self, symbol: bytes, period: Period, basis: Basis, span: tuple[int, int]
+        self,
+        symbol: bytes,
+        period: Period,
+        basis: Basis,
+        span: tuple[int, int],
+        cut: Cut | None = None,
     ) -> Iterator[Bar]:
         """Yield bars of the period's part; of one time, what is in files came first."""
         files, ticks = self._reader.stores(symbol, *span)
-        found = bars_of_files(self._reader.root, files, basis, period.part, span)
+        found = bars_of_files(self._reader.root, files, basis, period.part, span, cut)
         cold = self._reader.guarded(files, found)
-        short = MINUTE if period.part % MINUTE == 0 else SECOND
-        inside = ((rest, came) for time, rest, came, _ in ticks if span[0] <= time < span[1])
-        hot = bars_of_ticks(inside, basis, short)
-        if short != period.part:
+        inside = (
+            (rest, came)
+            for time, rest, came, source in ticks
+            if span[0] <= time < span[1] and (cut is None or cut.takes(time, came, source))
+        )
+        hot = bars_of_ticks(inside, basis, period.base)
+        if period.base != period.part:
             hot = merge(hot, lambda time: time - time % period.part)
-        if not files:
-            yield from hot
-            return
-        for _, group in groupby(merged(cold, hot, key=itemgetter(0)), itemgetter(0)):
-            yield reduce(Bar.with_tick, group)
+        yield from together(cold, hot) if files else hot
 
 
 def bars_of_ticks(ticks: Iterable[tuple[bytes, int]], basis: Basis, length: int) -> Iterator[Bar]:

@@ -40,6 +40,11 @@ class Period(NamedTuple):
     length: int
     part: int
 
+    @property
+    def base(self) -> int:
+        """The length of the bars in memory that its bars are made of: a second or a minute."""
+        return SECOND if self.length < MINUTE else MINUTE
+
     def opening(self, time: int) -> int:
         """Return when the bar opens that a time lies in."""
         if self.length == MONTH:
@@ -80,3 +85,5 @@ PERIODS: Mapping[str, Period] = MappingProxyType(
     )
 )
 """The periods by name: those of MetaTrader, and seconds."""
+BASES = {PERIODS[name].length: PERIODS[name] for name in ("S1", "M1")}
+"""The periods of the bars in memory, by length."""

@@ -1,5 +1,6 @@
 """
-Bars of one minute in memory, built from ticks as they come; longer periods are made of them.
+Bars of a minute or a second in memory, built from ticks as they come; longer periods are made of
+them.
 
 Pure: methods take `when`, in milliseconds since the Unix epoch, UTC. Rules of MetaTrader: a bar is
 made of bids, or of last prices; its time is its opening in the broker's clock; a minute without a
@@ -7,17 +8,24 @@ tick has no bar; a day begins at the broker's midnight. Prices are doubles, as i
 """
 
 from bisect import bisect_left
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from functools import reduce
+from heapq import merge as merged
 from itertools import groupby
 from math import inf
+from operator import itemgetter
 from struct import Struct
 from typing import Any, NamedTuple
 
-from mtnet.services.ticks.bars.periods import MINUTE, Period
+from mtnet.services.ticks.bars.periods import MINUTE, SECOND, Period
 from mtnet.services.ticks.wire import ABSENT, Record
 
 MAX_SERIES = 10_080
-"""Bars of one symbol: a week of minutes. A request reads all of them at most, in 9 ms."""
+"""Minutes of one symbol: a week. A request reads all of them at most, in 9 ms."""
+MAX_SECONDS = 3_600
+"""Seconds of one symbol: an hour. A session that lags by more gets them from the stores."""
+EARLIEST = -(2**62)
+"""An order time, milliseconds, of no tick."""
 CHUNK = 256
 """Bars that are dropped at once: the memory of each series is moved only so often."""
 MAX_AHEAD = 15 * 3_600_000
@@ -77,6 +85,12 @@ class Bar(NamedTuple):
         )
 
 
+def together(*parts: Iterable[Bar]) -> Iterator[Bar]:
+    """Yield the bars of parts, each in order of time; of one time, the first part came first."""
+    for _, group in groupby(merged(*parts, key=itemgetter(0)), itemgetter(0)):
+        yield reduce(Bar.with_tick, group)
+
+
 def merge(bars: Iterable[tuple[Any, ...]], opening: Callable[[int], int]) -> Iterator[Bar]:
     """
     Yield the bars of a longer period from fields of bars in order of time.
@@ -98,7 +112,7 @@ class Series:
     """
     The bars of one symbol and one period: closed ones packed, and the open one.
 
-    A bar is closed once a tick of a later minute came. A tick that comes late counts in its own
+    A bar is closed once a tick of a later one came. A tick that comes late counts in its own
     bar, so that the bars are the same in whatever order ticks come.
 
     Args:
@@ -107,8 +121,15 @@ class Series:
 
     Attributes:
         price: as above.
+        waits_for_bid: whether the first bid begins the bars again: they are of last prices since no
+            tick had one.
         clock: `broker`, or `received` as long as no tick had a TIME.
-        began: the opening from which on the bars have all ticks that came since the start.
+        came: when the first tick came, milliseconds since the Unix epoch, UTC.
+        before: the highest order time of the ticks that came before it, or more.
+        floor: the opening before which there are no bars: they were dropped.
+        began: the opening from which on bars have all ticks there are, once `is_whole`; those
+            between `floor` and this lack what came before.
+        is_whole: whether `join` was called.
         digits: decimals of prices so far, for the eyes of people.
         left_out: ticks that are in no bar: their TIME is impossible, or too old, or absent where
             others have one.
@@ -116,17 +137,24 @@ class Series:
 
     __slots__ = (
         "_close", "_closed", "_high", "_last", "_length", "_low", "_more", "_open", "_partial",
-        "_start", "began", "clock", "digits", "left_out", "price",
+        "_start", "before", "began", "came", "clock", "digits", "floor", "is_whole", "left_out",
+        "price", "waits_for_bid",
     )  # fmt: skip
 
     def __init__(self, price: int = BID, length: int = MINUTE) -> None:
         self.price, self._close, self._high, self._low = price, b"", inf, -inf
-        self._length = length
+        self.waits_for_bid, self._length = False, length
         self.clock = "received"
         self._closed = bytearray()
         self._partial: dict[int, tuple[int, Bar]] = {}
-        self._set_open(None)
-        self.began = self.digits = self.left_out = 0
+        self.before = EARLIEST
+        self._restart()
+        self.digits = self.left_out = 0
+
+    @property
+    def form(self) -> tuple[str, int]:
+        """What the bars are made of; when it changes, they begin again."""
+        return self.clock, self.price
 
     def __len__(self) -> int:
         return len(self._closed) // RECORD.size
@@ -134,7 +162,10 @@ class Series:
     def add(self, rest: bytes, when: int) -> int:
         """Take a tick as a record has it, which came at `when`; return how many bars it closed."""
         fields = rest.split(b" ")
-        count = len(fields)
+        count, before = len(fields), len(self)
+        if self.waits_for_bid and fields[0] != ABSENT:
+            self.price, self.waits_for_bid = BID, False
+            self._restart()
         # Nearly every tick lies in the open bar, and has no volume.
         if self.price < count and (count < 4 or fields[3] == ABSENT):
             timed = count > 4 and fields[4] != ABSENT
@@ -147,7 +178,6 @@ class Series:
             ):
                 self._extend(text, offset)
                 return 0
-        before = len(self)
         self._add(fields, when)
         return len(self) - before
 
@@ -166,6 +196,12 @@ class Series:
             )
             self._set_open(bar)
         return bar
+
+    @property
+    def newest(self) -> int:
+        """The time of the newest tick in a bar."""
+        current = self.open
+        return EARLIEST if current is None else current.time + current.last
 
     def read(self, period: Period, count: int) -> list[Bar]:
         """Return the last bars of a longer period, the open one last; `count` at most."""
@@ -193,15 +229,23 @@ class Series:
         found = [*self._unpack(self._index(max(time, floor))), current]
         return [*merge(found, period.opening)]
 
-    def join(self, earlier: Bar) -> None:
-        """Add the ticks of the bar at `began` that came before the start."""
-        at = self._index(self.began) * RECORD.size
-        self._partial.clear()
-        if at < len(self._closed):
-            found = Bar(*RECORD.unpack_from(self._closed, at))
-            RECORD.pack_into(self._closed, at, *earlier.with_tick(found))
-        elif self.open is not None:
-            self._set_open(earlier.with_tick(self.open))
+    def join(self, began: int, earlier: Sequence[Bar], digits: int) -> int:
+        """
+        Add the bars, from `began` on, of all ticks that came before `came`; return by how many
+        closed ones there are more.
+
+        Args:
+            digits: decimals of their prices.
+        """
+        current, before = self.open, len(self)
+        self.began, self.is_whole, self.digits = began, True, max(self.digits, digits)
+        if current is not None and earlier:
+            index = self._index(earlier[0].time)
+            *closed, current = together(earlier, [*map(Bar._make, self._unpack(index)), current])
+            self._closed[index * RECORD.size :] = b"".join(RECORD.pack(*bar) for bar in closed)
+            self._set_open(current)
+            self._partial.clear()
+        return len(self) - before
 
     def take_closed(self) -> list[Bar]:
         """Return the closed bars, and forget them."""
@@ -214,8 +258,9 @@ class Series:
         size = min(count * RECORD.size, len(self._closed))
         del self._closed[:size]
         self._partial.clear()
-        if len(self):
-            self.began = max(self.began, _Times(self._closed)[0])
+        if len(self) or self.open is not None:
+            self.floor = _Times(self._closed)[0] if len(self) else self._start
+            self.began = max(self.began, self.floor)
         return size // RECORD.size
 
     def _extend(self, text: bytes, offset: int) -> None:
@@ -243,6 +288,8 @@ class Series:
         if time is None:
             self.left_out += 1
             return
+        if self._open is None:
+            self.came = when
         self._note_digits(fields)
         offset, volume = time % self._length, self._volume(fields)
         both = len(fields) > 1 and ABSENT not in fields[:2]
@@ -250,6 +297,14 @@ class Series:
         self._take(
             Bar(time - offset, price, price, price, price, 1, spread, volume, offset, offset)
         )
+
+    def _restart(self) -> None:
+        """Begin again: bars of two clocks, or of two prices, do not belong in one chart."""
+        self._set_open(None)
+        self._closed.clear()
+        self._partial.clear()
+        self.came = self.began = 0
+        self.floor, self.is_whole = EARLIEST, False
 
     def _set_open(self, bar: Bar | None) -> None:
         self._open, self._more = bar, 0
@@ -265,16 +320,9 @@ class Series:
         if time > when + MAX_AHEAD:
             return None
         if self.clock == "received":
-            self._begin_broker_clock()
+            self.clock = "broker"
+            self._restart()
         return time
-
-    def _begin_broker_clock(self) -> None:
-        """Begin again: bars of two clocks do not belong in one chart."""
-        self.clock = "broker"
-        if self._open is not None:
-            self._set_open(None)
-            self._closed.clear()
-            self._partial.clear()
 
     def _volume(self, fields: list[bytes]) -> float:
         """Return the volume of the deal that a tick reports, 0 = none."""
@@ -311,7 +359,7 @@ class Series:
         self._partial.clear()
         if found is not None and found.time == tick.time:
             RECORD.pack_into(self._closed, at, *found.with_tick(tick))
-        elif not index and len(self) >= MAX_SERIES:
+        elif tick.time < self.floor:
             self.left_out += 1
         else:
             self._closed[at:at] = RECORD.pack(*tick)
@@ -362,13 +410,19 @@ class Bars:
     Args:
         most: closed bars that are kept in all; then the longest series loses its oldest.
         by_last: symbols whose bars are made of last prices; the others are made of bids, or of
-            last prices where the first tick has no bid.
+            last prices as long as there is no bid.
+
+    Attributes:
+        before: the highest order time of each symbol that is stored at the start.
     """
 
+    _longest = MAX_SERIES
+
     def __init__(self, most: int, by_last: Collection[bytes] = ()) -> None:
-        self._most, self._by_last = most, by_last
+        self.most, self._by_last = most, by_last
         self._series: dict[bytes, Series] = {}
         self._count = 0
+        self.before: Mapping[bytes, int] = {}
 
     def __len__(self) -> int:
         return self._count
@@ -388,7 +442,7 @@ class Bars:
             added = found.add(rest, when)
             if added:
                 closed += added
-                if len(found) > MAX_SERIES + CHUNK:
+                if len(found) > self._longest + CHUNK:
                     closed -= found.drop(CHUNK)
         if closed:
             self._count += closed
@@ -398,16 +452,64 @@ class Bars:
         """Return the bars of a symbol; None = there was no tick since the start."""
         return self._series.get(symbol)
 
+    def join(self, symbol: bytes, began: int, earlier: Sequence[Bar], digits: int) -> None:
+        """Add the bars of a symbol that came before its first tick here, see `Series.join`."""
+        self._count += self._series[symbol].join(began, earlier, digits)
+
     def _begin(self, symbol: bytes, rest: bytes) -> Series:
-        has_bid = not rest.startswith(ABSENT + b" ")
-        price = BID if has_bid and symbol not in self._by_last else LAST
-        found = self._series[symbol] = Series(price)
+        has_bid, by_last = not rest.startswith(ABSENT + b" "), symbol in self._by_last
+        found = self._series[symbol] = Series(BID if has_bid and not by_last else LAST)
+        found.waits_for_bid = not has_bid and not by_last
+        found.before = self.before.get(symbol, EARLIEST)
         return found
 
     def _bound(self) -> None:
-        while self._count > self._most:
+        while self._count > self.most:
             longest = max(self._series.values(), key=len)
             self._count -= longest.drop(CHUNK)
+
+
+class SecondBars(Bars):
+    """
+    The bars of a second of the symbols that are watched.
+
+    Args:
+        minutes: of all symbols, which take each tick before these do; these may be as many.
+    """
+
+    _longest = MAX_SECONDS
+
+    def __init__(self, minutes: Bars) -> None:
+        super().__init__(minutes.most)
+        self._minutes = minutes
+        self._watched: dict[bytes, int] = {}
+        self._newest = 0
+
+    def watch(self, symbol: bytes) -> None:
+        """Build the bars of a symbol from now on."""
+        # What came within this millisecond must not be told apart by its time of receipt.
+        self._watched.setdefault(symbol, self._newest)
+
+    def forget(self, symbol: bytes) -> None:
+        """Build them no more."""
+        self._watched.pop(symbol, None)
+        found = self._series.pop(symbol, None)
+        self._count -= 0 if found is None else len(found)
+
+    def take(self, records: Iterable[Record], when: int) -> None:
+        """Take ticks that came at `when`."""
+        self._newest, watched = when, self._watched
+        if watched:
+            super().take([each for each in records if watched.get(each[0], when) != when], when)
+
+    def _begin(self, symbol: bytes, rest: bytes) -> Series:
+        self._watched[symbol] = 0
+        minutes = self._minutes.get(symbol)
+        assert minutes is not None, "it has taken this tick"
+        found = self._series[symbol] = Series(minutes.price, SECOND)
+        found.waits_for_bid, found.clock = minutes.waits_for_bid, minutes.clock
+        found.before, found.digits = max(minutes.before, minutes.newest), minutes.digits
+        return found
 
 
 def volume_text(volume: float) -> str:

@@ -7,7 +7,7 @@ of a tick cost next to nothing while many come.
 
 import re
 import struct
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import groupby
 from typing import NamedTuple
@@ -154,7 +154,7 @@ class Memtable:
         found = self._series.get(symbol)
         return None if found is None else found.latest()
 
-    def symbols(self) -> Iterable[bytes]:
+    def symbols(self) -> Collection[bytes]:
         """Return the symbols of which there ever was a tick."""
         return self._series.keys()
 

@@ -9,9 +9,9 @@ them. `HotStore` has a log before it, for what would become many of them.
 
 import shutil
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
@@ -56,6 +56,7 @@ _JOIN_SYMBOLS = (
     """,
     "DELETE FROM symbol WHERE id = :one",
 )
+_LATEST = "SELECT name, latest FROM symbol WHERE latest IS NOT NULL"
 _COUNT_IMPORTED = """
 UPDATE source SET received = received + ?1,
     first = (SELECT min(first) FROM heard WHERE source = ?2),
@@ -84,6 +85,7 @@ class StoredState:
         lost: ticks that were taken and never stored, since the last daemon was killed.
         unknown: whether their number is unknown.
         notes: sentences: what was found damaged.
+        latest: the highest order time of each symbol.
     """
 
     sources: list[Source]
@@ -93,6 +95,7 @@ class StoredState:
     lost: int
     unknown: bool = False
     notes: Sequence[str] = ()
+    latest: Mapping[bytes, int] = field(default_factory=dict)
 
 
 class Store:
@@ -392,6 +395,7 @@ def _stored_state(
         dict(_newest(connection)),
         lost,
         unknown,
+        latest={name.encode(): latest for name, latest in connection.execute(_LATEST)},
     )
 
 

@@ -1,6 +1,6 @@
 """The bars of one session: history first, then what becomes of them, as fast as it reads."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -12,7 +12,7 @@ from mtnet.errors import WireError
 from mtnet.net.output.queue import Encoder
 from mtnet.services.ticks.bars.feed import BarFeed
 from mtnet.services.ticks.bars.periods import PERIODS, Period
-from mtnet.services.ticks.bars.series import Bar, Series, points, volume_text
+from mtnet.services.ticks.bars.series import Bar, Series, points, together, volume_text
 from mtnet.services.ticks.bars.stored import Past
 from mtnet.services.ticks.fanout.subscriber import may_read
 from mtnet.services.ticks.verbs import wire
@@ -41,22 +41,24 @@ class Cursor(NamedTuple):
 
     Attributes:
         time: of the first bar that was not sent as a closed one.
-        series: its clock and `began` at that time; another clock, or minutes that were dropped from
-            that bar, begin the chart again. None = there was no series.
+        form: of the series at that time; another one begins the chart again. None = there was no
+            series.
         asked: how many bars.
-        open: what the stores have of the bar at `time`, from before the series began.
+        began: of the series, up to which `lacking` has what that lacks of the bars.
+        lacking: these parts of bars.
     """
 
     time: int
-    series: tuple[str, int] | None
+    form: tuple[str, int] | None
     asked: int
-    open: Bar | None = None
+    began: int = 0
+    lacking: Sequence[Bar] = ()
 
     def fits(self, series: Series) -> bool:
         """Return whether the bars from here on are in the series."""
-        if self.series is None or self.series[0] != series.clock:
+        if self.form != series.form:
             return False
-        return series.began == self.series[1] or self.time >= series.began
+        return self.began == series.began or self.time >= series.began
 
 
 class History(NamedTuple):
@@ -109,7 +111,7 @@ class BarSender:
         if len(self._charts()) >= MAX_CHARTS:
             raise WireError("field", f"A session has at most {MAX_CHARTS} symbols and periods")
         self._requests[chart] = asked.count
-        self._feed.subscribe(self, chart.symbol)
+        self._feed.subscribe(self, chart.symbol, chart.period.base)
         self._work()
 
     def bars_changed(self, symbols: set[bytes]) -> None:
@@ -139,8 +141,10 @@ class BarSender:
             self._loading = None
         if self._history is not None and self._history.chart == chart:
             self._history = None
-        if not any(each.symbol == chart.symbol for each in self._charts()):
-            self._feed.unsubscribe(self, chart.symbol)
+        base = chart.period.base
+        left = ((each.symbol, each.period.base) for each in self._charts())
+        if (chart.symbol, base) not in left:
+            self._feed.unsubscribe(self, chart.symbol, base)
 
     # Step by step, in turn with the other sessions: history of many would hold up signals
 
@@ -193,40 +197,41 @@ class BarSender:
 
         def failed(failure: Failure) -> None:
             self.log.error("Stored bars cannot be read: {reason}", reason=failure.value)
-            loaded(Past.nothing(chart.period, self._feed.get(chart.symbol)))
+            loaded(Past.nothing(chart.period, self._series(chart)))
 
         self._feed.past(chart.symbol, chart.period, asked).addCallbacks(loaded, failed)
 
+    def _series(self, chart: Chart) -> Series | None:
+        return self._feed.get(chart.symbol, chart.period.base)
+
     def _begin(self, chart: Chart, asked: int, past: Past) -> None:
-        series = self._feed.get(chart.symbol)
+        series = self._series(chart)
         clock = "broker" if past.basis is None else past.basis.clock
         digits = 0 if past.basis is None else past.basis.digits
         if series is None or series.open is None:
             # The last bar may still be open: a tick begins the chart again.
             self._send_head(chart, len(past.bars), clock)
             self._history = History(chart, past.bars, digits, Cursor(0, None, asked))
-        elif past.opening is None or clock != series.clock:  # since then there were ticks
-            self._requests[chart] = asked
+        elif past.opening is None or past.form != series.form or past.began != series.began:
+            self._requests[chart] = asked  # meanwhile the series began, again, or lost some bars
         else:
-            live = self._live(chart, series, past.opening, past.open)
+            live = self._live(chart, series, past.opening, past.lacking)
             bars = [*past.bars, *live][-asked:]
             self._send_head(chart, len(bars), clock)
             time = bars[-1].time
-            stored = past.open if time == past.opening else None
-            cursor = Cursor(time, (clock, past.began), asked, stored)
+            cursor = Cursor(time, series.form, asked, past.began, past.lacking)
             self._history = History(chart, bars[:-1], max(digits, series.digits), cursor)
 
-    def _live(self, chart: Chart, series: Series, time: int, stored: Bar | None) -> list[Bar]:
-        """Return the bars in memory from a time on, the first with what is stored of it."""
-        found = series.since(chart.period, time, series.began)
-        if stored is not None and found and found[0].time == stored.time:
-            found[0] = stored.with_tick(found[0])
-        return found
+    def _live(self, chart: Chart, series: Series, time: int, lacking: Sequence[Bar]) -> list[Bar]:
+        """Return the bars in memory from a time on, with what these lack."""
+        found = series.since(chart.period, time, series.floor)
+        parts = [each for each in lacking if each.time >= time]
+        return list(together(parts, found)) if parts else found
 
     def _send_history(self, history: History) -> None:
         chart, bars, digits, cursor = history
         rest = bars[PIECE:]
-        newest = bars[-1:] if cursor.series is None else []
+        newest = bars[-1:] if cursor.form is None else []
         self._send(self._shown(chart, digits, bar, bar in newest) for bar in bars[:PIECE])
         self._history = history._replace(bars=rest) if rest else None
         if not rest:
@@ -237,10 +242,10 @@ class BarSender:
     def _send_changes(self) -> None:
         due, self._due = self._due, {}
         for chart in due:
-            series = self._feed.get(chart.symbol)
+            series = self._series(chart)
             if not may_read(self._session.peer.rights, chart.symbol):
                 self._drop(chart)
-            elif series is not None:
+            elif series is not None and series.open is not None:
                 self._send_change(chart, series, self._cursors[chart])
 
     def _send_change(self, chart: Chart, series: Series, cursor: Cursor) -> None:
@@ -248,7 +253,7 @@ class BarSender:
             del self._cursors[chart]
             self._requests[chart] = cursor.asked
             return
-        bars = self._live(chart, series, cursor.time, cursor.open)
+        bars = self._live(chart, series, cursor.time, cursor.lacking)
         closed, current = bars[:-1], bars[-1:]
         if len(closed) > PIECE:
             closed, current = closed[:PIECE], []
@@ -259,8 +264,7 @@ class BarSender:
         if shown:
             self._session.queue.post(b"".join(shown))
         reached = bars[len(closed)].time if bars else cursor.time
-        stored = cursor.open if reached == cursor.time else None
-        self._cursors[chart] = cursor._replace(time=reached, open=stored)
+        self._cursors[chart] = cursor._replace(time=reached)
 
     def _send_head(self, chart: Chart, count: int, clock: str) -> None:
         name = plain_symbol(chart.symbol)

@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from mtnet import values
 from mtnet.errors import WireError
-from mtnet.services.ticks.bars.periods import MINUTE, PERIODS
+from mtnet.services.ticks.bars.periods import PERIODS
 from mtnet.services.ticks.wire import ABSENT, FIELDS, KNOWN, plain_symbol
 from mtnet.session import messages
 from mtnet.session.fields import ANY, INTEGER, NUMBER, SYMBOL, SYMBOLS, FieldType, join_list
@@ -45,7 +45,7 @@ class Bars(Struct, frozen=True):
     Asks for the bars of a symbol.
 
     Attributes:
-        period: one of `LIVE`.
+        period: one of `PERIODS`.
         count: how many of the last ones; 0 = no more bars.
     """
 
@@ -201,9 +201,7 @@ def _tick_head(symbol: bytes) -> bytes:
 
 _TICK_FIELDS = tuple(name.encode() for name in FIELDS)
 PRICE = FieldType(values.read_price, values.PRICE)
-LIVE = [each.name for each in PERIODS.values() if each.length >= MINUTE]
-"""The periods that are built from ticks as they come."""
-PERIOD = FieldType(lambda text: text if text in LIVE else None, f"one of {', '.join(LIVE)}")
+PERIOD = FieldType(lambda text: text if text in PERIODS else None, f"one of {', '.join(PERIODS)}")
 _SYMBOLS_OR_NONE = FieldType(ANY.read, f"{SYMBOLS.expected}; * is all of them, and none ends it")
 COUNT = FieldType(
     lambda text: None if (NUMBER.read(text) or 0) > MAX_BARS else NUMBER.read(text),

@@ -12,12 +12,14 @@ from hypothesis import strategies as st
 
 from mtnet.durations import DAY_MS
 from mtnet.errors import ClientError, JournalError
-from mtnet.services.ticks.bars.files import Basis
+from mtnet.services.ticks.bars.files import Basis, Cut
 from mtnet.services.ticks.bars.history import BarHistory
 from mtnet.services.ticks.bars.periods import MINUTE, PERIODS, SECOND
-from mtnet.services.ticks.bars.series import BID, LAST, Series, merge
+from mtnet.services.ticks.bars.series import BID, EARLIEST, LAST, Series, merge
 from mtnet.services.ticks.cold import parquet
 from mtnet.services.ticks.files import mt5
+from mtnet.services.ticks.files.importer import Importer
+from mtnet.services.ticks.wire import time_of
 
 RUNS = int(os.environ.get("MTNET_TEST_RUNS", "6"))
 PRICES = st.sampled_from(("1.1", "1.10000", "-0.5", "1e-5", "0", "-"))
@@ -74,6 +76,56 @@ def test_live_and_from_both_stores_they_are_the_same(commits, compacted, period,
         both.store.close()
     assert found == live(sent, basis, period)
     assert all(bar.time == period.opening(bar.time) for bar in found)
+
+
+CUTS = st.builds(Cut, st.integers(-1, 4).map(lambda at: MIDNIGHT + at * DAY_MS // 3), st.one_of(
+    st.just(EARLIEST), TIMES.map(lambda at: MIDNIGHT + at)
+))  # fmt: skip
+
+
+@settings(max_examples=RUNS * 2)
+@given(
+    commits=st.lists(TICKS, min_size=1, max_size=4),
+    compacted=st.integers(0, 3),
+    period=st.sampled_from(("S5", "M1", "H1", "D1", "W1")),
+    cut=CUTS,
+    span=st.tuples(TIMES, TIMES),
+)
+def test_what_memory_lacks_is_what_came_before_or_lies_before(
+    commits, compacted, period, cut, span
+):
+    period, sent = PERIODS[period], []
+    start, stop = (MIDNIGHT + at for at in span)
+    basis = Basis(BID, True, 5)
+    with tempfile.TemporaryDirectory() as folder:
+        both = Both(Path(folder))
+        for at, ticks in enumerate(commits):
+            received = MIDNIGHT + at * DAY_MS // 3
+            rests = [record(*each) for each in ticks]
+            both.put(*rests or [b"- 1"], received=received)
+            for rest in rests:
+                time = time_of(rest)
+                if time is not None and start <= time < stop:
+                    sent += [(rest, received)] * cut.takes(time, received, 0)
+            if at == 1 and parquet.available():
+                both.compact(DAY + compacted)
+        found = BarHistory(both.path).within(EURUSD, period, basis, (start, stop), cut)
+        both.store.close()
+    assert shown(found) == live(sent, basis, period)
+
+
+def test_what_was_imported_is_in_no_bar_in_memory(both):
+    pytest.importorskip("duckdb")
+    both.put((MIDNIGHT, b"1.1"))
+    rows = [(2, MIDNIGHT + 1, b"1.2 - - - %d" % (MIDNIGHT + 1))]
+    Importer(both.path, EURUSD, MIDNIGHT + DAY_MS).run(lambda: rows, lambda _: None)
+    for _ in range(2):
+        history, cut = BarHistory(both.path), Cut(MIDNIGHT, EARLIEST)
+        (bar,) = history.within(
+            EURUSD, PERIODS["M1"], Basis(BID, True, 1), (MIDNIGHT, MIDNIGHT + MINUTE), cut
+        )
+        assert (bar.open, bar.ticks) == (1.2, 1)
+        both.compact(DAY + 1)
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
 from mtnet.services.ticks.bars.feed import BarFeed
+from mtnet.services.ticks.bars.files import Basis
 from mtnet.services.ticks.bars.periods import HOUR, MINUTE, PERIODS
 from mtnet.services.ticks.bars.series import (
     BID,
@@ -19,6 +20,7 @@ from mtnet.services.ticks.bars.series import (
     NO_SPREAD,
     Bar,
     Bars,
+    SecondBars,
     Series,
     decimals,
     points,
@@ -26,7 +28,7 @@ from mtnet.services.ticks.bars.series import (
 from mtnet.services.ticks.bars.stored import Past
 
 DAY = 24 * HOUR
-M1, M5, H1, H4, D1 = (PERIODS[name] for name in ("M1", "M5", "H1", "H4", "D1"))
+S1, M1, M5, H1, H4, D1 = (PERIODS[name] for name in ("S1", "M1", "M5", "H1", "H4", "D1"))
 NOW = 1_700_006_400_000
 """A midnight of the broker."""
 
@@ -105,6 +107,42 @@ def test_symbols_that_are_named_have_bars_of_the_last_price():
     kept.take([*records, (b"A", f"1 2 0 - {NOW + 1}".encode()), (b"A", b"1 2")], NOW)
     assert shown(kept.get(b"A").open) == (0, 3, 3, 3, 3, 1)
     assert shown(kept.get(b"B").open) == (0, 1, 1, 1, 1, 1)
+
+
+def test_the_first_bid_begins_bars_of_last_prices_again_unless_they_are_a_setting():
+    kept = Bars(1_000, {b"B"})
+    for symbol in (b"A", b"B"):
+        records = (f"- {ask} 3 - {NOW + at}" for at, ask in enumerate(("2", "2", "-")))
+        kept.take([(symbol, each.encode()) for each in records], NOW)
+        kept.take([(symbol, b"1 - 7 - %d" % (NOW + MINUTE)), (symbol, b"- 2")], NOW + MINUTE)
+    assert [shown(bar) for bar in kept.get(b"A").read(M1, 9)] == [(MINUTE, 1, 1, 1, 1, 1)]
+    assert [bar.close for bar in kept.get(b"B").read(M1, 9)] == [3, 7]
+    assert len(kept) == 1
+
+
+# Seconds
+
+
+def test_seconds_are_built_of_symbols_that_are_watched_and_from_the_next_moment_on():
+    minutes = Bars(1_000)
+    seconds = SecondBars(minutes)
+
+    def take(*ticks):
+        for when, text in ticks:
+            for each in (minutes, seconds):
+                each.take([(b"A", text), (b"B", text)], when)
+
+    take((NOW, b"1"))
+    seconds.watch(b"A")
+    take((NOW, b"2"), (NOW + 1, b"3"), (NOW + 1, b"4"), (NOW + 2_500, b"5"))
+    found = seconds.get(b"A")
+    assert (found.came, found.clock, seconds.get(b"B")) == (NOW + 1, "received", None)
+    assert [shown(bar) for bar in found.read(S1, 9)] == [
+        (0, 3, 4, 3, 4, 2), (2_000, 5, 5, 5, 5, 1),
+    ]  # fmt: skip
+    assert len(seconds) == 1
+    seconds.forget(b"A")
+    assert (seconds.get(b"A"), len(seconds)) == (None, 0)
 
 
 # Clocks
@@ -249,7 +287,7 @@ def test_the_longest_series_loses_its_oldest_when_there_are_too_many():
 
 
 def test_a_symbol_keeps_a_week_of_minutes_and_takes_nothing_that_is_older(monkeypatch):
-    monkeypatch.setattr("mtnet.services.ticks.bars.series.MAX_SERIES", 300)
+    monkeypatch.setattr(Bars, "_longest", 300)
     kept = Bars(1_000_000)
     for at in range(2_000):
         kept.take([(b"A", b"1 - - - %d" % (NOW + at * MINUTE))], NOW + at * MINUTE)
@@ -263,8 +301,6 @@ def test_a_symbol_keeps_a_week_of_minutes_and_takes_nothing_that_is_older(monkey
 @pytest.mark.parametrize(("dropped", "count"), [(0, 6), (1, 1)])
 def test_what_came_before_the_start_is_added_to_its_own_minute_once(dropped, count):
     class Stored:
-        came = None
-
         def __init__(self):
             self.reads = []
 
@@ -280,8 +316,10 @@ def test_what_came_before_the_start_is_added_to_its_own_minute_once(dropped, cou
     waiting = [feed.past(b"A", M1, 5) for _ in range(2)]
     found.drop(dropped)
     for each in feed.stored.reads:
-        each.callback(Past([], began=NOW, earlier=Bar(NOW, 1, 1, 1, 1, 5, 0, 0, 0, 0)))
+        earlier = [Bar(NOW, 1, 1, 1, 1, 5, 0, 0, 0, 0)]
+        each.callback(Past([], Basis(BID, True, 3), began=NOW, earlier=earlier))
     assert found.since(M1, 0)[0].ticks == count
+    assert len(feed.get(b"A")) == 2 - dropped
     assert len(waiting) == 2
 
 

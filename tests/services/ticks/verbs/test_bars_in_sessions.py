@@ -50,6 +50,12 @@ def ask(daemon, *asked, **addresses):
     return terminal
 
 
+def subscribers(daemon):
+    """Return those of each symbol."""
+    minutes, seconds = daemon.env.find(ITicks).bars._subscribers.values()
+    return minutes | seconds
+
+
 def times(found):
     return [(each.time - NOW) // MINUTE for each in found if isinstance(each, Bar)]
 
@@ -113,6 +119,39 @@ def test_longer_periods_are_made_of_minutes(daemon):
     ]
 
 
+def test_seconds_are_live_and_forgotten_with_their_last_chart(daemon):
+    daemon.feed(tick(0), tick(999, "1.3"), tick(1_000, "1.2"))
+    one, other = (ask(daemon, ("EURUSD", period, 9)) for period in ("S1", "S5"))
+    daemon.clock.advance(0.001)
+    daemon.feed(tick(1_500, "1.1"), tick(6_000, "1.4"), tick(900, "1.5"))
+    settle(daemon)
+    shown = {
+        name: [((each.time - NOW) // 1_000, each.close, each.ticks) for each in answers(terminal)
+            if isinstance(each, Bar) and not each.current]
+        for name, terminal in (("S1", one), ("S5", other))
+    }  # fmt: skip
+    # The late tick of second 0 came when its bar was sent.
+    assert shown["S1"] == [(0, "1.30000", 2), (0, "1.30000", 3), (1, "1.10000", 2)]
+    assert shown["S5"] == [(0, "1.10000", 5)]
+    feed = daemon.env.find(ITicks).bars
+    one.hang_up()
+    assert feed.get(b"EURUSD", 1_000) is not None
+    other.send(wire.bars("EURUSD", "S5", 0))
+    assert feed.get(b"EURUSD", 1_000) is None
+
+
+def test_a_symbol_without_a_bar_is_waited_for_in_peace(daemon):
+    daemon.feed(f"EURUSD - 1.1 - - {NOW}")
+    terminal = ask(daemon, ("EURUSD", "M1", 9))
+    settle(daemon)
+    daemon.feed(f"EURUSD - 1.2 - - {NOW}")
+    settle(daemon)
+    assert answers(terminal) == [Barred("EURUSD", "M1", 0, "broker")]
+    minutes(daemon, 0)
+    settle(daemon)
+    assert times(answers(terminal)) == [0]
+
+
 def test_a_symbol_that_nobody_sent_yet_is_waited_for(daemon):
     terminal = ask(daemon, ("EURUSD", "M1", 10))
     assert answers(terminal) == [Barred("EURUSD", "M1", 0, "broker")]
@@ -159,7 +198,7 @@ def test_a_count_of_0_ends_a_chart_and_no_other(daemon):
     assert [each.period for each in answers(terminal)] == ["H1"]
     terminal.send(wire.bars("EURUSD", "H1", 0) + messages.bye())
     assert terminal.transport.ended
-    assert daemon.env.find(ITicks).bars._by_symbol == {}
+    assert subscribers(daemon) == {}
 
 
 @pytest.mark.parametrize("when", ["at once", "while it lags", "later"])
@@ -173,7 +212,7 @@ def test_a_session_that_ends_leaves_nothing_behind(daemon, when, end):
         settle(daemon)
     end(terminal)
     settle(daemon)
-    assert daemon.env.find(ITicks).bars._by_symbol == {}
+    assert subscribers(daemon) == {}
     minutes(daemon, 601)
     settle(daemon)
     assert not daemon.env.find(ITicks).bars._pulse

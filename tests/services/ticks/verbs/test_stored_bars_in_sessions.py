@@ -8,19 +8,19 @@ from hypothesis import strategies as st
 from session_clients import Daemon, answers
 from twisted.internet.task import Clock
 
-from mtnet.errors import JournalError
+from mtnet.errors import ClientError, JournalError
 from mtnet.interfaces import ITicks
 from mtnet.services.ticks.bars import history
 from mtnet.services.ticks.bars.feed import PULSE
 from mtnet.services.ticks.bars.history import BarHistory
 from mtnet.services.ticks.bars.periods import PERIODS
-from mtnet.services.ticks.bars.series import CHUNK
+from mtnet.services.ticks.bars.series import CHUNK, Bars, points
 from mtnet.services.ticks.files.importer import Importer
 from mtnet.services.ticks.verbs import wire
-from mtnet.services.ticks.verbs.wire import LIVE, Bar, Barred
+from mtnet.services.ticks.verbs.wire import Bar, Barred
 
 RUNS = int(os.environ.get("MTNET_TEST_RUNS", "6"))
-MINUTE = 60_000
+MINUTE, HOUR = 60_000, 3_600_000
 NOW = 1_700_006_400_000
 """A midnight of the broker, some hours ahead of the wall clock of these tests."""
 
@@ -86,6 +86,17 @@ def test_the_minute_of_the_restart_is_whole(restarted):
     assert shown(answers(ask(daemon))[1:]) == [(0, 5, "2", False), (MINUTE, 1, "7", True)]
 
 
+def test_points_are_those_of_the_stores_though_the_first_price_is_short(restarted):
+    daemon = restarted((0, "1.10001"))
+    daemon.feed(f"EURUSD 1.1 1.2 - - {NOW + MINUTE}")
+    terminal = ask(daemon)
+    assert answers(terminal)[-1].spread == 10_000
+    daemon.feed(f"EURUSD 1.1 1.2 - - {NOW + MINUTE + 1}")
+    settle(daemon)
+    (bar,) = answers(terminal)
+    assert (bar.spread, bar.close) == (10_000, "1.10000")
+
+
 def test_without_a_tick_since_the_start_the_last_bar_may_still_be_open(restarted):
     daemon = restarted((0, 1), (MINUTE, 2))
     terminal = ask(daemon)
@@ -108,7 +119,7 @@ def test_what_was_imported_meanwhile_is_in_the_closed_bars(restarted, tmp_path):
 
 
 def test_minutes_that_memory_has_dropped_come_from_the_stores(restarted, monkeypatch):
-    monkeypatch.setattr("mtnet.services.ticks.bars.series.MAX_SERIES", 20)
+    monkeypatch.setattr(Bars, "_longest", 20)
     daemon = restarted()
     feed(daemon, [(0, 1)])
     terminal = ask(daemon, "D1", 1)
@@ -146,40 +157,113 @@ def test_bars_far_back_are_found_behind_a_long_pause(restarted):
     ]  # fmt: skip
 
 
-TICKS = st.lists(
-    st.tuples(st.integers(0, 8).map(lambda at: at * MINUTE // 2), st.integers(1, 9)), max_size=12
+# The same numbers either way
+
+OFFSETS = st.one_of(
+    st.sampled_from((0, 1, 999, 1_000, 1_500, 29_999, 30_000, 59_999, MINUTE, MINUTE + 999)),
+    st.integers(-3_000, 3_000),
+    st.sampled_from((-25 * HOUR, -HOUR, -1, HOUR, HOUR + 1, 2 * HOUR, 13 * HOUR)),
 )
+PRICES = st.sampled_from(("1.1 1.10002", "1.2 -", "1.05 1.06 - 3", "1.10000 1.3", "- 1.2", "9"))
+TICKS = st.lists(st.tuples(OFFSETS, PRICES), max_size=10)
+CHARTS = st.lists(st.sampled_from(sorted(PERIODS)), min_size=1, max_size=4, unique=True)
 
 
-@settings(max_examples=RUNS)
-@given(TICKS, TICKS, TICKS, st.sampled_from(LIVE[:6] + LIVE[-4:]), st.integers(1, 12))
-def test_a_chart_is_what_the_stores_have_in_the_end(
-    tmp_path_factory, before, between, after, period, count
+def put(daemon, ticks):
+    """Feed ticks, some at one moment."""
+    for number, (at, prices) in enumerate(ticks):
+        values = f"{prices} - - -".split()[:4]
+        daemon.feed(f"EURUSD {' '.join(values)} {NOW + at} -")
+        daemon.clock.advance(number % 2 * 0.001)
+
+
+def in_the_stores(folder, period):
+    """Return the bars of the stores as numbers."""
+    stores = BarHistory(next(folder.rglob("ticks.sqlite")))
+    try:
+        basis = stores.basis(b"EURUSD")
+    except ClientError:
+        return []
+    return [
+        (*bar[:6], points(bar, basis.digits), round(bar.volume, 8))
+        for bar in stores.bars(b"EURUSD", PERIODS[period], basis)
+    ]
+
+
+def values(bar):
+    prices = (float(each) for each in (bar.open, bar.high, bar.low, bar.close))
+    return (bar.time, *prices, bar.ticks, bar.spread, float(bar.volume))
+
+
+def bars_of(found, period):
+    """Return the bars since the last head of a chart."""
+    found = [each for each in found if each.period == period]
+    begin = max(at for at, each in enumerate(found) if isinstance(each, Barred))
+    return found[begin + 1 :]
+
+
+def settled(daemon, terminal):
+    for _ in range(3):
+        settle(daemon)
+    return answers(terminal)
+
+
+@settings(max_examples=RUNS * 5)
+@given(
+    runs=st.lists(TICKS, min_size=1, max_size=3),
+    before=TICKS,
+    while_open=TICKS,
+    charts=CHARTS,
+    count=st.integers(1, 12),
+)
+def test_live_and_from_the_stores_they_are_the_same_whenever_ticks_come(
+    tmp_path_factory, runs, before, while_open, charts, count
 ):
     folder = tmp_path_factory.mktemp("data")
-    # Ticks of an earlier time than the first one since the start are another story.
-    begin = max((at for at, _ in before), default=0)
-    between, after = ([(begin + at, bid) for at, bid in sorted(each)] for each in (between, after))
-    last = max((at for at, _ in between), default=begin)
-    daemon = restart(folder, Daemon(folder, Clock()), before)
-    feed(daemon, between or [(begin, 5)])
-    terminal = ask(daemon, period, count)
-    found = answers(terminal)
-    feed(daemon, [(last - begin + at, bid) for at, bid in after])
-    settle(daemon)
-    settle(daemon)
-    found += answers(terminal)
+    daemon = Daemon(folder, Clock())
+    for ticks in runs:
+        put(daemon, ticks)
+        daemon.env.components.services["ticks"].stop()
+        seconds = daemon.clock.seconds() + 1
+        daemon = Daemon(folder, Clock())
+        daemon.clock.advance(seconds)
+    put(daemon, before)
+    running = daemon.session(*(wire.bars("EURUSD", period, count) for period in charts))
+    found = settled(daemon, running)
+    put(daemon, while_open)
+    found += settled(daemon, running)
+    fresh = daemon.session(*(wire.bars("EURUSD", period, count) for period in charts))
+    anew = settled(daemon, fresh)
+    for period in charts:
+        whole = in_the_stores(folder, period)
+        asked = bars_of(anew, period)
+        assert [values(each) for each in asked] == whole[-count:]
+        if whole:
+            current = bars_of(found, period)[-1]
+            assert current.current
+            assert values(current) == whole[-1], "the open bar"
+
+
+@settings(max_examples=RUNS * 2)
+@given(charts=CHARTS, ticks=TICKS.map(sorted), later=TICKS.map(sorted), count=st.integers(1, 12))
+def test_each_bar_that_was_sent_is_that_of_the_stores_where_no_tick_comes_late(
+    tmp_path_factory, charts, ticks, later, count
+):
+    folder = tmp_path_factory.mktemp("data")
+    last = max((at for at, _ in ticks), default=0)
+    daemon = restart(folder, Daemon(folder, Clock()), [])
+    put(daemon, ticks)
+    terminal = daemon.session(*(wire.bars("EURUSD", period, count) for period in charts))
+    found = settled(daemon, terminal)
+    for at, prices in later:
+        put(daemon, [(last - later[0][0] + at, prices)])
+        settle(daemon)
+    found += settled(daemon, terminal)
     daemon.env.find(ITicks).sync()
     settle(daemon)
-    found += answers(terminal)
-    chart = {each.time: each for each in found if isinstance(each, Bar)}
-    stores = BarHistory(next(folder.rglob("ticks.sqlite")))
-    basis = stores.basis(b"EURUSD")
-    whole = list(stores.bars(b"EURUSD", PERIODS[period], basis))
-    prices = ("open", "high", "low", "close")
-    told = [
-        (each.time, *(float(getattr(each, name)) for name in prices), each.ticks)
-        for each in chart.values()
-    ]
-    assert told == [bar[:6] for bar in whole if bar.time in chart]
-    assert whole[-1].time in chart
+    for period in charts:
+        whole = {bar[0]: bar for bar in in_the_stores(folder, period)}
+        bars = (each for each in found if isinstance(each, Bar) and each.period == period)
+        # Points are those of the digits so far.
+        told = {each.time: values(each)[:6] for each in bars}
+        assert told == {time: whole[time][:6] for time in told}
