@@ -38,6 +38,7 @@ from mtnet.services.ticks.cold.layout import FOLDER
 from mtnet.services.ticks.cold.service import ColdService
 from mtnet.services.ticks.collector import Collector
 from mtnet.services.ticks.health.conditions import TickConditions
+from mtnet.services.ticks.health.hours import TradingHours
 from mtnet.services.ticks.http.resources import tick_routes
 from mtnet.services.ticks.protocol import TicksFactory, TicksProtocol
 from mtnet.services.ticks.storage.compaction import Compaction
@@ -116,7 +117,7 @@ class TicksComponent:
         )
         self._cold = ColdService(env, store, worker, self.collector.is_storing)
         self._verbs = TickVerbs(self.collector)
-        self._conditions = TickConditions(self.collector, env.now)
+        self._conditions = TickConditions(self.collector, env.now, TradingHours(env.section))
 
     def __conform__(self, interface: Any) -> Any:
         if interface is ISessionVerbs:

@@ -1,13 +1,19 @@
 """Conditions of alerts about ticks."""
 
+from datetime import datetime
+
 import pytest
 
 from mtnet.clock import WallClock
 from mtnet.errors import ConfigError
 from mtnet.services.ticks.health.conditions import GAP_SHOWN, TickConditions
+from mtnet.services.ticks.health.hours import TradingHours
 from mtnet.services.ticks.model import Seen, Source
+from mtnet.services.ticks.settings import TickSettings
 
 BEGAN = 1_700_000_000_000
+"""A Tuesday, 22:13:20 UTC."""
+HOUR = 3_600_000
 
 
 class Ticks:
@@ -18,6 +24,9 @@ class Ticks:
 
     def last_tick(self, symbol):
         return self.last.get(symbol)
+
+    def symbols(self):
+        return self.last.keys()
 
     def sources(self):
         return self.senders
@@ -31,11 +40,11 @@ def ticks():
 @pytest.fixture
 def condition(ticks, clock):
     now = WallClock(lambda: BEGAN + int(clock.seconds() * 1000), clock.seconds)
-    conditions = TickConditions(ticks, now).conditions()
 
-    def make(text):
+    def make(text, **settings):
+        hours = TradingHours(TickSettings(**settings))
         word, _, rest = text.partition(" ")
-        return conditions[word](rest)
+        return TickConditions(ticks, now, hours).conditions()[word](rest)
 
     return make
 
@@ -56,6 +65,88 @@ def test_without_a_symbol_all_are_meant(condition, ticks, clock):
     assert list(holds()) == ["ticks"]
     ticks.senders[1].count_received(1, BEGAN + 100_000)
     assert holds() == {}
+
+
+# Trading hours
+
+
+def moment(text):
+    return round(datetime.fromisoformat(f"{text}+00:00").timestamp() * 1_000)
+
+
+@pytest.fixture
+def at(clock):
+    """Let it be a time, UTC."""
+    return lambda text: clock.advance((moment(text) - BEGAN) / 1_000 - clock.seconds())
+
+
+def test_a_symbol_is_not_silent_while_its_market_is_closed(condition, ticks, at):
+    # In New York it is 17:00 when it is 22:00 UTC: the week-end begins and ends.
+    holds = condition("ticks_silent EURUSD > 60s", clock={"*": "NY+7"})
+    at("2023-11-17 21:59:30")
+    ticks.last[b"EURUSD"] = (b"1.1", moment("2023-11-17 21:59:00"))
+    assert holds() == {}
+    for closed in ("2023-11-17 22:00:00", "2023-11-18 12:00", "2023-11-19 21:59:59"):
+        at(closed)
+        assert holds() == {}
+    at("2023-11-19 22:01:00")
+    assert holds() == {"EURUSD": ""}, "it has just opened"
+    at("2023-11-19 22:01:01")
+    assert holds() == {"EURUSD": "There was no tick of EURUSD for 61 s."}
+    ticks.last[b"EURUSD"] = (b"1.1", moment("2023-11-19 22:01:00"))
+    assert holds() == {}
+
+
+def test_the_market_opens_by_the_rule_of_the_clock_when_summer_time_ends(condition, ticks, at):
+    ticks.last[b"EURUSD"] = (b"1.1", BEGAN)
+    holds = condition("ticks_silent EURUSD > 60s", clock={"EURUSD": "NY+7"})
+    at("2024-03-10 20:59:59")  # the week before it opened at 22:00
+    assert holds() == {}
+    at("2024-03-10 21:01:01")
+    assert list(holds()) == ["EURUSD"]
+    at("2024-11-03 21:30")
+    assert holds() == {}, "it opens at 22:00 again"
+    at("2024-11-03 22:01:01")
+    assert holds()["EURUSD"]
+
+
+def test_a_clock_without_a_rule_is_as_far_ahead_as_it_was(condition, ticks, at):
+    came = moment("2023-11-17 20:00")
+    holds = condition("ticks_silent EURUSD > 60s")
+    ticks.last[b"EURUSD"] = (b"1.1 - - - %d" % (came + 2 * HOUR - 80), came)
+    at("2023-11-17 21:59:59")
+    assert holds()["EURUSD"]
+    at("2023-11-17 22:00:01")
+    assert holds() == {}
+    at("2023-11-19 22:01:01")
+    assert holds()["EURUSD"]
+    ticks.last[b"EURUSD"] = (b"1.1 - - - 86400000", came)
+    assert holds() == {}, "such a time says nothing: it is Sunday, UTC"
+
+
+def test_breaks_and_holidays_are_no_silence(condition, ticks, at):
+    sessions = {"US500": "Mon-Fri 01:00-23:15, Mon-Fri 23:30-24:00", "*": "Mon-Sun 00:00-24:00"}
+    settings = {"sessions": sessions, "holidays": {"US500": "2023-11-23"}, "clock": {"*": "UTC"}}
+    index, coin = (condition(f"ticks_silent {name} > 60s", **settings) for name in ("US500", "X"))
+    at("2023-11-22 23:14:59")
+    assert index()["US500"]
+    for closed in ("2023-11-22 23:15", "2023-11-22 23:30:59", "2023-11-23 12:00"):
+        at(closed)
+        assert not any(index().values())
+        assert coin()["X"], "it is always traded"
+
+
+def test_all_are_silent_only_while_one_of_them_is_traded(condition, ticks, at):
+    ticks.last[b"EURUSD"] = ticks.last[b"GBPUSD"] = (b"1.1", BEGAN)
+    holds = condition("ticks_silent > 60s", sessions={"BTCUSD": "Mon-Sun 00:00-24:00"})
+    at("2023-11-18 12:00")
+    assert holds() == {}
+    ticks.last[b"BTCUSD"] = (b"1", BEGAN)
+    assert holds()["ticks"]
+    del ticks.last[b"EURUSD"], ticks.last[b"GBPUSD"], ticks.last[b"BTCUSD"]
+    assert holds() == {}
+    at("2023-11-20 00:01:01")
+    assert holds()["ticks"] == "There was no tick of any symbol for 61 s."
 
 
 def test_a_symbol_with_a_blank_is_escaped(condition, ticks, clock):

@@ -7,7 +7,7 @@ comes twice, when summer time ends, a time is in the first.
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta, tzinfo
 from functools import lru_cache
 from zoneinfo import ZoneInfo, available_timezones
@@ -29,25 +29,56 @@ CONFIGURED = "configured"
 SOURCE = "@@"
 """The beginning of a key that names a source, as in a header of ticks."""
 
-ToUtc = Callable[[int], int]
-"""Returns milliseconds since the Unix epoch, UTC, for those of a broker's clock."""
-
 _RULE = re.compile(r"(UTC|NY)(?:([+-]\d{1,2})(?::(\d\d))?)?", re.ASCII)
 
 
-def read_rule(text: str) -> ToUtc:
+class Rule:
     """
-    Return the function of a rule.
+    The clock of a broker.
+
+    Args:
+        zone: of which it is so far ahead.
+        ahead: milliseconds.
+    """
+
+    def __init__(self, zone: tzinfo, ahead: int) -> None:
+        self._ahead = ahead
+
+        @lru_cache(HOURS)
+        def of_local(hour: int) -> int:
+            return _offset(datetime.fromtimestamp(hour * HOUR / 1_000, UTC).replace(tzinfo=zone))
+
+        self._of_local = of_local
+        self._zone = zone
+
+    def __call__(self, time: int) -> int:
+        """Return milliseconds since the Unix epoch, UTC, for those of the clock."""
+        local = time - self._ahead
+        return local - self._of_local(local // HOUR)
+
+    def local(self, utc: int) -> int:
+        """Return milliseconds of the clock for those of UTC."""
+        return utc + self._ahead + _offset(datetime.fromtimestamp(utc / 1_000, self._zone))
+
+
+def _offset(moment: datetime) -> int:
+    found = moment.utcoffset() or timedelta()
+    return round(found.total_seconds() * 1_000)
+
+
+def read_rule(text: str) -> Rule:
+    """
+    Return the clock of a rule.
 
     Raises:
         ConfigError: it is none.
     """
     found = _RULE.fullmatch(text)
     if found is None:
-        return _converter(_zone(text, text), 0)
+        return Rule(_zone(text, text), 0)
     hours, minutes = int(found[2] or 0), int(found[3] or 0)
     ahead = hours * HOUR + (-minutes if hours < 0 else minutes) * 60_000
-    return _converter(UTC if found[1] == "UTC" else _zone("America/New_York", text), ahead)
+    return Rule(UTC if found[1] == "UTC" else _zone("America/New_York", text), ahead)
 
 
 def _zone(name: str, text: str) -> ZoneInfo:
@@ -62,20 +93,6 @@ def _zone(name: str, text: str) -> ZoneInfo:
         raise ConfigError(
             f"Invalid clock {text!r}: expected UTC+2, NY+7 or a zone such as Europe/Athens."
         ) from error
-
-
-def _converter(zone: tzinfo, ahead: int) -> ToUtc:
-    @lru_cache(HOURS)
-    def offset(hour: int) -> int:
-        local = datetime.fromtimestamp(hour * HOUR / 1_000, UTC).replace(tzinfo=zone)
-        found = local.utcoffset() or timedelta()
-        return round(found.total_seconds() * 1_000)
-
-    def convert(time: int) -> int:
-        local = time - ahead
-        return local - offset(local // HOUR)
-
-    return convert
 
 
 class Clocks:
@@ -100,12 +117,17 @@ class Clocks:
 
     def is_measured(self, symbol: str, source: str) -> bool:
         """Return whether the clock of a tick is measured."""
-        return self._rules.get(self._key(symbol, source), _unknown) is None
+        key = self._key(symbol, source)
+        return key in self._rules and self._rules[key] is None
 
     def utc(self, symbol: str, source: str, time: int) -> int | None:
         """Return the UTC of a broker's time; None = its clock is measured, or has no rule."""
-        rule = self._rules.get(self._key(symbol, source))
+        rule = self.rule(symbol, source)
         return None if rule is None else rule(time)
+
+    def rule(self, symbol: str, source: str = "") -> Rule | None:
+        """Return the rule of a clock; None = it is measured, or has none."""
+        return self._rules.get(self._key(symbol, source))
 
     @classmethod
     def read(cls, rules: Mapping[str, str]) -> "Clocks":
@@ -128,7 +150,3 @@ class Clocks:
         if named in self._rules:
             return named
         return symbol if symbol in self._rules else ALL
-
-
-def _unknown(time: int) -> int:
-    return time

@@ -22,6 +22,10 @@ HOLIDAYS = "01-01 12-25"
 """The holidays of symbols without a setting."""
 WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 MINUTE = 60_000
+LOOK = 7 * DAY_MS
+"""For how long trading is looked back at."""
+ALWAYS = -(2**62)
+"""A time before all others."""
 
 _SESSION = re.compile(
     r"(\w{3})(?:-(\w{3}))? ([01]\d|2[0-3]):([0-5]\d)-(?:([01]\d|2[0-3]):([0-5]\d)|24:00)", re.ASCII
@@ -56,6 +60,21 @@ class Calendar:
     def trading(self, start: int, stop: int) -> int:
         """Return for how long there was trading in a span."""
         return sum(end - begin for begin, end in self._spans(start, stop))
+
+    def opened(self, time: int) -> int | None:
+        """
+        Return since when there is trading at a time, over sessions that adjoin; None = there is
+        none; `ALWAYS` = for a week and longer.
+        """
+        start = time - LOOK
+        begin, end = time, start
+        for opens, closes in sorted(self._spans(start, time + 1)):
+            if opens > end or begin == time:
+                begin = opens
+            end = closes
+        if end <= time:
+            return None
+        return ALWAYS if begin == start else begin
 
     def _spans(self, start: int, stop: int) -> Iterator[tuple[int, int]]:
         """Yield the sessions of a span, each cut to it; sessions do not overlap."""

@@ -1,6 +1,6 @@
 """Conditions of alerts about ticks: silence, gaps, prices."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from decimal import Decimal
 from functools import partial
 from typing import NamedTuple, Protocol, TypeAlias
@@ -12,6 +12,8 @@ from mtnet.clock import WallClock
 from mtnet.conditions import OPERATORS, SECONDS, Condition, Grammar, read_condition
 from mtnet.errors import ConfigError, WireError
 from mtnet.interfaces import IAlertConditions
+from mtnet.services.ticks.health.calendar import ALL
+from mtnet.services.ticks.health.hours import TradingHours
 from mtnet.services.ticks.model import Gap, Source
 from mtnet.services.ticks.wire import ABSENT, canonical_symbol, pad, plain_symbol
 
@@ -61,6 +63,9 @@ class Ticks(Protocol):
     def last_tick(self, symbol: bytes) -> tuple[bytes, int] | None:
         """Return the last tick of a symbol, without the symbol, and when it came."""
 
+    def symbols(self) -> Collection[bytes]:
+        """Return the symbols of which there ever was a tick."""
+
     def sources(self) -> Iterable[Source]:
         """Return the senders."""
 
@@ -70,10 +75,11 @@ class TickConditions:
     """
     Args:
         now: wall time, milliseconds since the Unix epoch, UTC.
+        hours: a symbol that is not traded is not silent.
     """
 
-    def __init__(self, ticks: Ticks, now: WallClock) -> None:
-        self._ticks, self._now = ticks, now
+    def __init__(self, ticks: Ticks, now: WallClock, hours: TradingHours) -> None:
+        self._ticks, self._now, self._hours = ticks, now, hours
 
     def conditions(self) -> dict[str, Callable[[str], Check]]:
         """Return the words, see `IAlertConditions`."""
@@ -87,25 +93,59 @@ class TickConditions:
         wanted, symbol = GRAMMAR["ticks_silent"](text)
         began = self._now()
         if not symbol:
-            return lambda: self._silence("ticks", "any symbol", self._newest(), began, wanted)
+
+            def check_all() -> Mapping[str, str]:
+                opened = min(self._openings(), default=None)
+                return self._silence(("ticks", "any symbol"), self._newest(), began, opened, wanted)
+
+            return check_all
 
         def check() -> Mapping[str, str]:
             last = self._ticks.last_tick(symbol)
             name = plain_symbol(symbol)
-            return self._silence(name, name, None if last is None else last[1], began, wanted)
+            opened = self._hours.opened(symbol.decode(), last, self._now())
+            came = None if last is None else last[1]
+            return self._silence((name, name), came, began, opened, wanted)
 
         return check
 
+    def _openings(self) -> Iterator[int]:
+        """Yield since when the known symbols are traded, those that are; once for all alike."""
+        symbols, now = self._ticks.symbols(), self._now()
+        named = {each.encode() for each in self._hours.named()}
+        other = next((each for each in symbols if each not in named), None)
+        for symbol in (each for each in named if each in symbols):
+            yield from self._opened(symbol.decode(), symbol, now)
+        if other is not None or not symbols:
+            yield from self._opened(ALL, other or b"", now)
+
+    def _opened(self, name: str, symbol: bytes, now: int) -> Iterator[int]:
+        opened = self._hours.opened(name, self._ticks.last_tick(symbol), now)
+        if opened is not None:
+            yield opened
+
     def _silence(
-        self, subject: str, name: str, last: int | None, began: int, wanted: Condition
+        self,
+        names: tuple[str, str],
+        last: int | None,
+        began: int,
+        opened: int | None,
+        wanted: Condition,
     ) -> dict[str, str]:
         """
         Return whether the last tick is too long ago.
 
-        Before the first one since `began`, as after a start, that counts from there.
+        Before the first one since the start, or since the market opened, that counts from there.
+
+        Args:
+            names: of the subject, and of what is silent.
+            opened: when the market did; None = it is closed, and nobody is silent.
         """
-        fresh = last is not None and last >= began
-        age = self._now() - (last if last is not None and fresh else began)
+        if opened is None:
+            return {}
+        (subject, name), start = names, max(began, opened)
+        fresh = last is not None and last >= start
+        age = self._now() - (last if last is not None and fresh else start)
         if age <= wanted.milliseconds:
             return {} if fresh else {subject: ""}
         return {subject: f"There was no tick of {name} for {age // 1000} s."}

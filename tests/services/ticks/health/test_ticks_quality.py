@@ -13,7 +13,8 @@ from mtnet.durations import DAY_MS
 from mtnet.errors import ConfigError
 from mtnet.services.ticks.export.moments import read_moment
 from mtnet.services.ticks.files import mt5
-from mtnet.services.ticks.health.calendar import MINUTE, Calendar, calendar_of
+from mtnet.services.ticks.health.calendar import ALWAYS as EVER
+from mtnet.services.ticks.health.calendar import LOOK, MINUTE, Calendar, calendar_of
 from mtnet.services.ticks.health.quality import BURST, LONGEST, judge
 from mtnet.services.ticks.preflight import check
 from mtnet.services.ticks.settings import TickSettings
@@ -79,6 +80,27 @@ def test_the_trading_of_two_spans_is_that_of_both_together(minutes):
     assert calendar.trading(first, last) == (
         calendar.trading(first, middle) + calendar.trading(middle, last)
     )
+
+
+MOMENTS = st.integers(0, 21 * 24 * 12).map(lambda at: MONDAY + at * 5 * MINUTE)
+SESSIONS = st.sampled_from(
+    (
+        "Mon-Fri 00:00-24:00", "Sun-Fri 23:00-22:00, Sat 10:00-11:00", "Mon-Sun 00:00-24:00",
+        "Mon-Thu 01:00-23:15, Mon-Thu 23:30-24:00, Fri 01:00-23:15", "Fri 22:00-02:00",
+    )
+)  # fmt: skip
+
+
+@given(MOMENTS, SESSIONS, st.sampled_from(("", "11-25", "11-29 2026-12-01")))
+def test_a_market_opened_where_the_trading_up_to_now_begins(time, sessions, holidays):
+    calendar = Calendar(sessions, holidays)
+    opened = calendar.opened(time)
+    is_open = bool(calendar.trading(time, time + 1))
+    assert (opened is not None) == is_open
+    if opened is not None:
+        begin = max(opened, time - LOOK)
+        assert calendar.trading(begin, time) == time - begin
+        assert opened == EVER or not calendar.trading(opened - 1, opened)
 
 
 def test_a_symbol_has_its_own_calendar_or_that_of_all():
