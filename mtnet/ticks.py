@@ -100,6 +100,7 @@ class Bar(NamedTuple):
         ticks: how many it has.
         spread: ask - bid of its first tick, in points; None = that had no ask.
         volume: that was traded.
+        utc_msc: of its opening, UTC, if a clock was named; None = that is not known.
     """
 
     time_msc: int
@@ -110,6 +111,7 @@ class Bar(NamedTuple):
     ticks: int
     spread: int | None
     volume: float
+    utc_msc: int | None = None
 
 
 class Bars:
@@ -117,7 +119,7 @@ class Bars:
     The bars of a symbol, in order of time; the last one may still be open.
 
     An iterator yields them one by one. The methods return columns, named as the attributes of
-    `Bar`. Each call reads what is stored then.
+    `Bar`; without a clock there is no `utc_msc`. Each call reads what is stored then.
 
     Attributes:
         price: the price that they are made of, `bid` or `last`.
@@ -129,32 +131,44 @@ class Bars:
     """
 
     def __init__(
-        self, path: Path, symbol: bytes, period: Period, basis: Basis, span: tuple[Any, Any]
+        self,
+        path: Path,
+        symbol: bytes,
+        period: Period,
+        basis: Basis,
+        span: tuple[Any, Any],
+        clocks: Clocks | None = None,
     ) -> None:
         self._path, self._symbol, self._period = path, symbol, period
-        self._basis, self._span = basis, span
+        self._basis, self._span, self._clocks = basis, span, clocks
         self.price, self.clock, self.digits = basis.kind, basis.clock, basis.digits
 
     def __iter__(self) -> Iterator[Bar]:
-        history = BarHistory(self._path)
+        for row in self._rows():
+            yield Bar(*row)
+
+    def _rows(self) -> Iterator[tuple[Any, ...]]:
+        history, clocks = BarHistory(self._path), self._clocks
+        clock = None if clocks is None else history.clock(clocks, self._symbol, self._basis)
         for bar in history.bars(self._symbol, self._period, self._basis, *self._span):
-            yield Bar._make(rows_of(self._basis, [bar])[0])
+            (row,) = rows_of(self._basis, [bar])
+            yield row if clock is None else (*row, clock.utc(bar.time, bar.time + bar.first))
 
     def numpy(self) -> dict[str, Any]:
-        """Return an array of each column; absent spreads are masked."""
-        return bar_frames.to_numpy(list(self))
+        """Return an array of each column; what is absent is masked."""
+        return bar_frames.to_numpy(list(self._rows()), self._clocks is not None)
 
     def arrow(self) -> Any:
         """Return a `pyarrow.Table`."""
-        return bar_frames.to_arrow(list(self))
+        return bar_frames.to_arrow(list(self._rows()), self._clocks is not None)
 
     def pandas(self) -> Any:
         """Return a `pandas.DataFrame`."""
-        return bar_frames.to_pandas(list(self))
+        return bar_frames.to_pandas(list(self._rows()), self._clocks is not None)
 
     def polars(self) -> Any:
         """Return a `polars.DataFrame`."""
-        return bar_frames.to_polars(list(self))
+        return bar_frames.to_polars(list(self._rows()), self._clocks is not None)
 
 
 def read(
@@ -194,6 +208,7 @@ def bars(
     end: Moment = None,
     *,
     last: bool = False,
+    clock: str | None = None,
     data: str | Path | None = None,
 ) -> Bars:
     """
@@ -203,17 +218,19 @@ def bars(
         period: `S1` … `S30`, `M1` … `M30`, `H1` … `H12`, `D1`, `W1` or `MN1`.
         start, end: openings, as of `read`.
         last: made of last prices also where there are bids.
-        symbol, data: as of `read`.
+        symbol, clock, data: as of `read`.
 
     Raises:
         ClientError: there are no ticks, none of this symbol, or no such period.
+        ConfigError: the clock is no rule.
         WireError: a time or the symbol cannot be read.
     """
     if period not in PERIODS:
         raise ClientError(f"There is no period {period!r}: expected one of {', '.join(PERIODS)}.")
     path, wire = _file(data), wire_symbol(symbol)
     basis = BarHistory(path).basis(wire, last)
-    return Bars(path, wire, PERIODS[period], basis, (_moment(start), _moment(end)))
+    clocks = None if clock is None else Clocks({ALL: clock})
+    return Bars(path, wire, PERIODS[period], basis, (_moment(start), _moment(end)), clocks)
 
 
 def symbols(*, data: str | Path | None = None) -> list[str]:

@@ -7,6 +7,7 @@ the same ticks on disk.
 
 from collections import deque
 from collections.abc import Iterable, Iterator
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -24,6 +25,8 @@ from mtnet.services.ticks.bars.series import (
     merge,
     together,
 )
+from mtnet.services.ticks.clocks.bars import BarClock
+from mtnet.services.ticks.clocks.rules import Clocks
 from mtnet.services.ticks.cold import parquet
 from mtnet.services.ticks.storage.reader import BlocksReplacedError, TickReader
 from mtnet.services.ticks.wire import ABSENT, pad, time_of
@@ -79,6 +82,11 @@ class BarHistory:
             any(row[4] != ABSENT for row in rows),
             max(map(decimals, prices), default=0),
         )
+
+    def clock(self, clocks: Clocks, symbol: bytes, basis: Basis) -> BarClock:
+        """Return the clock of the bars of a symbol."""
+        read = partial(self._reader.ticks, symbol)
+        return BarClock(clocks, symbol.decode(), basis.timed, read)
 
     def bars(
         self,

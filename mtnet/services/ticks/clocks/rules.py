@@ -120,6 +120,11 @@ class Clocks:
         key = self._key(symbol, source)
         return key in self._rules and self._rules[key] is None
 
+    def is_by_source(self, symbol: str) -> bool:
+        """Return whether the clock of a symbol depends on who sent its ticks, or is measured."""
+        has_sources = any(key.startswith(SOURCE) for key in self._rules)
+        return has_sources or self.is_measured(symbol, "")
+
     def utc(self, symbol: str, source: str, time: int) -> int | None:
         """Return the UTC of a broker's time; None = its clock is measured, or has no rule."""
         rule = self.rule(symbol, source)

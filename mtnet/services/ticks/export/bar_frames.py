@@ -9,26 +9,31 @@ from mtnet.services.ticks.export.table import INSTALL, arrow, numpy
 
 COLUMNS = ("time_msc", "open", "high", "low", "close", "ticks", "spread", "volume")
 """The columns of each table; they are named as in Parquet files."""
+UTC = "utc_msc"
+"""The column behind them, if the rows have one more item."""
 WHOLE = ("time_msc", "ticks")
+ABSENT = ("spread", UTC)
+"""Whole numbers too, of which some may be absent."""
 
 Rows = Sequence[tuple[Any, ...]]
-"""Rows of `COLUMNS`; a spread of None is absent."""
+"""Rows of `COLUMNS`; a spread or UTC of None is absent."""
 
 
-def to_numpy(rows: Rows) -> dict[str, Any]:
-    """Return an array of each column; absent spreads are masked."""
+def to_numpy(rows: Rows, utc: bool = False) -> dict[str, Any]:
+    """Return an array of each column; what is absent is masked."""
     np = numpy()
     found = {
         name: np.array(each, np.int64 if name in WHOLE else float)
-        for name, each in _columns(rows).items()
+        for name, each in _columns(rows, utc).items()
     }
-    spread = found["spread"]
-    absent = np.isnan(spread)
-    whole = np.where(absent, 0, spread).astype(np.int64)
-    return found | {"spread": np.ma.masked_array(whole, absent) if absent.any() else whole}
+    for name in ABSENT[: 1 + utc]:
+        absent = np.isnan(found[name])
+        whole = np.where(absent, 0, found[name]).astype(np.int64)
+        found[name] = np.ma.masked_array(whole, absent) if absent.any() else whole
+    return found
 
 
-def to_arrow(rows: Rows) -> Any:
+def to_arrow(rows: Rows, utc: bool = False) -> Any:
     """
     Return a `pyarrow.Table`.
 
@@ -39,26 +44,27 @@ def to_arrow(rows: Rows) -> Any:
     if pa is None:
         raise JournalError(f"Arrow needs pyarrow: {INSTALL}.")
     kinds = {name: pa.int64() if name in WHOLE else pa.float64() for name in COLUMNS}
-    kinds["spread"] = pa.int32()
-    return pa.table({name: pa.array(each, kinds[name]) for name, each in _columns(rows).items()})
+    kinds |= {"spread": pa.int32(), UTC: pa.int64()}
+    columns = _columns(rows, utc).items()
+    return pa.table({name: pa.array(each, kinds[name]) for name, each in columns})
 
 
-def to_pandas(rows: Rows) -> Any:
+def to_pandas(rows: Rows, utc: bool = False) -> Any:
     """
-    Return a `pandas.DataFrame`; spreads are of the type Int64 if some are absent.
+    Return a `pandas.DataFrame`; a column of which some are absent is of the type Int64.
 
     Raises:
         JournalError: pandas is not installed.
     """
     pandas = tables.pandas()
-    found = to_numpy(rows)
-    spread = found["spread"]
-    if hasattr(spread, "mask"):
-        found["spread"] = pandas.arrays.IntegerArray(spread.data, spread.mask)
+    found = to_numpy(rows, utc)
+    for name in ABSENT[: 1 + utc]:
+        if hasattr(found[name], "mask"):
+            found[name] = pandas.arrays.IntegerArray(found[name].data, found[name].mask)
     return pandas.DataFrame(found)
 
 
-def to_polars(rows: Rows) -> Any:
+def to_polars(rows: Rows, utc: bool = False) -> Any:
     """
     Return a `polars.DataFrame`.
 
@@ -67,9 +73,11 @@ def to_polars(rows: Rows) -> Any:
     """
     polars = tables.polars()
     kinds = {name: polars.Int64 if name in WHOLE else polars.Float64 for name in COLUMNS}
-    return polars.DataFrame(_columns(rows), kinds | {"spread": polars.Int32})
+    kinds |= {"spread": polars.Int32} | ({UTC: polars.Int64} if utc else {})
+    return polars.DataFrame(_columns(rows, utc), kinds)
 
 
-def _columns(rows: Rows) -> dict[str, Any]:
-    columns = zip(*rows, strict=True) if rows else [()] * len(COLUMNS)
-    return dict(zip(COLUMNS, columns, strict=True))
+def _columns(rows: Rows, utc: bool) -> dict[str, Any]:
+    names = (*COLUMNS, UTC) if utc else COLUMNS
+    columns = zip(*rows, strict=True) if rows else [()] * len(names)
+    return dict(zip(names, columns, strict=True))

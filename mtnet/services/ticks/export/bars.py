@@ -19,6 +19,7 @@ from mtnet.services.ticks.bars.files import Basis
 from mtnet.services.ticks.bars.history import BarHistory
 from mtnet.services.ticks.bars.periods import Period
 from mtnet.services.ticks.bars.series import VOLUME_DIGITS, Bar, points, volume_text
+from mtnet.services.ticks.clocks.bars import BarClock
 from mtnet.services.ticks.cold import parquet
 from mtnet.services.ticks.export.formats import PLAIN, Columns, csv_symbol
 from mtnet.services.ticks.export.stream import (
@@ -105,7 +106,9 @@ def _portions(bars: Iterator[Bar]) -> Iterator[list[Bar]]:
 
 # Text
 
-_Writer = Callable[[str, Basis, Bar], bytes]
+_More = dict[str, int | str | None]
+"""Values beside those of a bar, by name."""
+_Writer = Callable[[str, Basis, Bar, _More], bytes]
 """Returns the row of a bar of a symbol, which is spelt as on the wire."""
 
 
@@ -119,28 +122,42 @@ def text(
     """Yield the rows of `csv`, `mt5` or `jsonl`."""
     header, write = _format(name, chosen.period, columns)
     bases = chosen.bases(history)
+    clocks = _clocks(history, bases, columns)
     if header:
         yield header
     for symbol, bars in chosen.bars(history, bases):
         progress(len(bars))
-        yield b"".join(write(symbol.decode(), bases[symbol], bar) for bar in bars)
+        name, basis = symbol.decode(), bases[symbol]
+        clock = clocks.get(symbol)
+        yield b"".join(write(name, basis, bar, columns.of_bar(clock, bar)) for bar in bars)
 
 
-def json(history: BarHistory, chosen: BarSelection) -> Iterator[bytes]:
+def _clocks(
+    history: BarHistory, bases: dict[bytes, Basis], columns: Columns
+) -> dict[bytes, BarClock]:
+    rules = columns.clocks
+    if rules is None:
+        return {}
+    return {symbol: history.clock(rules, symbol, basis) for symbol, basis in bases.items()}
+
+
+def json(history: BarHistory, chosen: BarSelection, columns: Columns = PLAIN) -> Iterator[bytes]:
     """Yield one object with the bars of one symbol; prices and volumes are texts."""
-    ((symbol, basis),) = chosen.bases(history).items()
+    bases = chosen.bases(history)
+    ((symbol, basis),) = bases.items()
+    clock = _clocks(history, bases, columns).get(symbol)
     head = {"symbol": plain_symbol(symbol), "period": chosen.period.name, **_facts(basis)}
     yield msgspec.json.encode(head)[:-1] + b',"bars":['
     comma = b""
     for _, bars in chosen.bars(history, {symbol: basis}):
-        yield comma + b",".join(_object(basis, bar) for bar in bars)
+        yield comma + b",".join(_object(basis, bar, columns.of_bar(clock, bar)) for bar in bars)
         comma = b","
     yield b"]}"
 
 
-def _object(basis: Basis, bar: Bar) -> bytes:
-    values = zip(_NAMES, _values(basis, bar), strict=True)
-    return msgspec.json.encode({name: each for name, each in values if each is not None})
+def _object(basis: Basis, bar: Bar, more: _More) -> bytes:
+    values = dict(zip(_NAMES, _values(basis, bar), strict=True)) | more
+    return msgspec.json.encode({name: each for name, each in values.items() if each is not None})
 
 
 def _format(name: str, period: Period, columns: Columns) -> tuple[bytes, _Writer]:
@@ -153,32 +170,30 @@ def _format(name: str, period: Period, columns: Columns) -> tuple[bytes, _Writer
 
 
 def _csv(columns: Columns) -> _Writer:
-    def write(symbol: str, basis: Basis, bar: Bar) -> bytes:
+    def write(symbol: str, basis: Basis, bar: Bar, more: _More) -> bytes:
         _, *values = _values(basis, bar)
-        more = columns.of_bar(symbol, bar.time, basis.timed)
-        row = [csv_symbol(symbol), columns.local(bar.time), *values, *more]
+        row = [csv_symbol(symbol), columns.local(bar.time), *values, *more.values()]
         return f"{','.join('' if each is None else str(each) for each in row)}\r\n".encode()
 
     return write
 
 
 def _jsonl(period: Period, columns: Columns) -> _Writer:
-    def write(symbol: str, basis: Basis, bar: Bar) -> bytes:
+    def write(symbol: str, basis: Basis, bar: Bar, more: _More) -> bytes:
         values = [
             msgspec.Raw(each.encode()) if isinstance(each, str) else each
             for each in _values(basis, bar)
         ]
         row: dict[str, object] = {"symbol": symbol, "period": period.name}
-        row |= dict(zip(_NAMES, values, strict=True)) | {"time": columns.local(bar.time)}
-        more = columns.of_bar(symbol, bar.time, basis.timed)
-        row |= dict(zip(columns.names, more, strict=True))
+        row |= dict(zip(_NAMES, values, strict=True))
+        row |= {"time": columns.local(bar.time), **more}
         return msgspec.json.encode(row) + b"\n"
 
     return write
 
 
 def _mt5(has_time: bool) -> _Writer:
-    def write(symbol: str, basis: Basis, bar: Bar) -> bytes:
+    def write(symbol: str, basis: Basis, bar: Bar, more: _More) -> bytes:
         _, *prices, ticks, spread, volume = _values(basis, bar)
         moment = format_time(bar.time // 1_000)
         row = [*prices, ticks, volume, spread or 0]
@@ -311,7 +326,7 @@ def stream(
     """
     check_format(name)
     if name == "json":
-        return json(history, chosen)
+        return json(history, chosen, columns)
     if name == "arrow":
         return arrow_stream(history, chosen)
     if name == "parquet":

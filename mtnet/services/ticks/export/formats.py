@@ -11,6 +11,8 @@ from typing import NamedTuple
 
 import msgspec
 
+from mtnet.services.ticks.bars.series import Bar
+from mtnet.services.ticks.clocks.bars import BarClock
 from mtnet.services.ticks.clocks.measured import WithUtc, with_utc
 from mtnet.services.ticks.clocks.rules import Clocks
 from mtnet.services.ticks.files import mt5
@@ -56,11 +58,11 @@ class Columns(NamedTuple):
         found = [] if self.clocks is None else [self.utc(utc)]
         return [*found, self.local(tick.time)] if self.order else found
 
-    def of_bar(self, symbol: str, time: int, timed: bool) -> list[int | str | None]:
-        """Return their values for a bar that opens at a time of the broker, or of receipt."""
-        if self.clocks is None:
-            return []
-        return [self.utc(self.clocks.utc(symbol, "", time) if timed else time)]
+    def of_bar(self, clock: BarClock | None, bar: Bar) -> dict[str, int | str | None]:
+        """Return their values for a bar, by name."""
+        if clock is None:
+            return {}
+        return {"utc": self.utc(clock.utc(bar.time, bar.time + bar.first))}
 
     def local(self, time: int) -> int | str:
         """Return a time of the broker's clock."""

@@ -197,8 +197,8 @@ class Downloads:
     def _columns(self, asked: History | BarsHistory) -> Columns:
         if asked.utc is None:
             return PLAIN
-        if asked.format not in ("csv", "jsonl"):
-            raise WireError("field", f"utc is for csv and jsonl, not for {asked.format}")
+        if asked.format not in ("csv", "jsonl", "json"):
+            raise WireError("field", f"utc is for csv, jsonl and json, not for {asked.format}")
         if asked.utc == CONFIGURED:
             return Columns(Clocks.read(self._env.section.clock))
         try:

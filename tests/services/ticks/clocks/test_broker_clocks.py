@@ -1,6 +1,7 @@
 """Clocks of brokers: UTC beside the times of ticks, by rules and by receipt."""
 
 import zoneinfo
+from datetime import UTC, datetime
 
 import pytest
 from cold_stores import EURUSD, MIDNIGHT, Both
@@ -10,7 +11,12 @@ from hypothesis import strategies as st
 from mtnet import ticks
 from mtnet.errors import ConfigError
 from mtnet.interfaces import IEvents, ITicks
+from mtnet.services.ticks.bars.files import Basis
+from mtnet.services.ticks.bars.history import bars_of_ticks
+from mtnet.services.ticks.bars.periods import PERIODS
+from mtnet.services.ticks.bars.series import BID, merge
 from mtnet.services.ticks.clocks import measured, rules
+from mtnet.services.ticks.clocks.bars import BarClock
 from mtnet.services.ticks.clocks.measured import QUARTER, with_utc
 from mtnet.services.ticks.clocks.monitor import EVERY, ClockMonitor, distance
 from mtnet.services.ticks.clocks.rules import Clocks, read_rule
@@ -18,6 +24,7 @@ from mtnet.services.ticks.export.moments import read_moment
 from mtnet.services.ticks.preflight import check
 from mtnet.services.ticks.settings import TickSettings
 from mtnet.services.ticks.storage.reader import Stored
+from mtnet.services.ticks.wire import time_of
 
 HOUR = 3_600_000
 TIMES = st.integers(MIDNIGHT, MIDNIGHT + 3 * HOUR)
@@ -175,6 +182,14 @@ def test_python_has_utc_where_a_clock_is_named(both):
         return ticks.read("EURUSD", clock=clock, data=both.path.parent)
 
     assert "utc_msc" not in read().numpy()
+    for clock in ("measured", "UTC+2"):
+        bars = ticks.bars("EURUSD", "M1", clock=clock, data=both.path.parent)
+        assert [bar.utc_msc for bar in bars] == [MIDNIGHT - 2 * HOUR]
+        assert bars.numpy()["utc_msc"].tolist() == [MIDNIGHT - 2 * HOUR]
+        assert bars.arrow()["utc_msc"].to_pylist() == [MIDNIGHT - 2 * HOUR]
+        assert bars.pandas()["utc_msc"].tolist() == [MIDNIGHT - 2 * HOUR]
+        assert bars.polars()["utc_msc"].to_list() == [MIDNIGHT - 2 * HOUR]
+    assert "utc_msc" not in ticks.bars("EURUSD", "M1", data=both.path.parent).numpy()
     expected = [MIDNIGHT + at - 2 * HOUR for at in (1, 2)]
     for clock in ("measured", "UTC+2"):
         found = read(clock)
@@ -192,14 +207,122 @@ def test_exports_take_the_clock_of_the_configuration(both, capfdbinary, tmp_path
     config = tmp_path / "mtnet.toml"
     config.write_text('[ticks.clock]\n"*" = "measured"\nXAUUSD = "UTC+1"\n')
     both.put((MIDNIGHT, b"1"), symbol=b"XAUUSD")
-    for command, column in (("export", 9), ("bars", 9)):
+    for command in ("export", "bars"):
         words = f"{command} EURUSD XAUUSD --format csv --utc --config {config} --data {tmp_path}"
         main(["ticks", *words.split()])
         rows = capfdbinary.readouterr().out.decode().splitlines()
-        shown = [row.split(",")[column] for row in rows[1:]]
+        shown = [row.split(",")[9] for row in rows[1:]]
         assert shown[-1] == str(MIDNIGHT - HOUR)
-        # A bar has no time of receipt.
-        assert shown[0] == (str(MIDNIGHT + 1 - 2 * HOUR) if command == "export" else "")
+        assert shown[0] == str(MIDNIGHT + (command == "export") - 2 * HOUR)
+
+
+# Bars
+
+
+def opened(ticks, period, rules):
+    """Return opening and UTC of the bars of ticks."""
+    reads = []
+
+    def read(start):
+        reads.append(start)
+        return (tick for tick in ticks if tick.time >= start)
+
+    timed = any(time_of(tick.rest) is not None for tick in ticks)
+    clock = BarClock(Clocks(rules), "EURUSD", timed, read)
+    made = bars_of_ticks([(t.rest, t.received) for t in ticks], Basis(BID, timed, 1), 60_000)
+    found = list(merge(made, PERIODS[period].opening))
+    return [(bar.time, clock.utc(bar.time, bar.time + bar.first)) for bar in found], len(reads)
+
+
+def every(minutes, start, stop, ahead, source="desk"):
+    step = minutes * 60_000
+    return [stored(at, at - ahead + 90, source) for at in range(start, stop, step)]
+
+
+@pytest.mark.parametrize(("ahead", "then"), [(2 * HOUR, 3 * HOUR), (3 * HOUR, 2 * HOUR)])
+def test_bars_of_a_measured_clock_have_the_utc_of_their_own_quarter(ahead, then):
+    jump = MIDNIGHT + 6 * HOUR
+    ticks = [*every(1, MIDNIGHT + 5 * HOUR, jump, ahead), *every(1, jump, jump + HOUR, then)]
+    found, reads = opened(ticks, "M30", {"*": "measured"})
+    assert [(at - MIDNIGHT, at - utc) for at, utc in found] == [
+        (5 * HOUR, ahead), (11 * HOUR // 2, ahead), (6 * HOUR, then), (13 * HOUR // 2, then),
+    ]  # fmt: skip
+    assert reads == 1, "the ticks are read once"
+    day, reads = opened(ticks, "D1", {"*": "measured"})
+    assert [(at - MIDNIGHT, at - utc) for at, utc in day] == [(0, ahead)]
+
+
+def test_where_few_bars_need_a_quarter_the_others_are_not_read():
+    ticks = every(15, MIDNIGHT, MIDNIGHT + 72 * HOUR, 2 * HOUR)
+    found, reads = opened(ticks, "D1", {"*": "measured"})
+    assert [at - utc for at, utc in found] == [2 * HOUR] * 3
+    assert reads == 3
+
+
+def test_bars_have_the_clock_of_the_source_with_most_ticks_that_is_known():
+    ticks = [
+        *every(1, MIDNIGHT, MIDNIGHT + 600_000, 9 * HOUR, "(import)"),
+        *every(2, MIDNIGHT, MIDNIGHT + 600_000, 2 * HOUR, "a"),
+        *every(5, MIDNIGHT, MIDNIGHT + 600_000, 3 * HOUR, "b"),
+    ]
+    ticks.sort(key=lambda tick: tick.time)
+    for chosen, ahead in (
+        ({"*": "measured"}, 2),
+        ({"@@b": "measured"}, 3),
+        ({"*": "measured", "@@(import)": "UTC+5"}, 5),
+        ({"@@a": "UTC+7", "*": "UTC+1"}, 1),
+        ({"@@a": "UTC+7"}, 7),
+    ):
+        found, _ = opened(ticks, "M1", chosen)
+        assert found[0] == (MIDNIGHT, MIDNIGHT - ahead * HOUR)
+    assert opened(ticks, "M1", {})[0][0] == (MIDNIGHT, None)
+    only = every(1, MIDNIGHT, MIDNIGHT + 60_000, HOUR, "(import)")
+    assert opened(only, "M1", {"*": "measured"})[0] == [(MIDNIGHT, None)]
+
+
+def test_bars_by_receipt_are_in_utc_already():
+    ticks = [stored(None, MIDNIGHT + 5), stored(None, MIDNIGHT + 60_000)]
+    for rule in ("measured", "UTC+2"):
+        found, reads = opened(ticks, "M1", {"*": rule})
+        assert found == [(MIDNIGHT, MIDNIGHT), (MIDNIGHT + 60_000, MIDNIGHT + 60_000)]
+        assert not reads
+
+
+@settings(max_examples=20)
+@given(
+    st.lists(st.tuples(st.integers(0, 12 * HOUR // 60_000), st.integers(1, 30)), max_size=30),
+    st.integers(0, 11),
+    st.sampled_from(("M1", "M15", "H1", "H4")),
+)
+def test_the_utc_of_a_bar_fits_that_of_its_first_tick(minutes, jump, period):
+    changed = MIDNIGHT + jump * HOUR
+    times = sorted(MIDNIGHT + minute * 60_000 + delay for minute, delay in minutes)
+    ticks = [stored(time, time - (2 + (time >= changed)) * HOUR + 40) for time in times]
+    found, _ = opened(ticks, period, {"*": "measured"})
+    of_ticks = dict(zip((tick.time for tick in ticks), utc(ticks), strict=True))
+    for at, moment in found:
+        first = min(time for time in times if time >= at)
+        assert moment - at == of_ticks[first] - first
+
+
+# Summer time, by hand
+
+
+@given(
+    st.integers(read_moment("2015-01-01"), read_moment("2034-12-31")),
+    st.sampled_from(("NY+7", "Europe/Athens", "Asia/Kolkata", "UTC-5:30")),
+)
+def test_a_rule_and_its_inverse_are_those_of_zoneinfo(time, rule):
+    zones = {"NY+7": "America/New_York", "UTC-5:30": "Etc/UTC"}
+    ahead = {"NY+7": 7 * HOUR, "UTC-5:30": -11 * HOUR // 2}.get(rule, 0)
+    zone = zoneinfo.ZoneInfo(zones.get(rule, rule))
+    wall = datetime.fromtimestamp(time / 1_000, zone).replace(tzinfo=UTC).timestamp() * 1_000
+    local = round(wall) + ahead
+    found = read_rule(rule)
+    assert found.local(time) == local
+    # Of an hour that comes twice, a time is in the first.
+    assert found(local) in (time, time - HOUR)
+    assert found.local(found(local)) == local
 
 
 # Watching clocks
