@@ -107,7 +107,7 @@ def test_a_server_that_keeps_no_bars_says_so(tmp_path):
     ("asked", "right"),
     [
         (("A|B", "M1", 5), "symbol is"),
-        (("EURUSD", "M7", 5), "period is one of M1, M2"),
+        (("EURUSD", "M7", 5), "period is one of S1, S2"),
         (("EURUSD", "M1", 0), "count is a whole number from 1 to 5000"),
         (("EURUSD", "M1", 5_001), "count is a whole number from 0 to 5000"),
     ],
