@@ -98,7 +98,8 @@ class BarFeed:
             if bars is None or series is None or series is not bars.get(symbol):
                 return past
             # What was dropped meanwhile, or began again, needs nothing.
-            lacks = not series.is_whole and form == series.form and past.began >= series.began
+            known = series.coverage
+            lacks = not known.is_whole and form == series.form and past.began >= known.began
             if lacks and past.earlier is not None and past.basis is not None:
                 bars.join(symbol, past.began, past.earlier, past.basis.digits)
             return past

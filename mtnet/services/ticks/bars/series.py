@@ -9,6 +9,7 @@ tick has no bar; a day begins at the broker's midnight. Prices are doubles, as i
 
 from bisect import bisect_left
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import reduce
 from heapq import merge as merged
 from itertools import groupby
@@ -108,6 +109,31 @@ def merge(bars: Iterable[tuple[Any, ...]], opening: Callable[[int], int]) -> Ite
         )  # fmt: skip
 
 
+@dataclass(slots=True)
+class Coverage:
+    """
+    Which ticks are in the bars in memory.
+
+    Attributes:
+        before: the highest order time of the ticks that came before the first one here, or more.
+        came: when that came, milliseconds since the Unix epoch, UTC.
+        floor: the opening before which there are no bars: they were dropped.
+        began: the opening from which on bars have all ticks there are, once `is_whole`; those
+            between `floor` and this lack what came before.
+        is_whole: whether what came before was added.
+    """
+
+    before: int = EARLIEST
+    came: int = 0
+    floor: int = EARLIEST
+    began: int = 0
+    is_whole: bool = False
+
+    def end_before(self, floor: int) -> None:
+        """Forget what lies before."""
+        self.floor, self.began = floor, max(self.began, floor)
+
+
 class Series:
     """
     The bars of one symbol and one period: closed ones packed, and the open one.
@@ -121,15 +147,8 @@ class Series:
 
     Attributes:
         price: as above.
-        waits_for_bid: whether the first bid begins the bars again: they are of last prices since no
-            tick had one.
         clock: `broker`, or `received` as long as no tick had a TIME.
-        came: when the first tick came, milliseconds since the Unix epoch, UTC.
-        before: the highest order time of the ticks that came before it, or more.
-        floor: the opening before which there are no bars: they were dropped.
-        began: the opening from which on bars have all ticks there are, once `is_whole`; those
-            between `floor` and this lack what came before.
-        is_whole: whether `join` was called.
+        coverage: which ticks are in the bars.
         digits: decimals of prices so far, for the eyes of people.
         left_out: ticks that are in no bar: their TIME is impossible, or too old, or absent where
             others have one.
@@ -137,17 +156,16 @@ class Series:
 
     __slots__ = (
         "_close", "_closed", "_high", "_last", "_length", "_low", "_more", "_open", "_partial",
-        "_start", "before", "began", "came", "clock", "digits", "floor", "is_whole", "left_out",
-        "price", "waits_for_bid",
+        "_start", "clock", "coverage", "digits", "left_out", "price",
     )  # fmt: skip
 
     def __init__(self, price: int = BID, length: int = MINUTE) -> None:
         self.price, self._close, self._high, self._low = price, b"", inf, -inf
-        self.waits_for_bid, self._length = False, length
+        self._length = length
         self.clock = "received"
         self._closed = bytearray()
         self._partial: dict[int, tuple[int, Bar]] = {}
-        self.before = EARLIEST
+        self.coverage = Coverage()
         self._restart()
         self.digits = self.left_out = 0
 
@@ -163,9 +181,6 @@ class Series:
         """Take a tick as a record has it, which came at `when`; return how many bars it closed."""
         fields = rest.split(b" ")
         count, before = len(fields), len(self)
-        if self.waits_for_bid and fields[0] != ABSENT:
-            self.price, self.waits_for_bid = BID, False
-            self._restart()
         # Nearly every tick lies in the open bar, and has no volume.
         if self.price < count and (count < 4 or fields[3] == ABSENT):
             timed = count > 4 and fields[4] != ABSENT
@@ -238,7 +253,8 @@ class Series:
             digits: decimals of their prices.
         """
         current, before = self.open, len(self)
-        self.began, self.is_whole, self.digits = began, True, max(self.digits, digits)
+        self.coverage.began, self.coverage.is_whole = began, True
+        self.digits = max(self.digits, digits)
         if current is not None and earlier:
             index = self._index(earlier[0].time)
             *closed, current = together(earlier, [*map(Bar._make, self._unpack(index)), current])
@@ -259,8 +275,7 @@ class Series:
         del self._closed[:size]
         self._partial.clear()
         if len(self) or self.open is not None:
-            self.floor = _Times(self._closed)[0] if len(self) else self._start
-            self.began = max(self.began, self.floor)
+            self.coverage.end_before(_Times(self._closed)[0] if len(self) else self._start)
         return size // RECORD.size
 
     def _extend(self, text: bytes, offset: int) -> None:
@@ -289,7 +304,7 @@ class Series:
             self.left_out += 1
             return
         if self._open is None:
-            self.came = when
+            self.coverage.came = when
         self._note_digits(fields)
         offset, volume = time % self._length, self._volume(fields)
         both = len(fields) > 1 and ABSENT not in fields[:2]
@@ -298,13 +313,18 @@ class Series:
             Bar(time - offset, price, price, price, price, 1, spread, volume, offset, offset)
         )
 
+    def use_bids(self) -> int:
+        """Begin again, with bars of bids; return how many closed ones that ends."""
+        closed, self.price = len(self), BID
+        self._restart()
+        return closed
+
     def _restart(self) -> None:
         """Begin again: bars of two clocks, or of two prices, do not belong in one chart."""
         self._set_open(None)
         self._closed.clear()
         self._partial.clear()
-        self.came = self.began = 0
-        self.floor, self.is_whole = EARLIEST, False
+        self.coverage = Coverage(self.coverage.before)
 
     def _set_open(self, bar: Bar | None) -> None:
         self._open, self._more = bar, 0
@@ -341,7 +361,7 @@ class Series:
     def _take(self, tick: Bar) -> None:
         current = self.open
         if current is None:
-            self.began = tick.time
+            self.coverage.began = tick.time
             self._set_open(tick)
         elif tick.time == current.time:
             self._set_open(current.with_tick(tick))
@@ -359,7 +379,7 @@ class Series:
         self._partial.clear()
         if found is not None and found.time == tick.time:
             RECORD.pack_into(self._closed, at, *found.with_tick(tick))
-        elif tick.time < self.floor:
+        elif tick.time < self.coverage.floor:
             self.left_out += 1
         else:
             self._closed[at:at] = RECORD.pack(*tick)
@@ -419,7 +439,7 @@ class Bars:
     _longest = MAX_SERIES
 
     def __init__(self, most: int, by_last: Collection[bytes] = ()) -> None:
-        self.most, self._by_last = most, by_last
+        self.most, self.by_last = most, by_last
         self._series: dict[bytes, Series] = {}
         self._count = 0
         self.before: Mapping[bytes, int] = {}
@@ -439,6 +459,8 @@ class Bars:
             found = series.get(symbol)
             if found is None:
                 found = self._begin(symbol, rest)
+            elif found.price == LAST and _has_bid(rest) and symbol not in self.by_last:
+                closed -= found.use_bids()
             added = found.add(rest, when)
             if added:
                 closed += added
@@ -457,16 +479,19 @@ class Bars:
         self._count += self._series[symbol].join(began, earlier, digits)
 
     def _begin(self, symbol: bytes, rest: bytes) -> Series:
-        has_bid, by_last = not rest.startswith(ABSENT + b" "), symbol in self._by_last
-        found = self._series[symbol] = Series(BID if has_bid and not by_last else LAST)
-        found.waits_for_bid = not has_bid and not by_last
-        found.before = self.before.get(symbol, EARLIEST)
+        price = BID if _has_bid(rest) and symbol not in self.by_last else LAST
+        found = self._series[symbol] = Series(price)
+        found.coverage.before = self.before.get(symbol, EARLIEST)
         return found
 
     def _bound(self) -> None:
         while self._count > self.most:
             longest = max(self._series.values(), key=len)
             self._count -= longest.drop(CHUNK)
+
+
+def _has_bid(rest: bytes) -> bool:
+    return not rest.startswith(ABSENT + b" ")
 
 
 class SecondBars(Bars):
@@ -480,7 +505,7 @@ class SecondBars(Bars):
     _longest = MAX_SECONDS
 
     def __init__(self, minutes: Bars) -> None:
-        super().__init__(minutes.most)
+        super().__init__(minutes.most, minutes.by_last)
         self._minutes = minutes
         self._watched: dict[bytes, int] = {}
         self._newest = 0
@@ -507,8 +532,8 @@ class SecondBars(Bars):
         minutes = self._minutes.get(symbol)
         assert minutes is not None, "it has taken this tick"
         found = self._series[symbol] = Series(minutes.price, SECOND)
-        found.waits_for_bid, found.clock = minutes.waits_for_bid, minutes.clock
-        found.before, found.digits = max(minutes.before, minutes.newest), minutes.digits
+        found.clock, found.digits = minutes.clock, minutes.digits
+        found.coverage.before = max(minutes.coverage.before, minutes.newest)
         return found
 
 

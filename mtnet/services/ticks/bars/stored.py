@@ -46,17 +46,19 @@ class Past(NamedTuple):
     lacking: Sequence[Bar] = ()
     earlier: Sequence[Bar] | None = None
 
-    @property
-    def form(self) -> tuple[str, int] | None:
-        """What the bars are made of, see `Series.form`."""
-        return None if self.basis is None else (self.basis.clock, self.basis.price)
+    def fits(self, series: Series) -> bool:
+        """Return whether the bars in memory go on where these end."""
+        if self.basis is None or self.began != series.coverage.began:
+            return False
+        return (self.basis.clock, self.basis.price) == series.form
 
     @classmethod
     def nothing(cls, period: Period, series: Series | None) -> "Past":
         """Return that of a chart of which memory alone is known."""
         if series is None or series.open is None:
             return cls([])
-        return cls([], _basis(series), period.opening(series.began), series.began)
+        began = series.coverage.began
+        return cls([], _basis(series), period.opening(began), began)
 
 
 class _Missing(NamedTuple):
@@ -75,12 +77,13 @@ class _Missing(NamedTuple):
 
     @classmethod
     def of(cls, series: Series, base: int) -> "_Missing":
-        cut = Cut(series.came, series.floor)
-        if series.is_whole:
-            return cls(cut, series.began, None)
-        latest = min(series.before, series.came + MAX_AHEAD)
+        known = series.coverage
+        cut = Cut(known.came, known.floor)
+        if known.is_whole:
+            return cls(cut, known.began, None)
+        latest = min(known.before, known.came + MAX_AHEAD)
         most = base * (MAX_SERIES if base == MINUTE else MAX_SECONDS) // 2
-        return cls(cut, max(series.began, (latest - most) // base * base), latest)
+        return cls(cut, max(known.began, (latest - most) // base * base), latest)
 
 
 class StoredBars:

@@ -58,7 +58,8 @@ class Cursor(NamedTuple):
         """Return whether the bars from here on are in the series."""
         if self.form != series.form:
             return False
-        return self.began == series.began or self.time >= series.began
+        began = series.coverage.began
+        return self.began == began or self.time >= began
 
 
 class History(NamedTuple):
@@ -212,7 +213,7 @@ class BarSender:
             # The last bar may still be open: a tick begins the chart again.
             self._send_head(chart, len(past.bars), clock)
             self._history = History(chart, past.bars, digits, Cursor(0, None, asked))
-        elif past.opening is None or past.form != series.form or past.began != series.began:
+        elif past.opening is None or not past.fits(series):
             self._requests[chart] = asked  # meanwhile the series began, again, or lost some bars
         else:
             live = self._live(chart, series, past.opening, past.lacking)
@@ -224,7 +225,7 @@ class BarSender:
 
     def _live(self, chart: Chart, series: Series, time: int, lacking: Sequence[Bar]) -> list[Bar]:
         """Return the bars in memory from a time on, with what these lack."""
-        found = series.since(chart.period, time, series.floor)
+        found = series.since(chart.period, time, series.coverage.floor)
         parts = [each for each in lacking if each.time >= time]
         return list(together(parts, found)) if parts else found
 

@@ -136,7 +136,7 @@ def test_seconds_are_built_of_symbols_that_are_watched_and_from_the_next_moment_
     seconds.watch(b"A")
     take((NOW, b"2"), (NOW + 1, b"3"), (NOW + 1, b"4"), (NOW + 2_500, b"5"))
     found = seconds.get(b"A")
-    assert (found.came, found.clock, seconds.get(b"B")) == (NOW + 1, "received", None)
+    assert (found.coverage.came, found.clock, seconds.get(b"B")) == (NOW + 1, "received", None)
     assert [shown(bar) for bar in found.read(S1, 9)] == [
         (0, 3, 4, 3, 4, 2), (2_000, 5, 5, 5, 5, 1),
     ]  # fmt: skip
