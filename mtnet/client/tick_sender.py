@@ -216,12 +216,9 @@ class TickSender:
             raise ClientError("The sender was stopped and takes no more ticks.")
         if self.waiting >= MAX_WAITING:
             raise ClientError(f"More than {MAX_WAITING} ticks would wait for the server.")
-        try:
-            symbol, rest = parse(record, {})
-        except WireError as error:
-            raise ClientError(f"{error}.") from error
+        canonical = _canonical(record)
         self.sent += 1
-        self._batcher.add(symbol + b" " + rest)
+        self._batcher.add(canonical)
 
     def synced(self) -> "Deferred[None]":
         """Return a Deferred that fires once every tick so far is stored, or refused for good."""
@@ -363,6 +360,20 @@ class _SenderFactory(Factory):
 def _check_source(source: str) -> None:
     if not is_source(source):
         raise ClientError(f"Invalid source {source!r}: expected 1 to 32 of A-Z a-z 0-9 . _ -.")
+
+
+def _canonical(record: bytes) -> bytes:
+    """
+    Return a tick as the server stores it.
+
+    Raises:
+        ClientError: it is none.
+    """
+    try:
+        symbol, rest = parse(record, {})
+    except WireError as error:
+        raise ClientError(f"{error}.") from error
+    return symbol + b" " + rest
 
 
 def _stopped() -> ClientError:

@@ -1,10 +1,19 @@
-"""Base of the handlers of verbs in a session: one to whom nothing but its verbs matters."""
+"""What handlers of verbs in a session share: a base, rights, and answers that come later."""
 
 from collections.abc import Mapping
 
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from mtnet.errors import JournalError, WireError
 from mtnet.interfaces import ISessionHandler
+from mtnet.session import messages
+from mtnet.session.grammar import Message
+from mtnet.session.session import Session
+
+UNANSWERED = "requests that are not answered"
+"""Why a session is not read."""
 
 
 @implementer(ISessionHandler)
@@ -33,3 +42,69 @@ class SessionHandler:
 
     def closed(self, bye: bool) -> None:
         """Release everything."""
+
+
+def demand(session: Session, verb: str, service: str, name: str) -> None:
+    """
+    Check a right of a client; that to a pattern must have it as a whole.
+
+    Raises:
+        WireError: `denied`.
+    """
+    if not session.peer.rights.may(verb, service, name):
+        raise WireError("denied", f"There is no right {verb}:{service}/{name} here")
+
+
+def refusal(failure: Failure, verb: str, id: str, text: str) -> bytes:
+    """
+    Return the ERROR that answers a request which has failed.
+
+    Args:
+        id: of the request; empty = it has none.
+        text: the sentence when the disk has failed; what else has failed is raised.
+    """
+    error = failure.value
+    if not isinstance(error, WireError):
+        failure.trap(JournalError)
+        error = WireError("server", text)
+    return messages.error_for(error, Message(verb, {"id": id} if id else {}))
+
+
+class LateAnswers:
+    """
+    Requests of one session that are answered later: most, once they are on disk.
+
+    Args:
+        not_stored: the sentence of the ERROR when the disk does not take one.
+        most: requests that wait before the client is read no more; None = any number.
+
+    Attributes:
+        waiting: how many are not answered.
+    """
+
+    __slots__ = ("_most", "_not_stored", "_session", "waiting")
+
+    def __init__(self, session: Session, not_stored: str, most: int | None = None) -> None:
+        self._session, self._not_stored, self._most = session, not_stored, most
+        self.waiting = 0
+
+    def expect(self, frame: "Deferred[bytes]", verb: str, id: str) -> None:
+        """
+        Answer a request with a frame, once it is there, or with an ERROR.
+
+        Args:
+            verb, id: of the request; empty = it has no id.
+        """
+        self.waiting += 1
+        if self.waiting == self._most:
+            self._session.throttle.pause(UNANSWERED)
+        frame.addErrback(refusal, verb, id, self._not_stored).addCallback(self._answer)
+
+    def _answer(self, frame: bytes) -> None:
+        self.waiting -= 1
+        if self._session.closed:
+            return
+        self._session.send(frame)
+        if self._most is not None and self.waiting < self._most:
+            self._session.throttle.resume(UNANSWERED)
+        self._session.check_finished()

@@ -7,7 +7,7 @@ from typing import ClassVar
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from mtnet.errors import JournalError, PolicyError, WireError
+from mtnet.errors import PolicyError
 from mtnet.interfaces import ISessionVerbs
 from mtnet.services.indicators import wire
 from mtnet.services.indicators.service import IndicatorService
@@ -15,34 +15,34 @@ from mtnet.services.indicators.store import Row
 from mtnet.services.indicators.subscription import Subscription
 from mtnet.services.indicators.wire import Calc, Calced, Follow, Indicated, Series
 from mtnet.session import messages
-from mtnet.session.grammar import Message
-from mtnet.session.handler import SessionHandler
+from mtnet.session.handler import LateAnswers, SessionHandler, demand, refusal
 from mtnet.session.session import Session, Verb
 
 SERVICE = "indicators"
 FOLLOW, PUBLISH = "follow", "publish"
 NOT_STORED = "The values are not kept: the disk does not take them at present"
 NOT_READ = "The values cannot be read at present"
-READS, WRITES = "reads of values", "values for the disk"
+READS = "reads of values"
 """Why a session is not read."""
 
 
 class IndicatorClient(SessionHandler):
     """The verbs of indicators in one session."""
 
-    __slots__ = ("_followed", "_indicators", "_reading", "_session", "_unanswered")
+    __slots__ = ("_answers", "_followed", "_indicators", "_reading", "_session")
 
     def __init__(self, session: Session, indicators: IndicatorService) -> None:
         self._session, self._indicators = session, indicators
         self._followed: dict[Series, Subscription] = {}
-        self._reading = self._unanswered = 0
+        self._reading = 0
+        self._answers = LateAnswers(session, NOT_STORED, indicators.settings.backlog)
 
     def welcomed(self) -> dict[str, str]:
         self._end()  # perhaps it has another login now
         return {}
 
     def busy(self) -> bool:
-        return self._unanswered > 0 or bool(self._followed)
+        return bool(self._answers.waiting or self._followed)
 
     def leaving(self) -> None:
         self._end()
@@ -52,19 +52,15 @@ class IndicatorClient(SessionHandler):
 
     def calc(self, asked: Calc) -> None:
         """CALC: keep values, and answer once they are on disk."""
-        self._demand(PUBLISH, asked.value.series)
-        done = self._indicators.calc(asked.value)
-        self._unanswered += 1
-        if self._unanswered >= self._indicators.settings.backlog:
-            self._session.throttle.pause(WRITES)
+        demand(self._session, PUBLISH, SERVICE, asked.value.series.name)
         answer = Calced(asked.value.series, asked.value.bar, asked.id)
-        answered = done.addCallback(lambda _: wire.calced(answer))
-        answered.addErrback(partial(self._refusal, "CALC", asked.id)).addCallback(self._answer)
+        done = self._indicators.calc(asked.value).addCallback(lambda _: wire.calced(answer))
+        self._answers.expect(done, "CALC", asked.id)
 
     def follow(self, asked: Follow) -> None:
         """INDICATOR: send the last values of a series, and then each as it comes."""
         series = asked.series
-        self._demand(FOLLOW, series)
+        demand(self._session, FOLLOW, SERVICE, series.name)
         self._leave(series)
         if not asked.bars:
             self._session.send(wire.indicated(Indicated(series, 0)))
@@ -82,16 +78,6 @@ class IndicatorClient(SessionHandler):
         done.addCallbacks(partial(self._begin, subscription), partial(self._unread, series))
         done.addBoth(self._read)
 
-    def _demand(self, verb: str, series: Series) -> None:
-        """
-        Check a right.
-
-        Raises:
-            WireError: `denied`.
-        """
-        if not self._session.peer.rights.may(verb, SERVICE, series.name):
-            raise WireError("denied", f"There is no right {verb}:{SERVICE}/{series.name} here")
-
     def _begin(self, subscription: Subscription, rows: "list[Row]") -> None:
         if not subscription.ended:
             self._session.send(wire.indicated(Indicated(subscription.series, len(rows))))
@@ -99,28 +85,13 @@ class IndicatorClient(SessionHandler):
 
     def _unread(self, series: Series, failure: Failure) -> None:
         self._leave(series)
-        self._session.send(self._refusal("INDICATOR", "", failure, NOT_READ))
+        self._session.send(refusal(failure, "INDICATOR", "", NOT_READ))
 
     def _read(self, result: object) -> object:
         self._reading -= 1
         if not self._reading and not self._session.closed:
             self._session.throttle.resume(READS)
         return result
-
-    def _answer(self, frame: bytes) -> None:
-        self._unanswered -= 1
-        if not self._session.closed:
-            self._session.send(frame)
-            if self._unanswered < self._indicators.settings.backlog:
-                self._session.throttle.resume(WRITES)
-            self._session.check_finished()
-
-    def _refusal(self, verb: str, id: str, failure: Failure, text: str = NOT_STORED) -> bytes:
-        """Return the ERROR that answers a request which has failed."""
-        failure.trap(JournalError, WireError)
-        error = failure.value if isinstance(failure.value, WireError) else None
-        request = Message(verb, {"id": id} if id else {})
-        return messages.error_for(error or WireError("server", text), request)
 
     def _leave(self, series: Series) -> None:
         subscription = self._followed.pop(series, None)

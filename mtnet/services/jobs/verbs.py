@@ -4,11 +4,10 @@ from collections.abc import Mapping, Sized
 from functools import partial
 from typing import ClassVar
 
-from twisted.internet.defer import Deferred, succeed
-from twisted.python.failure import Failure
+from twisted.internet.defer import succeed
 from zope.interface import implementer
 
-from mtnet.errors import JournalError, PolicyError, WireError
+from mtnet.errors import PolicyError
 from mtnet.interfaces import ISessionVerbs
 from mtnet.services.jobs import wire
 from mtnet.services.jobs.book import Job, Worker
@@ -16,8 +15,7 @@ from mtnet.services.jobs.feeds import Reader
 from mtnet.services.jobs.service import JobService
 from mtnet.services.jobs.settings import JobSettings
 from mtnet.session import messages
-from mtnet.session.grammar import Message
-from mtnet.session.handler import SessionHandler
+from mtnet.session.handler import LateAnswers, SessionHandler, demand
 from mtnet.session.session import Session, Verb
 
 SERVICE = "jobs"
@@ -31,20 +29,20 @@ MAX_QUEUES = 100
 class JobClient(SessionHandler):
     """The verbs of jobs in one session."""
 
-    __slots__ = ("_jobs", "_readers", "_session", "_settings", "_unanswered", "_workers")
+    __slots__ = ("_answers", "_jobs", "_readers", "_session", "_settings", "_workers")
 
     def __init__(self, session: Session, jobs: JobService, settings: JobSettings) -> None:
         self._session, self._jobs, self._settings = session, jobs, settings
         self._workers: dict[str, Worker] = {}
         self._readers: dict[str, Reader] = {}
-        self._unanswered = 0
+        self._answers = LateAnswers(session, NOT_STORED)
 
     def welcomed(self) -> dict[str, str]:
         self._end(orderly=False)  # perhaps it has another login now
         return {}
 
     def busy(self) -> bool:
-        return bool(self._unanswered or self._workers or self._readers)
+        return bool(self._answers.waiting or self._workers or self._readers)
 
     def leaving(self) -> None:
         self._end(orderly=True)
@@ -54,15 +52,15 @@ class JobClient(SessionHandler):
 
     def offer(self, asked: wire.Offer) -> None:
         """OFFER: answer once the job is on disk."""
-        _demand(self._session, PUBLISH, asked.queue)
+        demand(self._session, PUBLISH, SERVICE, asked.queue)
         self._check_data("OFFER", asked.data)
         wire.check_task(asked)
         done = self._jobs.offer(asked).addCallback(wire.offered)
-        self._answer_later(done, "OFFER", asked.id)
+        self._answers.expect(done, "OFFER", asked.id)
 
     def work(self, asked: wire.Work) -> None:
         """WORK: give the client tasks of a queue, so many at once."""
-        _demand(self._session, SEND, asked.queue)
+        demand(self._session, SEND, SERVICE, asked.queue)
         if asked.slots > self._settings.max_slots:
             most = f"A client has {self._settings.max_slots} tasks of a queue at once"
             raise PolicyError("denied", f"{most}, as jobs.max_slots allows")
@@ -92,17 +90,17 @@ class JobClient(SessionHandler):
         wire.check_result(asked, self._name)
         worker = self._workers.get(asked.queue)
         held = succeed(False) if worker is None else self._jobs.result(worker, asked.id, asked.data)
-        self._answer_later(held.addCallback(_taken, asked), "RESULT", asked.id)
+        self._answers.expect(held.addCallback(_taken, asked), "RESULT", asked.id)
 
     def fail(self, asked: wire.Fail) -> None:
         """FAIL: end a task without a result."""
         worker = self._workers.get(asked.queue)
         held = succeed(False) if worker is None else self._jobs.fail(worker, asked.id, asked.reason)
-        self._answer_later(held.addCallback(_taken, asked), "FAIL", asked.id)
+        self._answers.expect(held.addCallback(_taken, asked), "FAIL", asked.id)
 
     def results(self, asked: wire.Results) -> None:
         """RESULTS: send what the client misses, and what comes."""
-        _demand(self._session, READ, asked.queue)
+        demand(self._session, READ, SERVICE, asked.queue)
         former = self._readers.pop(asked.queue, None)
         if former is None:
             _check_count(self._readers)
@@ -121,17 +119,6 @@ class JobClient(SessionHandler):
     def _check_data(self, verb: str, data: str) -> None:
         wire.check_size(verb, data, escaped=self._session.queue.encoder is None)
 
-    def _answer_later(self, frame: "Deferred[bytes]", verb: str, id: str) -> None:
-        self._unanswered += 1
-        frame.addErrback(_refusal, verb, id)
-        frame.addCallback(self._answer)
-
-    def _answer(self, frame: bytes) -> None:
-        self._unanswered -= 1
-        if not self._session.closed:
-            self._session.send(frame)
-            self._session.check_finished()
-
     def _unreadable(self, queue: str) -> None:
         self._readers.pop(queue, None)
         self._session.send(messages.error("server", NOT_READ))
@@ -145,29 +132,9 @@ class JobClient(SessionHandler):
             reader.stop()
 
 
-def _demand(session: Session, verb: str, queue: str) -> None:
-    """
-    Check a right.
-
-    Raises:
-        WireError: `denied`.
-    """
-    if not session.peer.rights.may(verb, SERVICE, queue):
-        raise WireError("denied", f"There is no right {verb}:{SERVICE}/{queue} here")
-
-
 def _check_count(used: Sized) -> None:
     if len(used) >= MAX_QUEUES:
         raise PolicyError("denied", f"A session uses {MAX_QUEUES} queues at once at most")
-
-
-def _refusal(failure: Failure, verb: str, id: str) -> bytes:
-    """Return the ERROR that answers a request which could not be stored, or was refused then."""
-    error = failure.value
-    if not isinstance(error, WireError):
-        failure.trap(JournalError)
-        error = WireError("server", NOT_STORED)
-    return messages.error_for(error, Message(verb, {"id": id}))
 
 
 def _tasks(jobs: list[Job], lease: int) -> bytes:

@@ -5,53 +5,46 @@ from math import ceil
 from typing import ClassVar
 
 from twisted.internet.interfaces import IReactorTime
-from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from mtnet.access.addresses import network_of
-from mtnet.errors import JournalError, PolicyError, WireError
+from mtnet.errors import PolicyError, WireError
 from mtnet.interfaces import ISessionVerbs
 from mtnet.services.notify import wire
 from mtnet.services.notify.notifier import Notifier
 from mtnet.services.notify.rate_limit import SenderLimits
 from mtnet.services.notify.wire import Notify
-from mtnet.session.grammar import Message
-from mtnet.session.handler import SessionHandler
+from mtnet.session.handler import LateAnswers, SessionHandler
 from mtnet.session.session import Session, Verb
 
 SERVICE = "notify"
+NOT_STORED = "The message is not stored: the disk takes nothing at present"
 
 
 class NotifyClient(SessionHandler):
     """The verb NOTIFY in one session."""
 
-    __slots__ = ("_clock", "_limits", "_notifier", "_session", "_unanswered")
+    __slots__ = ("_answers", "_clock", "_limits", "_notifier", "_session")
 
     def __init__(
         self, session: Session, notifier: Notifier, limits: SenderLimits, clock: IReactorTime
     ) -> None:
         self._session, self._notifier = session, notifier
-        self._limits, self._clock, self._unanswered = limits, clock, 0
+        self._limits, self._clock = limits, clock
+        self._answers = LateAnswers(session, NOT_STORED)
 
     def busy(self) -> bool:
-        return self._unanswered > 0
-
-    def leaving(self) -> None:
-        pass
-
-    def closed(self, bye: bool) -> None:
-        pass
+        return self._answers.waiting > 0
 
     def notify(self, asked: Notify) -> None:
         """NOTIFY: put the text into the queue, and answer once it is on disk."""
         names = _names(asked.to, self._notifier.names, self._may)
         _check_rate(self._limits.wait(self._sender, self._clock.seconds()))
-        self._unanswered += 1
         done = self._notifier.notify(f"{self._author}: {asked.text}", names)
-        done.addCallback(_check_stored).addCallbacks(
-            lambda stored: self._answer(wire.notified(",".join(stored), asked.id)),
-            lambda failure: self._refuse(_error(failure), asked.id),
+        answer = done.addCallback(_check_stored).addCallback(
+            lambda stored: wire.notified(",".join(stored), asked.id)
         )
+        self._answers.expect(answer, "NOTIFY", asked.id)
 
     @property
     def _sender(self) -> str:
@@ -65,18 +58,6 @@ class NotifyClient(SessionHandler):
 
     def _may(self, name: str) -> bool:
         return may_notify(self._session, name)
-
-    def _refuse(self, error: WireError, id: str) -> None:
-        self._unanswered -= 1
-        if not self._session.closed:
-            self._session.refuse(error, Message("NOTIFY", {"id": id} if id else {}))
-            self._session.check_finished()
-
-    def _answer(self, frame: bytes) -> None:
-        self._unanswered -= 1
-        if not self._session.closed:
-            self._session.send(frame)
-            self._session.check_finished()
 
 
 def may_notify(session: Session, name: str) -> bool:
@@ -114,13 +95,6 @@ def _check_stored(names: Sequence[str]) -> Sequence[str]:
     if not names:
         raise PolicyError("denied", "Too many messages of all clients: try again in a minute")
     return names
-
-
-def _error(failure: Failure) -> WireError:
-    if isinstance(failure.value, WireError):
-        return failure.value
-    failure.trap(JournalError)
-    return WireError("server", "The message is not stored: the disk takes nothing at present")
 
 
 @implementer(ISessionVerbs)

@@ -1,21 +1,18 @@
 """The verbs of topics in a session: JOIN, LEAVE, MEMBERS and SEND."""
 
 from collections.abc import Mapping
-from functools import partial
 from typing import ClassVar
 
-from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from mtnet.errors import JournalError, PolicyError, WireError
+from mtnet.errors import PolicyError, WireError
 from mtnet.interfaces import ISessionVerbs
 from mtnet.services.topics import wire
 from mtnet.services.topics.membership import Membership
 from mtnet.services.topics.service import TopicService
-from mtnet.services.topics.wire import Join, Leave, Members, Send, Sent, covers
+from mtnet.services.topics.wire import Join, Leave, Members, Send, covers
 from mtnet.session import messages
-from mtnet.session.grammar import Message
-from mtnet.session.handler import SessionHandler
+from mtnet.session.handler import LateAnswers, SessionHandler, demand
 from mtnet.session.session import Session, Verb
 
 SERVICE = "topics"
@@ -26,19 +23,19 @@ NOT_STORED = "The members were sent the message, but the disk does not take it a
 class TopicClient(SessionHandler):
     """The verbs of topics in one session."""
 
-    __slots__ = ("_joined", "_max_joined", "_session", "_topics", "_unanswered")
+    __slots__ = ("_answers", "_joined", "_max_joined", "_session", "_topics")
 
     def __init__(self, session: Session, topics: TopicService, max_joined: int) -> None:
         self._session, self._topics, self._max_joined = session, topics, max_joined
         self._joined: dict[str, Membership] = {}
-        self._unanswered = 0
+        self._answers = LateAnswers(session, NOT_STORED)
 
     def welcomed(self) -> dict[str, str]:
         self._end()  # perhaps it has another login now
         return {}
 
     def busy(self) -> bool:
-        return self._unanswered > 0 or bool(self._joined)
+        return bool(self._answers.waiting or self._joined)
 
     def leaving(self) -> None:
         self._end()
@@ -48,7 +45,7 @@ class TopicClient(SessionHandler):
 
     def join(self, asked: Join) -> None:
         """JOIN: send the retained values, what the client misses, and what comes."""
-        self._demand(FOLLOW, asked.topic)
+        demand(self._session, FOLLOW, SERVICE, asked.topic)
         self._check_overlap(asked.topic)
         self._leave(asked.topic)
         session = self._session
@@ -65,32 +62,21 @@ class TopicClient(SessionHandler):
 
     def members(self, asked: Members) -> None:
         """MEMBERS: name those who are sent the messages of a topic."""
-        self._demand(FOLLOW, asked.topic)
+        demand(self._session, FOLLOW, SERVICE, asked.topic)
         found = self._topics.index.members(asked.topic)
         frames = [wire.member(asked.topic, each) for each in found]
         self._session.send(wire.member_count(asked.topic, len(found)) + b"".join(frames))
 
     def send(self, asked: Send) -> None:
         """SEND: send a message, and answer once a retained value is on disk."""
-        self._demand(PUBLISH, asked.topic)
+        demand(self._session, PUBLISH, SERVICE, asked.topic)
         wire.check_size(asked.data, escaped=self._session.queue.encoder is None)
-        done = self._topics.send(asked, self._member)
-        self._unanswered += 1
-        done.addCallbacks(self._answer, partial(self._refuse, asked.id))
+        done = self._topics.send(asked, self._member).addCallback(wire.sent)
+        self._answers.expect(done, "SEND", asked.id)
 
     @property
     def _member(self) -> str:
         return self._session.login or self._session.address
-
-    def _demand(self, verb: str, name: str) -> None:
-        """
-        Check a right; that to a pattern must have it as a whole.
-
-        Raises:
-            WireError: `denied`.
-        """
-        if not self._session.peer.rights.may(verb, SERVICE, name):
-            raise WireError("denied", f"There is no right {verb}:{SERVICE}/{name} here")
 
     def _check_overlap(self, name: str) -> None:
         """
@@ -116,20 +102,6 @@ class TopicClient(SessionHandler):
     def _end(self) -> None:
         for name in list(self._joined):
             self._leave(name)
-
-    def _answer(self, answer: Sent) -> None:
-        self._unanswered -= 1
-        if not self._session.closed:
-            self._session.send(wire.sent(answer))
-            self._session.check_finished()
-
-    def _refuse(self, id: str, failure: Failure) -> None:
-        failure.trap(JournalError)
-        self._unanswered -= 1
-        if not self._session.closed:
-            request = Message("SEND", {"id": id} if id else {})
-            self._session.refuse(WireError("server", NOT_STORED), request)
-            self._session.check_finished()
 
     def _too_late(self) -> None:
         text = "Messages are gone that were not read yet; reconnect, and JOIN again"

@@ -6,7 +6,7 @@ from mtnet.services.signals.channels import Channels
 from mtnet.services.signals.history.histories import Histories
 from mtnet.services.signals.journal.group_commit import GroupCommit
 from mtnet.services.signals.journal.worker import JournalWorker
-from mtnet.services.signals.model import Accepted, State
+from mtnet.services.signals.model import State
 from mtnet.services.signals.ownership.policy import PublishRules
 from mtnet.services.signals.ownership.retries import Retries
 
@@ -57,7 +57,7 @@ class Epochs:
             self._channels.named(channel)
         if damaged or new_epoch:
             begin = journal.accept if damaged else journal.begin_epoch
-            accepted: Accepted = await self._commits.ask(begin, channel, self._now())
+            accepted = await self._commits.ask(begin, channel, self._now())
             # First the new epochs: a follower that is sent one holds, whatever is closed then.
             for name, state in {channel: accepted.state, **accepted.views}.items():
                 self._begin(name, state)

@@ -7,7 +7,7 @@ again, or the draft is found that lets it fail.
 
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from itertools import chain
-from typing import Any
+from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
@@ -258,6 +258,7 @@ class CommitQueue:
         return min(counts, default=self._taken + 1) - 1
 
 
+T = TypeVar("T")
 Deliver = Callable[[list[Pending], Stored, PublishPolicy], list[Pending]]
 """Answers the publishers of a commit and sends its entries; returns the drafts to try again."""
 
@@ -326,9 +327,7 @@ class GroupCommit:
         if idle and self._worker.journal.needs_recovery and isinstance(error, Exception):
             self._run(self._mend(error))
 
-    def ask(
-        self, function: Callable[..., Any], *args: object, later: bool = False
-    ) -> "Deferred[Any]":
+    def ask(self, function: Callable[..., T], *args: object, later: bool = False) -> "Deferred[T]":
         """Call the journal, for anything but a commit; what fails there is repaired at once."""
         return self._worker.ask(function, *args, later=later).addErrback(self._ask_failed)
 
