@@ -218,6 +218,16 @@ class JobBook:
         self._leases: Deadlines[Lease] = Deadlines(LEASE_STEP)
         self._timeouts: Deadlines[Job] = Deadlines(1_000)
 
+    @property
+    def running(self) -> int:
+        """Tasks that workers have."""
+        return sum(queue.running for queue in self.queues.values())
+
+    @property
+    def workers(self) -> int:
+        """Workers, each counted for each of its queues."""
+        return sum(len(queue.workers) for queue in self.queues.values())
+
     def check(self, name: str, count: int, size: int) -> None:
         """
         Check that there is room for another job.

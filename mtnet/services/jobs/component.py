@@ -19,9 +19,9 @@ from mtnet.interfaces import (
     ISessionVerbs,
     IStatus,
 )
-from mtnet.metrics import Metric
 from mtnet.recurring import Recurring
 from mtnet.services.jobs.commands import JobCommands
+from mtnet.services.jobs.metrics import JobMetrics
 from mtnet.services.jobs.resources import JobResources
 from mtnet.services.jobs.service import JobService
 from mtnet.services.jobs.store import JobStore
@@ -33,7 +33,7 @@ SWEEP, LOOK = 0.5, 60.0
 FILE = "jobs.sqlite"
 
 
-@implementer(IService, IStatus, IMetrics, IBackup)
+@implementer(IService, IStatus, IBackup)
 class JobsComponent:
     """
     Joins jobs with the daemon.
@@ -81,35 +81,16 @@ class JobsComponent:
             "trouble": trouble,
             "queues": len(book.queues),
             "open": book.count,
-            "running": self._running(),
-            "workers": self._workers(),
+            "running": book.running,
+            "workers": book.workers,
             "kept": self._jobs.kept,
             **{each: self._jobs.counts[each] for each in ("offered", "done", "dead", "late")},
         }
-
-    def metrics(self) -> list[Metric]:
-        """Return how much is offered, and what becomes of it."""
-        counts, book = self._jobs.counts, self._jobs.book
-        return [
-            _counter("offered", "Jobs that were stored.", lambda: counts["offered"]),
-            _counter("done", "Jobs that have ended with a result.", lambda: counts["done"]),
-            _counter("dead", "Jobs that have ended without a result.", lambda: counts["dead"]),
-            _counter("late", "Results that came when the lease was lost.", lambda: counts["late"]),
-            _gauge("open", "Jobs that are neither done nor dead.", lambda: book.count),
-            _gauge("running", "Tasks that workers have.", self._running),
-            _gauge("workers", "Workers, each counted for each of its queues.", self._workers),
-        ]
 
     def backup(self, folder: Path) -> None:
         """Copy the jobs."""
         if self._path.exists():
             copy_database(self._path, folder / FILE)
-
-    def _running(self) -> int:
-        return sum(queue.running for queue in self._jobs.book.queues.values())
-
-    def _workers(self) -> int:
-        return sum(len(queue.workers) for queue in self._jobs.book.queues.values())
 
 
 def build(env: Environment) -> JobsComponent | DisabledService:
@@ -126,7 +107,8 @@ def build(env: Environment) -> JobsComponent | DisabledService:
     jobs = JobService(settings, store, env.worker(), env.clock, env.now)
     jobs.load()
     offers: dict[Any, object] = {
-        ISessionVerbs: JobVerbs(jobs, settings),
+        ISessionVerbs: JobVerbs(jobs),
+        IMetrics: JobMetrics(jobs),
         IHttpResources: JobResources(jobs, env.clock),
         IControlCommands: JobCommands(jobs),
     }
@@ -135,11 +117,3 @@ def build(env: Environment) -> JobsComponent | DisabledService:
 
 def _loop(what: str, work: Callable[[], Any]) -> LoopingCall:
     return LoopingCall(Recurring(what, work))
-
-
-def _counter(name: str, text: str, read: Callable[[], int]) -> Metric:
-    return Metric(f"mtnet_jobs_{name}_total", "counter", text, read)
-
-
-def _gauge(name: str, text: str, read: Callable[[], int]) -> Metric:
-    return Metric(f"mtnet_jobs_{name}", "gauge", text, read)

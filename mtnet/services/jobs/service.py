@@ -34,6 +34,7 @@ class JobService:
         now: milliseconds since the Unix epoch, UTC.
 
     Attributes:
+        settings: `[jobs]`.
         commits: writes changes.
         epoch: names the numbers of results.
         feeds: results by queue.
@@ -51,7 +52,7 @@ class JobService:
         clock: IReactorTime,
         now: Callable[[], int],
     ) -> None:
-        self._settings, self._clock, self._now = settings, clock, now
+        self.settings, self._clock, self._now = settings, clock, now
         self._store, self._in_thread = store, in_thread
         self.commits: GroupCommit[Change, Any] = GroupCommit(store.apply, store.close, in_thread)
         self.book = JobBook(settings)
@@ -275,11 +276,11 @@ class JobService:
         return Deferred.fromCoroutine(self._remove_old())
 
     async def _remove_old(self) -> None:
-        before = self._now() - int(self._settings.keep * 1_000)
+        before = self._now() - int(self.settings.keep * 1_000)
         while await self._remove(Removal(CHUNK, before=before)) == CHUNK:
             pass
-        while self.kept > self._settings.retain:
-            await self._remove(Removal(min(CHUNK, self.kept - self._settings.retain)))
+        while self.kept > self.settings.retain:
+            await self._remove(Removal(min(CHUNK, self.kept - self.settings.retain)))
         await self._forget_unused()
 
     async def purge(self, queue: str, with_open: bool) -> int:

@@ -13,7 +13,6 @@ from mtnet.services.jobs import wire
 from mtnet.services.jobs.book import Job, Worker
 from mtnet.services.jobs.feeds import Reader
 from mtnet.services.jobs.service import JobService
-from mtnet.services.jobs.settings import JobSettings
 from mtnet.session import messages
 from mtnet.session.handler import LateAnswers, SessionHandler, demand
 from mtnet.session.session import Session, Verb
@@ -29,10 +28,10 @@ MAX_QUEUES = 100
 class JobClient(SessionHandler):
     """The verbs of jobs in one session."""
 
-    __slots__ = ("_answers", "_jobs", "_readers", "_session", "_settings", "_workers")
+    __slots__ = ("_answers", "_jobs", "_readers", "_session", "_workers")
 
-    def __init__(self, session: Session, jobs: JobService, settings: JobSettings) -> None:
-        self._session, self._jobs, self._settings = session, jobs, settings
+    def __init__(self, session: Session, jobs: JobService) -> None:
+        self._session, self._jobs = session, jobs
         self._workers: dict[str, Worker] = {}
         self._readers: dict[str, Reader] = {}
         self._answers = LateAnswers(session, NOT_STORED)
@@ -61,8 +60,8 @@ class JobClient(SessionHandler):
     def work(self, asked: wire.Work) -> None:
         """WORK: give the client tasks of a queue, so many at once."""
         demand(self._session, SEND, SERVICE, asked.queue)
-        if asked.slots > self._settings.max_slots:
-            most = f"A client has {self._settings.max_slots} tasks of a queue at once"
+        if asked.slots > self._jobs.settings.max_slots:
+            most = f"A client has {self._jobs.settings.max_slots} tasks of a queue at once"
             raise PolicyError("denied", f"{most}, as jobs.max_slots allows")
         worker = self._workers.get(asked.queue)
         if worker is None:
@@ -71,7 +70,7 @@ class JobClient(SessionHandler):
         if worker is not None:
             self._jobs.resize(worker, asked.slots)
         elif asked.slots:
-            send, lease = self._session.send, self._settings.lease
+            send, lease = self._session.send, self._jobs.settings.lease
             worker = Worker(
                 asked.queue, self._name, asked.slots, lambda jobs: send(_tasks(jobs, lease))
             )
@@ -160,8 +159,8 @@ class JobVerbs:
         "RESULTS": Verb(wire.REQUESTS["RESULTS"], JobClient.results),
     }
 
-    def __init__(self, jobs: JobService, settings: JobSettings) -> None:
-        self._jobs, self._settings = jobs, settings
+    def __init__(self, jobs: JobService) -> None:
+        self._jobs = jobs
 
     def permitted(self, session: Session) -> bool:
         """Return whether the client may use jobs of any queue in any way."""
@@ -169,4 +168,4 @@ class JobVerbs:
 
     def attach(self, session: Session) -> JobClient:
         """Return the handler of the verbs in one session."""
-        return JobClient(session, self._jobs, self._settings)
+        return JobClient(session, self._jobs)

@@ -9,8 +9,8 @@ from zope.interface import implementer
 
 from mtnet.daemon.environment import Environment
 from mtnet.interfaces import IControlCommands, IMetrics, INotifier, IService, ISessionVerbs, IStatus
-from mtnet.metrics import Metric
 from mtnet.services.notify.commands import NotifyCommands
+from mtnet.services.notify.metrics import NotifyMetrics
 from mtnet.services.notify.notifier import Delivery, Notifier
 from mtnet.services.notify.queue import RetryQueue
 from mtnet.services.notify.rate_limit import SenderLimits
@@ -19,7 +19,7 @@ from mtnet.services.notify.store import MessageStore
 from mtnet.services.notify.verbs import NotifyVerbs
 
 
-@implementer(IService, IMetrics)
+@implementer(IService)
 class NotifyComponent:
     """
     Sends messages to the receivers of [notify.NAME].
@@ -42,24 +42,6 @@ class NotifyComponent:
     def stop(self) -> "Deferred[None]":
         """Store what was taken."""
         return self._notifier.stop()
-
-    def metrics(self) -> list[Metric]:
-        """Return how much was sent, and how much waits."""
-        queues = [each.queue for each in self._notifier.deliveries.values()]
-        return [
-            Metric(
-                "mtnet_notify_sent_total",
-                "counter",
-                "Messages that their receivers took.",
-                lambda: sum(each.sent for each in queues),
-            ),
-            Metric(
-                "mtnet_notify_waiting",
-                "gauge",
-                "Messages that no receiver has taken yet.",
-                lambda: sum(map(len, queues)),
-            ),
-        ]
 
 
 def build(env: Environment) -> NotifyComponent:
@@ -84,6 +66,7 @@ def build(env: Environment) -> NotifyComponent:
     offers: dict[Any, object] = {
         INotifier: notifier,
         IStatus: notifier,
+        IMetrics: NotifyMetrics(notifier),
         ISessionVerbs: NotifyVerbs(notifier, SenderLimits(settings.sender_rate), env.clock),
         IControlCommands: NotifyCommands(notifier, settings.title, make_thread),
     }

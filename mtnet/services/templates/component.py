@@ -1,10 +1,9 @@
 """Templates as a component of the daemon."""
 
 import shutil
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred, maybeDeferred
@@ -24,12 +23,12 @@ from mtnet.interfaces import (
     IStreamListener,
     ITemplates,
 )
-from mtnet.metrics import Metric
 from mtnet.net.endpoints import Listener
 from mtnet.net.first_bytes import COMMANDS, begins_with
 from mtnet.net.http.route import Route
 from mtnet.services.templates.integrity_check import IntegrityCheckService
 from mtnet.services.templates.library import Library
+from mtnet.services.templates.metrics import TemplateMetrics
 from mtnet.services.templates.protocol import TemplatesFactory, TemplatesPort
 from mtnet.services.templates.resources import TemplateResources
 from mtnet.services.templates.version import Version
@@ -40,7 +39,7 @@ is_command = begins_with(*COMMANDS)
 """Recognizes clients of commands."""
 
 
-@implementer(IService, IStreamListener, IFirstBytes, IHttpResources, IMetrics, IBackup, ITemplates)
+@implementer(IService, IStreamListener, IFirstBytes, IHttpResources, IBackup, ITemplates)
 class TemplatesComponent:
     """
     Serves and stores templates.
@@ -68,6 +67,8 @@ class TemplatesComponent:
         self._services = MultiService()
 
     def __conform__(self, interface: Any) -> Any:
+        if interface is IMetrics:
+            return TemplateMetrics(self.library)
         return self.library if interface is IStatus else None
 
     def start(self) -> None:
@@ -99,23 +100,6 @@ class TemplatesComponent:
     def routes(self) -> list[Route]:
         """Return the routes of `/templates`."""
         return TemplateResources(self.library, self.put, self._env.section).routes()
-
-    def metrics(self) -> list[Metric]:
-        """Return the size of the library."""
-
-        def read(key: str) -> Callable[[], int]:
-            return lambda: cast(int, self.library.status()[key])
-
-        return [
-            Metric("mtnet_templates_keys", "gauge", "Templates.", read("templates")),
-            Metric("mtnet_templates_versions", "gauge", "Versions.", read("versions")),
-            Metric(
-                "mtnet_templates_damaged",
-                "gauge",
-                "Damaged files.",
-                lambda: len(self.library.damaged),
-            ),
-        ]
 
     def backup(self, folder: Path) -> None:
         """Copy all versions; each file has its name once it is whole."""

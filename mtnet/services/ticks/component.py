@@ -1,7 +1,7 @@
 """Ticks as a component of the daemon."""
 
 from collections.abc import Callable, Mapping
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,6 @@ from mtnet.interfaces import (
     ITextStreams,
     ITicks,
 )
-from mtnet.metrics import Metric
 from mtnet.net.endpoints import Listener
 from mtnet.net.http.route import Route
 from mtnet.net.peer import Peer
@@ -40,6 +39,7 @@ from mtnet.services.ticks.collector import Collector
 from mtnet.services.ticks.health.conditions import TickConditions
 from mtnet.services.ticks.health.hours import TradingHours
 from mtnet.services.ticks.http.resources import tick_routes
+from mtnet.services.ticks.metrics import TickMetrics
 from mtnet.services.ticks.protocol import TicksFactory, TicksProtocol
 from mtnet.services.ticks.storage.compaction import Compaction
 from mtnet.services.ticks.storage.hot import HotStore, copy_store
@@ -49,23 +49,6 @@ from mtnet.services.ticks.udp import TickDatagramProtocol
 from mtnet.services.ticks.verbs.handler import TickVerbs
 from mtnet.services.ticks.wire import encode_symbol
 
-COUNTERS = {
-    "received": "Records that were read.",
-    "stored": "Ticks that were stored.",
-    "dropped": "Records that found no room, or that the store rejected.",
-    "refused": "Records that could not be read, or were not allowed.",
-    "repeated": "Records that were stored before.",
-    "kernel_drops": "Datagrams that the kernel dropped.",
-}
-GAUGES = {
-    "waiting": "Ticks that wait for the disk.",
-    "missing": "Numbered datagrams and batches that have not come, of all time.",
-    "sources": "Senders.",
-    "symbols": "Symbols.",
-    "subscribers": "Connections that get ticks.",
-    "bars": "M1 bars in memory.",
-}
-
 
 @implementer(
     IService,
@@ -74,7 +57,6 @@ GAUGES = {
     IFirstBytes,
     ITextStreams,
     IHttpResources,
-    IMetrics,
     IStatus,
     IBackup,
 )
@@ -124,6 +106,8 @@ class TicksComponent:
             return self._verbs
         if interface is IAlertConditions:
             return self._conditions
+        if interface is IMetrics:
+            return TickMetrics(self.collector, self._cold)
         if interface is IControlCommands:
             return self._cold.commands()
         return self.collector if interface is ITicks else None
@@ -165,23 +149,6 @@ class TicksComponent:
     def status(self) -> dict[str, object]:
         """Report that, each sender, and the cold store."""
         return {**self.collector.status(), **self.health(), "cold": self._cold.status()}
-
-    def metrics(self) -> list[Metric]:
-        """Return the counters and gauges of the collector."""
-        counters = [
-            Metric(f"mtnet_ticks_{name}_total", "counter", text, partial(self._read, name))
-            for name, text in COUNTERS.items()
-        ]
-        gauges = [
-            Metric(f"mtnet_ticks_{name}", "gauge", text, partial(self._read, name))
-            for name, text in GAUGES.items()
-        ]
-        return counters + gauges + self._cold.metrics()
-
-    def _read(self, name: str) -> int:
-        value = self.collector.health()[name]
-        assert isinstance(value, int)
-        return value
 
     def backup(self, folder: Path) -> None:
         """Copy the stored ticks of both stores."""

@@ -111,7 +111,7 @@ def build(env: Environment) -> TopicsComponent | DisabledService:
     topics = TopicService(settings, writer, env.clock, env.now)
     topics.book.load(store.load())
     offers: dict[Any, object] = {
-        ISessionVerbs: TopicVerbs(topics, settings.max_joined),
+        ISessionVerbs: TopicVerbs(topics),
         IMetrics: TopicMetrics(topics),
         IHttpResources: TopicResources(topics, env.clock),
     }

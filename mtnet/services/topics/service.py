@@ -27,6 +27,7 @@ class TopicService:
         now: milliseconds since the Unix epoch, UTC.
 
     Attributes:
+        settings: `[topics]`.
         epoch: names the numbers of messages; another one at each start.
         sent: messages that were taken.
     """
@@ -40,7 +41,7 @@ class TopicService:
         clock: IReactorTime,
         now: Callable[[], int],
     ) -> None:
-        self._settings, self._writer, self._now = settings, writer, now
+        self.settings, self._writer, self._now = settings, writer, now
         self.epoch, self.sent = token_hex(8), 0
         self.book, self.fanout = TopicBook(settings), TopicFanout(clock)
         self.index = MembershipIndex()
@@ -140,7 +141,7 @@ class TopicService:
 
     def expire(self) -> None:
         """Remove the values that are older than `topics.keep`."""
-        for post in self.book.expire(self._now() - int(self._settings.keep * 1_000)):
+        for post in self.book.expire(self._now() - int(self.settings.keep * 1_000)):
             self._writer.put(((post.topic, post.key), None)).addErrback(self._kept)
 
     def rows(self) -> list[dict[str, object]]:

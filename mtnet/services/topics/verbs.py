@@ -23,10 +23,10 @@ NOT_STORED = "The members were sent the message, but the disk does not take it a
 class TopicClient(SessionHandler):
     """The verbs of topics in one session."""
 
-    __slots__ = ("_answers", "_joined", "_max_joined", "_session", "_topics")
+    __slots__ = ("_answers", "_joined", "_session", "_topics")
 
-    def __init__(self, session: Session, topics: TopicService, max_joined: int) -> None:
-        self._session, self._topics, self._max_joined = session, topics, max_joined
+    def __init__(self, session: Session, topics: TopicService) -> None:
+        self._session, self._topics = session, topics
         self._joined: dict[str, Membership] = {}
         self._answers = LateAnswers(session, NOT_STORED)
 
@@ -90,8 +90,9 @@ class TopicClient(SessionHandler):
             if other != name and (covers(other, name) or covers(name, other)):
                 text = f"In JOIN topic is apart from {other}, which is joined: LEAVE that, or not"
                 raise WireError("field", text, name.encode())
-        if name not in self._joined and len(self._joined) >= self._max_joined:
-            text = f"A session joins {self._max_joined} names, as topics.max_joined allows"
+        most = self._topics.settings.max_joined
+        if name not in self._joined and len(self._joined) >= most:
+            text = f"A session joins {most} names, as topics.max_joined allows"
             raise PolicyError("denied", text)
 
     def _leave(self, name: str) -> None:
@@ -120,8 +121,8 @@ class TopicVerbs:
         "SEND": Verb(wire.REQUESTS["SEND"], TopicClient.send),
     }
 
-    def __init__(self, topics: TopicService, max_joined: int) -> None:
-        self._topics, self._max_joined = topics, max_joined
+    def __init__(self, topics: TopicService) -> None:
+        self._topics = topics
 
     def permitted(self, session: Session) -> bool:
         """Return whether the client may join or send anything."""
@@ -130,4 +131,4 @@ class TopicVerbs:
 
     def attach(self, session: Session) -> TopicClient:
         """Return the handler of the verbs in one session."""
-        return TopicClient(session, self._topics, self._max_joined)
+        return TopicClient(session, self._topics)

@@ -549,7 +549,7 @@ def test_status_and_metrics_count(daemon):
     status = service(daemon).status()
     assert {key: status[key] for key in expected} == expected
     assert (status["kept"], status["queues"]) == (2, 1)
-    values = {each.name: each.read() for each in service(daemon).metrics()}
+    values = {each.name: each.read() for each in IMetrics(service(daemon)).metrics()}
     totals = ("offered", "done", "dead", "late")
     assert values == {
         f"mtnet_jobs_{key}{'_total' if key in totals else ''}": count

@@ -17,7 +17,7 @@ from mtnet.services.templates.library import Library
 
 TEMPLATE = b"<chart>\nnumber=1\n</chart>\n"
 INTERFACES = (
-    IService, IStreamListener, IFirstBytes, IHttpResources, IMetrics, IBackup, ITemplates,
+    IService, IStreamListener, IFirstBytes, IHttpResources, IBackup, ITemplates,
 )  # fmt: skip
 
 
@@ -44,7 +44,7 @@ def test_first_bytes_of_raw_clients_are_recognized(component, head, own):
 
 
 def test_metrics_count(component):
-    read = {metric.name: metric.read for metric in component.metrics()}
+    read = {metric.name: metric.read for metric in IMetrics(component).metrics()}
     assert {name: read() for name, read in read.items()} == {
         "mtnet_templates_keys": 0,
         "mtnet_templates_versions": 0,

@@ -16,7 +16,7 @@ from mtnet.interfaces import (
 from mtnet.services.ticks.storage.reader import TickReader
 from mtnet.testing import EPOCH
 
-INTERFACES = (IService, IStreamListener, IDatagramListener, IFirstBytes, IMetrics, IBackup)
+INTERFACES = (IService, IStreamListener, IDatagramListener, IFirstBytes, IBackup)
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def test_the_collector_is_offered_to_other_components(env):
 
 
 def test_metrics_are_named_and_typed_as_prometheus_has_them(component):
-    found = component.metrics()
+    found = IMetrics(component).metrics()
     assert len({name for name, *_ in found}) == len(found)
     for name, kind, text, read, _ in found:
         assert name.startswith("mtnet_ticks_")
@@ -54,7 +54,7 @@ def test_metrics_are_named_and_typed_as_prometheus_has_them(component):
 
 
 def test_metrics_count(env, component, clock):
-    read = {metric.name: metric.read for metric in component.metrics()}
+    read = {metric.name: metric.read for metric in IMetrics(component).metrics()}
     take(env, b"1.1", b"1.2")
     assert read["mtnet_ticks_received_total"]() == read["mtnet_ticks_waiting"]() == 2
     clock.advance(1.0)

@@ -4,7 +4,7 @@ import pytest
 from cold_stores import result
 
 from mtnet.errors import JournalError, WireError
-from mtnet.interfaces import IControlCommands, IStatus, ITicks
+from mtnet.interfaces import IControlCommands, IMetrics, IStatus, ITicks
 from mtnet.services.ticks.cold import parquet, service
 from mtnet.services.ticks.storage.reader import TickReader
 from mtnet.testing import EPOCH
@@ -150,7 +150,7 @@ def test_metrics_count_files_and_deleted_ticks(env_with):
     take(env, 9, 5)
     ask(env, "ticks compact")
     ask(env, "ticks delete", symbol="EURUSD", stop="2023-11-08")
-    read = {each.name: each.read for each in env.components.services["ticks"].metrics()}
+    read = {each.name: each.read for each in IMetrics(env.components.services["ticks"]).metrics()}
     assert read["mtnet_ticks_cold_files"]() == read["mtnet_ticks_cold_stored"]() == 1
     assert read["mtnet_ticks_cold_bytes"]() > 0
     assert read["mtnet_ticks_deleted_total"]() == 1
