@@ -75,8 +75,8 @@ def test_the_status_is_a_table_of_everybody(command_line, publisher, daemon, clo
     assert head.split() == ["STATUS", "ROLE", "WHO", "CHANNEL", "BEHIND", "LAST", "ACK",
                             "HELD/WANTED", "WARNING"]  # fmt: skip
     assert provider.split() == ["ok", "provider", "127.9.9.9:50000", "main"]
-    assert follower.split()[:5] == ["ok", "follower", "127.9.9.8:50000", "main", "0"]
-    assert "acknowledges nothing" in follower
+    assert follower.split()[:5] == ["unknown", "follower", "127.9.9.8:50000", "main", "0"]
+    assert "has acknowledged nothing" in follower
 
 
 def test_nobody_is_said_so(command_line, daemon):

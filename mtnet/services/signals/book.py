@@ -154,6 +154,14 @@ class Channel:
         held = [each for entries in self._entries.values() for each in entries.values()]
         return sorted(held, key=lambda entry: entry.seq)
 
+    def open_symbols(self) -> dict[str, int]:
+        """Return the symbols with positions, each with its last entry."""
+        return {
+            symbol: max(each.seq for each in entries.values())
+            for symbol, entries in self._entries.items()
+            if any(each.type == POSITION for each in entries.values())
+        }
+
     def apply(self, entry: Entry, when: float, room: bool = True) -> Change | None:
         """
         Set a position; return what it changes in the net position, if anything.

@@ -187,6 +187,11 @@ class PollingFollower:
 
     # The status
 
+    @property
+    def symbols(self) -> Filter:
+        """The filter of its last request; None = all."""
+        return self._symbols
+
     def pending(self, acked: int) -> int:
         """Return the first entry behind `acked` that it was sent; 0 = there is none."""
         return first_wanted(self._channel, self._symbols, acked, self.position) or 0

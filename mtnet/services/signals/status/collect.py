@@ -1,6 +1,7 @@
 """Collects what the engine judges, from sessions, acknowledgements, REPORTs and the book."""
 
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any, NamedTuple
 
 from msgspec.structs import replace
@@ -24,6 +25,8 @@ from mtnet.services.signals.views.terms import Known, terms
 from mtnet.services.signals.views.views import Summary
 
 NONE: Mapping[Any, Any] = {}
+NAMED = 3
+"""Symbols that a sentence names."""
 
 
 class Moment(NamedTuple):
@@ -112,6 +115,7 @@ class FactCollector:
         """
         book, reports = self._channels.book, self._rules.views.reports
         providers = {name: self._providers_of(name) for name in channels}
+        symbols = {name: book.channel(name).open_symbols() for name in channels}
         for each in self._channels.followers:
             channel = channels[each.channel]
             if each.who in providers[each.channel]:
@@ -119,7 +123,9 @@ class FactCollector:
             if each.connection is None:
                 yield each, _offline(each, channel)
             else:
-                yield each, _online(each, channel, book.channel(each.channel), reports, moment)
+                facts = _online(each, channel, book.channel(each.channel), reports, moment)
+                untold = _untold(each, symbols[each.channel])
+                yield each, replace(facts, untold=untold) if untold else facts
 
     def _providers_of(self, name: str) -> set[str]:
         ownership = self._rules.ownership
@@ -195,6 +201,28 @@ def _offline(follower: Follower, channel: ChannelFacts) -> FollowerFacts:
     )
 
 
+def _untold(follower: Follower, symbols: Mapping[str, int]) -> Sequence[str]:
+    """
+    Return the first symbols of which a follower has not said what it holds.
+
+    Args:
+        symbols: those with positions, each with its last entry.
+    """
+    held, feed = follower.held or NONE, follower.feed
+    if feed is None or held.keys() >= symbols.keys():
+        return ()
+    copies, wanted = {key.symbol for key in follower.copies or NONE}, feed.symbols
+    found = (
+        symbol
+        for symbol, seq in symbols.items()
+        if symbol not in held
+        and symbol not in copies
+        and seq <= follower.acked
+        and (wanted is None or symbol in wanted)
+    )
+    return tuple(islice(found, NAMED))
+
+
 def _online(
     follower: Follower,
     channel: ChannelFacts,
@@ -223,7 +251,8 @@ def _online(
         "" if connection is None else connection.client,
         follower.acked_at,
         follower.held or NONE,
-        follower.acks.latency,
+        classic=feed is None,
+        latency=follower.acks.latency,
     )
 
 

@@ -118,10 +118,11 @@ def _connection(facts: FollowerFacts, when: int) -> Iterator[Finding]:
 
 
 def _acknowledgements(facts: FollowerFacts, when: int) -> Iterator[Finding]:
-    if not facts.expected:
+    if not facts.acknowledges:
         yield Finding("unconfirmed", {"who": facts.who})
-        return
-    if _older(facts.due, ACK_TIME, when):
+    elif facts.untold:
+        yield Finding("untold", {"who": facts.who, "symbols": ", ".join(facts.untold)})
+    if facts.expected and _older(facts.due, ACK_TIME, when):
         yield Finding("not_acknowledged", {**_ago(facts.who, facts.due, when), "next": facts.next})
 
 

@@ -123,6 +123,9 @@ class FollowerFacts(Struct, frozen=True):
         client: its program and version, in its words.
         acked_at: when it last acknowledged anything; 0 = it has not.
         held: lots by symbol, as it said.
+        untold: the first of the symbols in which the channel has positions that it was told, and of
+            which it has not said what it holds.
+        classic: whether it speaks the classic dialect, which acknowledges nothing.
         latency: of its acknowledgements; None = there was none since it came.
     """
 
@@ -143,6 +146,8 @@ class FollowerFacts(Struct, frozen=True):
     client: str = ""
     acked_at: int = 0
     held: Mapping[str, str] = {}
+    untold: Sequence[str] = ()
+    classic: bool = False
     latency: Percentiles | None = None
 
     @property

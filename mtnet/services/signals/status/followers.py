@@ -42,6 +42,10 @@ class Feed(Protocol):
     """Feed of a follower: the entries that it was sent."""
 
     @property
+    def symbols(self) -> frozenset[str] | None:
+        """The filter; None = all."""
+
+    @property
     def position(self) -> int:
         """The entry up to which all was sent, or left out."""
 
@@ -148,10 +152,11 @@ class Follower:
         self.acked, self.acked_at = max(self.acked, min(ack.seq, _sent(self))), when
         if entry is None:
             return
-        if ack.volume is not None:
+        volume = _lots_of(ack, entry)
+        if volume is not None:
             held = dict(self.held or {})
             held.pop(entry.symbol, None)
-            held[entry.symbol] = f"{ack.volume:f}"
+            held[entry.symbol] = f"{volume:f}"
             if len(held) > MAX_HELD:
                 del held[next(iter(held))]
             self.held = held
@@ -389,6 +394,12 @@ class Followers:
         if not twins:
             del self._twins[follower.place]
         return bool(twins)
+
+
+def _lots_of(ack: Ack, entry: Entry) -> Decimal | None:
+    """Return the lots that an ACK says are held; None = it does not say."""
+    filled = ack.status == "filled" and entry.type == POSITION
+    return entry.volume if ack.volume is None and filled else ack.volume
 
 
 def _copy(ack: Ack, entry: Entry, net: Decimal | None) -> Copy | None:

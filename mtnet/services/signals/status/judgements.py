@@ -125,6 +125,7 @@ def _progress(facts: FollowerFacts, count: int, since: int | None) -> Row:
     """Return what a row says of a follower besides; of a latency milliseconds."""
     latency = facts.latency
     return {
+        "dialect": "classic" if facts.classic else "2",
         "sent": facts.sent,
         "behind": count,
         "behind_since": since,

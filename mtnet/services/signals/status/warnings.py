@@ -9,8 +9,9 @@ from typing import Literal, NamedTuple, cast
 
 from msgspec import Struct
 
-Status = Literal["ok", "warning", "error", "offline"]
-"""How somebody is: all is well, somebody should look, somebody must act, nobody is there."""
+Status = Literal["ok", "unknown", "warning", "error", "offline"]
+"""How somebody is: all is well, nobody knows whether it is, somebody should look, somebody must
+act, nobody is there."""
 Role = Literal["follower", "provider"]
 Code = Literal[
     "switched_off",
@@ -39,11 +40,12 @@ Code = Literal[
     "report_stale",
     "old_client",
     "other_volume",
+    "untold",
     "unconfirmed",
 ]
 UNITS = ((86_400, "days"), (3_600, "h"), (60, "min"))
 """Seconds and names of the units in which people are told durations of at least two of them."""
-ORDER: Mapping[Status, int] = {"ok": 0, "warning": 1, "error": 2, "offline": 3}
+ORDER: Mapping[Status, int] = {"ok": 0, "unknown": 1, "warning": 2, "error": 3, "offline": 4}
 
 
 class Rule(NamedTuple):
@@ -233,17 +235,23 @@ RULES: Mapping[Code, Rule] = {
     ),
     "other_volume": Rule(
         92,
-        "ok",
+        "unknown",
         None,
         "{who} holds {held} of {symbol}, and {wanted} was told: right if its program multiplies "
-        "volumes itself.",
+        "volumes itself; of a view made for it that is known.",
+    ),
+    "untold": Rule(
+        93,
+        "unknown",
+        None,
+        "{who} has not told what it holds of {symbols}: look at its terminal.",
     ),
     "unconfirmed": Rule(
         94,
-        "ok",
+        "unknown",
         None,
-        "{who} acknowledges nothing, so nobody knows here what it holds: a follower of dialect 2 "
-        "tells that.",
+        "{who} has acknowledged nothing, so nobody here knows what it holds: look at its terminal, "
+        "or run the expert MtnetFollower there, which tells it.",
     ),
 }
 

@@ -70,15 +70,18 @@ FOLLOWERS = {
                                 ["wrong_volume"]),
     "it holds what is closed": (copies(wanted="0", held="1", right=False, same_side=False), "error",
                                 ["wrong_volume"]),
-    "it multiplies": (copies(held="0.5", right=False), "ok", ["other_volume"]),
+    "it multiplies": (copies(held="0.5", right=False), "unknown", ["other_volume"]),
     "a view for it multiplies": (
         {**channel(view=ViewState(exact=True)), **copies(held="0.5", right=False)}, "error",
         ["wrong_volume"]),
-    "it never acknowledges": ({"acknowledges": False, "unacknowledged": NOW - HOUR}, "ok",
+    "it never acknowledges": ({"acknowledges": False, "unacknowledged": NOW - HOUR}, "unknown",
                               ["unconfirmed"]),
+    "it has not told its lots of a symbol": ({"untold": ("EURUSD",)}, "unknown", ["untold"]),
     "it reports, and acknowledges nothing": (
         {"acknowledges": False, "unacknowledged": NOW - HOUR, "reports": (reported(),)}, "error",
-        ["not_acknowledged"]),
+        ["not_acknowledged", "unconfirmed"]),
+    "it reports, and has acknowledged nothing yet": (
+        {"acknowledges": False, "reports": (reported(),)}, "unknown", ["unconfirmed"]),
     "the REPORT is old": ({"reports": (reported(60_001),)}, "warning", ["report_stale"]),
     "it came back, and reports soon": ({"since": NOW, "reports": (reported(HOUR),)}, "ok", []),
     "two accounts": ({"reports": (reported(), reported(SECOND, "2"))}, "error", ["two_accounts"]),
@@ -226,7 +229,7 @@ def test_a_judgement_of_somebody_who_is_well_lasts_until_a_sign_of_life_is_due()
 
 
 def test_the_worst_status_counts():
-    assert [*ORDER] == ["ok", "warning", "error", "offline"]
+    assert [*ORDER] == ["ok", "unknown", "warning", "error", "offline"]
 
 
 def test_the_documents_have_the_table_of_the_code():

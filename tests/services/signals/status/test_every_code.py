@@ -34,7 +34,8 @@ SESSIONS = {
     "some_providers": "test_a_view_says_what_is_wrong_with_its_sources",
     "report_stale": "test_a_report_that_is_a_minute_old_says_so",
     "old_client": "test_an_old_expert_is_named",
-    "other_volume": "test_a_follower_that_multiplies_is_well_and_says_so",
+    "other_volume": "test_nobody_knows_whether_a_follower_that_multiplies_is_well",
+    "untold": "test_a_follower_that_has_not_told_what_it_holds_of_a_symbol_says_so",
     "unconfirmed": "test_a_classic_follower_is_shown_by_its_address",
 }
 """A test of this folder by the code that it makes."""
@@ -62,6 +63,7 @@ NO_EXPERTS = {
     "waiting_for_report": "an expert reports as soon as it is connected",
     "report_stale": "an expert that hangs for so long was closed by the heartbeat",
     "old_client": "the experts of this tree are the present ones",
+    "untold": "an expert acknowledges each position that it was told",
     "unconfirmed": "an expert acknowledges and reports",
 }
 """Why experts do not make the others."""

@@ -188,11 +188,32 @@ def test_what_it_could_not_carry_out_stays_over_its_reconnect(scene, pair):
     ]
 
 
-def test_a_follower_that_multiplies_is_well_and_says_so(scene, pair):
+def test_nobody_knows_whether_a_follower_that_multiplies_is_well(scene, pair):
     scene.publish(pair[0], "3")
     scene.acknowledge(pair[1], 3, status="filled", volume="1.5")
     (row,) = scene.rows()
-    assert (row["status"], scene.codes()["bob/desk"]) == ("ok", ["other_volume"])
+    assert (row["status"], scene.codes()["bob/desk"]) == ("unknown", ["other_volume"])
+
+
+def test_a_follower_that_has_not_told_what_it_holds_of_a_symbol_says_so(scene, pair):
+    scene.publish(pair[0], "1", symbol="GBPUSD")
+    scene.publish(pair[0], "3")
+    scene.acknowledge(pair[1], 4, status="filled")
+    (row,) = scene.rows()
+    assert (row["status"], scene.codes()["bob/desk"]) == ("unknown", ["untold"])
+    assert row["warnings"][0]["text"].startswith("bob/desk has not told what it holds of GBPUSD:")
+    scene.acknowledge(pair[1], 3, status="filled")
+    assert scene.codes() == {"bob/desk": []}
+    (row,) = scene.rows()
+    assert row["held"] == {"EURUSD": "3", "GBPUSD": "1"}
+
+
+def test_a_follower_has_to_tell_nothing_of_symbols_that_it_leaves_out(scene):
+    provider, follower = scene.provide(), scene.follow(asked={"symbols": frozenset({"EURUSD"})})
+    scene.publish(provider, "1", symbol="GBPUSD")
+    scene.publish(provider, "2")
+    scene.acknowledge(follower, 3, status="filled", volume="2")
+    assert scene.codes() == {"bob/desk": []}
 
 
 def test_a_close_that_was_not_made_is_a_wrong_volume(scene, pair):
