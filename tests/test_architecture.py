@@ -34,6 +34,7 @@ PURE = {
     "access/anonymous.py",
     "storage/files.py",
     "storage/sqlite.py",
+    "demo/account.py",
     "demo/market.py",
     "demo/trader.py",
     "errors.py",

@@ -23,6 +23,8 @@ from mtnet.errors import ClientError
 
 SEED = 2_024
 FASTEST = 1_000.0
+EVENTS = "mtnet.services.status.event_log"
+"""Logs the trouble of followers, which the demonstration makes and shows by itself."""
 
 
 def configure(parser: ArgumentParser) -> None:
@@ -69,7 +71,7 @@ def demo(arguments: Namespace) -> None:
             show = Demonstration(reactor, arguments, data.absolute(), shown)
             return Deferred.fromCoroutine(show.run()).addBoth(outcome.append)
 
-        remote.log_warnings()
+        remote.log_warnings(errors_alone=EVENTS)
         with suppress(SystemExit):
             react(main)
     if outcome and isinstance(outcome[0], Failure):
@@ -105,7 +107,7 @@ class Demonstration:
             console.line(f"{daemon.service.table().rpartition(chr(10))[0]}")
             commands = summary.commands_to_try(daemon, symbol)
             console.block("While it runs, try in another terminal:", commands)
-            console.block("Open the page in a browser:", [daemon.page])
+            console.block("Open the page in a browser:", summary.page_to_open(daemon))
             console.line("\nCtrl-C ends it.\n")
             if not arguments.stay:
                 self._reactor.callLater(arguments.seconds, self._end)

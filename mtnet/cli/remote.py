@@ -87,10 +87,17 @@ def run_in_reactor(work: Work, arguments: Namespace) -> None:
         outcome[0].raiseException()
 
 
-def log_warnings() -> None:
-    """Log warnings and errors to stderr."""
+def log_warnings(errors_alone: str = "") -> None:
+    """
+    Log warnings and errors to stderr.
+
+    Args:
+        errors_alone: the namespace of which warnings are left out; empty = there is none.
+    """
     observer = textFileLogObserver(sys.stderr)
     predicate = LogLevelFilterPredicate(LogLevel.warn)
+    if errors_alone:
+        predicate.setLogLevelForNamespace(errors_alone, LogLevel.error)
     filtered = FilteringLogObserver(observer, [predicate])
     globalLogBeginner.beginLoggingTo([filtered], redirectStandardIO=False)
 

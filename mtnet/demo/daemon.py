@@ -1,14 +1,20 @@
 """The daemon of the demonstration, and the endpoints of its services."""
 
+from contextlib import closing
 from pathlib import Path
+from secrets import token_urlsafe
 from typing import Any
 
 from twisted.internet.endpoints import TCP4ClientEndpoint
 from twisted.internet.interfaces import IStreamClientEndpoint
 
+from mtnet.access.accounts.passwords import hash_password
+from mtnet.access.accounts.store import AccountStore
 from mtnet.client import server_from_string
 from mtnet.clock import system_time
 from mtnet.daemon.configuration import load
+from mtnet.daemon.datadir import ACCOUNTS
+from mtnet.daemon.registry import permissions
 from mtnet.errors import StartError
 from mtnet.net.tls.authority import CA, make
 from mtnet.service import Daemon
@@ -20,17 +26,29 @@ LISTENS = (
     *(f"{name}=secure:0:interface={HOST}" for name in ("signals", "templates")),
     f"ticks=udp:0:interface={HOST}",
 )
-SETS = ("reserve=0", "signals.pace=0", "ticks.receive_buffer=212992")
+SETS = (
+    "reserve=0",
+    *(f"access.connections.{name}.total=200" for name in ("signals", "templates", "ticks", "web")),
+    "signals.pace=0",
+    "ticks.receive_buffer=212992",
+)
 """The followers here read at once, and need no pause between two positions as terminals do;
-every kernel grants this buffer."""
+every kernel grants this buffer, and every machine descriptors for so few connections."""
+ADMIN = "admin"
+"""The account that may do everything; its role has the same name."""
+PEOPLE = {"alice": "provider", "bob": "follower", "carol": "follower", ADMIN: ADMIN}
+"""Accounts by name, with their roles."""
 
 
 class DemoDaemon:
     """
-    A running daemon with a certificate of its own, on ports that the kernel picks.
+    A running daemon with a certificate and accounts of its own, on ports that the kernel picks.
 
     Args:
         data: its data folder, which is empty or does not exist yet.
+
+    Attributes:
+        password: of every account, drawn anew.
 
     Raises:
         StartError: the folder is not empty, or the daemon cannot start on this machine.
@@ -42,6 +60,8 @@ class DemoDaemon:
             if data.exists() and any(data.iterdir()):
                 raise StartError(f"{data} is not empty; the demonstration takes a new folder.")
             make(data / "tls", [NAME, HOST], NAME, system_time())
+            self.password = token_urlsafe(9)
+            _add_accounts(data, self.password)
         except OSError as error:
             raise StartError(f"The folder {data} cannot be used: {error.strerror}.") from error
         self.service = Daemon(load(data=str(data), sets=SETS, listens=LISTENS), reactor)
@@ -73,3 +93,9 @@ class DemoDaemon:
         ticks: Any = self.service.health()["ticks"]
         stored: int = ticks["stored"]
         return stored
+
+
+def _add_accounts(data: Path, password: str) -> None:
+    with closing(AccountStore(data / ACCOUNTS, permissions())) as store:
+        for name, role in PEOPLE.items():
+            store.add(name, [role], hash_password(password), system_time())

@@ -32,7 +32,7 @@ class Console:
     def event(self, who: str, text: str, delay: float | None = None) -> None:
         """Print one line: when, who, what, and how long it took in seconds."""
         took = "" if delay is None else milliseconds(delay)
-        name = self._paint(COLOURS.get(who.split()[0], 0), f"{who:<15}")
+        name = self._paint(COLOURS.get(who.split()[0], 0), f"{who:<16}")
         when = self._paint(2, f"{self.elapsed():7.2f} s")
         self.line(f"{when}  {name}  {text:<43} {took:>8}".rstrip())
 

@@ -1,4 +1,4 @@
-"""The demonstration's actors: a provider, two followers, ticks and a template."""
+"""The demonstration's actors: a provider, three followers, ticks and a template."""
 
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -7,17 +7,20 @@ from typing import Any
 
 from twisted.application.internet import ClientService
 from twisted.internet.defer import CancelledError, Deferred, DeferredList
+from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.internet.task import LoopingCall, deferLater
 from twisted.python.failure import Failure
 
-from mtnet.client import Publisher, Templates, Tick, follow, subscribe
+from mtnet.client import Follower, Publisher, Templates, Tick, follow, subscribe
 from mtnet.client.failures import within
 from mtnet.demo import market
+from mtnet.demo.copier import REPORT_INTERVAL, Copier, Pause, Person
 from mtnet.demo.daemon import DemoDaemon
 from mtnet.demo.market import Market, MarketClock
 from mtnet.demo.output import Console
+from mtnet.demo.provider import Provider
 from mtnet.demo.ticks import TickFeed
-from mtnet.demo.trader import Trade, Trader
+from mtnet.demo.trader import Trade
 from mtnet.errors import ClientError
 
 BEGIN = 0.6
@@ -31,7 +34,15 @@ STORE_TIMEOUT = 10.0
 DRAIN = 5.0
 """Seconds that the end waits for ticks in flight."""
 TEMPLATE = "<chart>\r\nid=0\r\nsymbol=EURUSD\r\nperiod_type=1\r\nperiod_size=1\r\n</chart>\r\n"
-FOLLOWERS = {"plain": "", "TLS": ", the certificate is checked"}
+CLASSIC = "classic"
+"""A program of the article, which tells nothing of itself."""
+BOB = Person("bob", "vps", "5101", delay=(0.02, 0.06), slippage=2, refuses=4)
+CAROL = Person("carol", "home", "5102", delay=(0.2, 0.9), slippage=9, hangs=Pause(24, 32, 120))
+FOLLOWERS = {
+    CLASSIC: "by the classic protocol",
+    BOB.login: "over TLS, the certificate is checked",
+    CAROL.login: "from far away",
+}
 
 
 @dataclass
@@ -81,9 +92,12 @@ class Scenario:
         self._reactor, self._daemon, self._console, self._speed = reactor, daemon, console, speed
         on_end = partial(console.event, "ticks", "the file is at its end")
         self.feed = TickFeed(reactor, daemon, shown.quotes, speed, on_end)
-        self._trader, self._clock = Trader(shown.symbols, seed), shown.clock
-        self._publisher = Publisher(daemon.plain("signals"), reactor)
-        self._services: list[ClientService | Publisher] = []
+        self._clock, plain = shown.clock, daemon.plain("signals")
+        self._provider = Provider(
+            reactor, plain, daemon.password, shown.symbols, self.feed.quote, seed
+        )
+        self._copiers: list[Copier] = []
+        self._services: list[ClientService | Follower | Publisher] = []
         self._running: list[Any] = []
         self._pending: PendingTrade | None = None
         self._shown, self._hour = -TRADE_INTERVAL, market.OPENING
@@ -91,12 +105,13 @@ class Scenario:
 
     async def start(self) -> None:
         """Connect every client, and begin."""
-        endpoints = {"plain": self._daemon.plain("signals"), "TLS": self._daemon.secure("signals")}
-        for name, remark in FOLLOWERS.items():
-            received = partial(self._received, name)
-            await self._connect(follow(endpoints[name], received, self._reactor))
-            self._console.event(f"follower {name}", "connected" + remark)
-        await self._connect(self._publisher)
+        plain, received = self._daemon.plain("signals"), partial(self._received, CLASSIC)
+        await self._connect(follow(plain, received, self._reactor))
+        self._show_connected(CLASSIC)
+        for person, endpoint in ((BOB, self._daemon.secure("signals")), (CAROL, plain)):
+            await self._begin_copying(person, endpoint)
+        await self._connect(self._provider.publisher)
+        self._repeat(self._provider.report, REPORT_INTERVAL)
         ticks = self._daemon.plain("ticks")
         await self._connect(subscribe(ticks, "*", self._count_tick, self._reactor))
         self._console.event("ticks", "a subscriber of all symbols is connected")
@@ -122,7 +137,26 @@ class Scenario:
         sent = self.feed.sent
         return self.counts.ticks < sent or self._daemon.stored_ticks() < sent
 
-    async def _connect(self, service: ClientService | Publisher) -> None:
+    async def _begin_copying(self, person: Person, endpoint: IStreamClientEndpoint) -> None:
+        copier = Copier(
+            self._reactor,
+            endpoint,
+            person.faster(self._speed),
+            self._daemon.password,
+            self.feed.quote,
+            partial(self._received, person.login),
+            partial(self._console.event, f"follower {person.login}"),
+        )
+        self._copiers.append(copier)
+        await self._connect(copier.follower)
+        copier.start().addErrback(self._fail)
+        self._running.append(copier.stop)
+        self._show_connected(person.login)
+
+    def _show_connected(self, name: str) -> None:
+        self._console.event(f"follower {name}", f"connected {FOLLOWERS[name]}")
+
+    async def _connect(self, service: ClientService | Follower | Publisher) -> None:
         connected = service.whenConnected(failAfterFailures=1)
         service.startService()
         self._services.append(service)
@@ -140,15 +174,25 @@ class Scenario:
 
     # Signals
 
+    @property
+    def filled(self) -> int:
+        """How many orders the followers filled that tell what they hold."""
+        return sum(each.filled for each in self._copiers)
+
+    @property
+    def refused(self) -> int:
+        """How many of these orders were refused at first."""
+        return sum(each.refused for each in self._copiers)
+
     async def _provide(self) -> None:
         await deferLater(self._reactor, BEGIN)
         while True:
-            await self._trade(self._trader.trade())
-            await deferLater(self._reactor, self._trader.pause() / self._speed)
+            await self._trade(self._provider.trader.trade())
+            await deferLater(self._reactor, self._provider.trader.pause() / self._speed)
 
     async def _trade(self, trade: Trade) -> None:
         pending = self._pending = PendingTrade(trade, self._reactor.seconds())
-        stored = self._publisher.publish(trade.symbol, trade.volume)
+        stored = self._provider.publish(trade)
         sentence = f"A signal was not stored within {STORE_TIMEOUT:g} s."
         await within(stored, STORE_TIMEOUT, self._reactor, sentence)
         disk = self._reactor.seconds() - pending.since

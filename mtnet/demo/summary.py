@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from shlex import quote
 
-from mtnet.demo.daemon import HOST, NAME, DemoDaemon
+from mtnet.demo.daemon import ADMIN, HOST, NAME, DemoDaemon
 from mtnet.demo.output import milliseconds
-from mtnet.demo.scenario import Scenario
+from mtnet.demo.scenario import FOLLOWERS, Scenario
 from mtnet.services.ticks.storage.reader import TickReader
 
 
@@ -18,6 +18,12 @@ def commands_to_try(daemon: DemoDaemon, symbol: str) -> Iterator[str]:
     yield f"curl http://{HOST}:{daemon.port('web')}/healthz"
     yield f"mtnet ticks tail --server tcp:{HOST}:{daemon.port('ticks')} {symbol}"
     yield f"mtnet status --data {quote(str(daemon.data))}"
+
+
+def page_to_open(daemon: DemoDaemon) -> Iterator[str]:
+    """Yield the address of the page, and who sees more there."""
+    yield daemon.page
+    yield f"Log in as {ADMIN}, password {daemon.password}, to see accounts and mute alerts."
 
 
 def next_commands(data: Path, kept: bool, symbol: str) -> Iterator[str]:
@@ -41,10 +47,15 @@ def summary(scenario: Scenario, daemon: DemoDaemon, kept: bool) -> Iterator[str]
     how = f"{feed.sent_udp} in {feed.datagrams} numbered datagrams"
     yield _row("", f"{how}, {feed.sent_tcp} over TCP")
     late = f", {counts.late} NOT TOLD" if counts.late else ""
-    yield _row("Signals", f"{counts.trades} published, {counts.signals} told to 2 followers{late}")
+    yield _row(
+        "Signals",
+        f"{counts.trades} published, {counts.signals} told to {len(FOLLOWERS)} followers{late}",
+    )
     if counts.trades:
         worst = f"{milliseconds(counts.worst)} until told, {milliseconds(counts.worst_disk)}"
         yield _row("", f"at worst {worst} until confirmed")
+    again = f", {scenario.refused} refused and tried again" if scenario.refused else ""
+    yield _row("", f"{scenario.filled} acknowledged with a fill{again}")
     yield _row("Templates", f"{counts.templates} stored and fetched")
     yield _row("Data", f"{daemon.data}{'' if kept else ', which is removed now'}")
     for path in sorted(daemon.data.iterdir()):

@@ -1,6 +1,7 @@
 """Sends the ticks of the demonstration: numbered datagrams, and a TCP stream."""
 
 from collections.abc import Callable, Iterator
+from decimal import Decimal
 from itertools import islice
 from typing import Any
 
@@ -9,6 +10,7 @@ from twisted.internet.endpoints import connectProtocol
 from twisted.internet.protocol import DatagramProtocol, Protocol
 from twisted.internet.task import LoopingCall
 
+from mtnet.demo.account import Quote as Prices
 from mtnet.demo.daemon import HOST, DemoDaemon
 from mtnet.demo.market import Quote
 
@@ -55,6 +57,14 @@ class TickFeed:
     def sent(self) -> int:
         """How many ticks were sent so far."""
         return self.sent_udp + self.sent_tcp
+
+    def quote(self, symbol: str) -> Prices | None:
+        """Return the newest prices of a symbol; None = there was no tick."""
+        tick = self.last.get(symbol.encode())
+        if tick is None:
+            return None
+        bid, ask, *_ = [*tick.rest.decode().split(), "-"]
+        return Prices(Decimal(bid), Decimal(bid if ask == "-" else ask))
 
     async def start(self) -> "Deferred[LoopingCall]":
         """Connect and begin; return a Deferred that fails when a tick cannot be read."""

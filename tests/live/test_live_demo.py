@@ -41,8 +41,9 @@ def test_followers_are_told_and_ticks_add_up(tmp_path):
     assert_all_arrived(said)
     published, got = map(int, re.search(r"(\d+) published, (\d+) told", said).groups())
     assert published >= 2
-    assert got == 2 * published
-    for follower in ("plain", "TLS"):
+    assert got == 3 * published
+    assert int(re.search(r"(\d+) acknowledged with a fill", said)[1]) > 0
+    for follower in ("classic", "bob", "carol"):
         assert re.search(rf"follower {follower} .* told after +\d+\.\d ms", said)
     datagrams, stream = map(int, re.search(r"(\d+) in \d+ .*, (\d+) over TCP", said).groups())
     assert datagrams > 0
