@@ -14,9 +14,11 @@ from pathlib import Path
 from playwright.sync_api import sync_playwright
 
 PICTURE = Path(__file__).parent / "page.png"
-SECONDS = 12
-"""Enough for some trades and candles."""
-SIZE = {"width": 1180, "height": 860}
+BEHIND = "has not acknowledged"
+"""What the page says of the follower that hangs for a while."""
+PATIENCE, SECONDS = 90, 4
+"""Seconds to wait for that, and from then on."""
+SIZE = {"width": 1440, "height": 900}
 
 
 def main() -> None:
@@ -39,8 +41,7 @@ def take(address: str) -> None:
         browser = driver.chromium.launch(executable_path=path, args=["--no-sandbox"])
         tab = browser.new_page(viewport=SIZE)
         tab.goto(address)
-        tab.wait_for_timeout(3_000)
-        tab.reload()
+        tab.locator("#summary").filter(has_text=BEHIND).wait_for(timeout=PATIENCE * 1_000)
         tab.wait_for_timeout(SECONDS * 1_000)
         tab.screenshot(path=PICTURE)
         browser.close()

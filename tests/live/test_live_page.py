@@ -1,6 +1,8 @@
 """The page in a real browser, driven by playwright."""
 
 import os
+import re
+import signal
 import socket
 
 from browser_page import MARKUP, account, provider, publish, tick
@@ -25,15 +27,14 @@ def test_a_pause_wants_the_name_of_the_channel_typed(daemon, open_page):
         page.tab.fill("#pause-name", "main")
         act.click()
         page.shows("#positions", "No channel holds a position")
-        page.shows("#channels td", "closes only")
+        page.shows("#channels .badge.warning", "closes only")
+        page.shows("#summary", "Channel main is paused by 127.0.0.1")
         page.shows("#channels button", "Pause").click()
         assert page.tab.input_value("#pause-name") == ""
         page.tab.select_option("#pause-action", "resume")
         page.tab.fill("#pause-name", "main")
         act.click()
-        page.tab.locator("#channels td.warning").filter(has_text="closes only").wait_for(
-            state="detached"
-        )
+        page.shows("#channels .badge.ok", "open")
         assert page.trouble() == []
 
 
@@ -43,7 +44,7 @@ def test_candles_markers_and_what_peers_say(daemon, open_page):
     with provider(daemon) as desk:
         publish(desk, 1, "0.25")
         page = open_page()
-        page.shows("#summary", "All is well")
+        page.shows("#summary.idle", "nobody follows")
         page.shows("#people", "desk")
         page.shows("#people", MARKUP)
         page.shows("#positions", MARKUP)
@@ -138,7 +139,7 @@ def test_a_channel_is_paused_by_the_keyboard_alone(daemon, open_page):
         keys.press("Tab")
         keys.type("main")
         keys.press("Enter")
-        page.shows("#channels td", "closes only, by 127.0.0.1")
+        page.shows("#channels td", "closes only by 127.0.0.1")
         assert page.trouble() == []
 
 
@@ -164,6 +165,58 @@ def test_the_page_comes_back_after_a_restart_of_the_daemon(daemon, open_page):
     page.shows("#connection", "Live")
     daemon.stop()
     page.shows("#connection", "No connection")
+    page.shows("#summary.error", "What stands below is old")
     daemon.start(web)
     page.shows("#connection", "Live", 15_000)
+    page.shows("#summary.idle", "Nobody takes part yet")
     page.shows("#events", "The daemon stops")
+
+
+def test_a_daemon_that_says_nothing_any_more_is_taken_for_gone(daemon, open_page):
+    daemon.start()
+    page = open_page()
+    page.shows("#connection", "Live")
+    daemon.process.send_signal(signal.SIGSTOP)
+    page.shows("#connection.waiting", "The server has said nothing for", 20_000)
+    page.shows("#summary.error", "nobody knows how it is now")
+    daemon.process.send_signal(signal.SIGCONT)
+    page.shows("#connection.open", "Live", 30_000)
+
+
+def test_the_first_page_says_what_to_do_next_and_shows_the_first_tick(daemon, open_page):
+    daemon.start()
+    page = open_page()
+    page.shows("#people", "mtnet signals publish GBPUSD 0.25")
+    page.shows("#chart", "There are no ticks yet")
+    tick(daemon, b"1.09876")
+    page.shows("#chart .quote", "1.09876")
+    with provider(daemon) as desk:
+        publish(desk, 1, "0.25")
+        page.shows("#people td", "desk")
+        assert page.tab.locator("#people .start").is_hidden()
+        assert page.trouble() == []
+
+
+def test_a_wrong_clock_of_the_browser_changes_no_age(daemon, open_page):
+    daemon.start()
+    with provider(daemon) as desk:
+        publish(desk, 1, "0.25")
+        page = open_page()
+        page.tab.add_init_script("const real = Date.now; Date.now = () => real() + 5 * 3_600_000;")
+        page.tab.reload()
+        page.shows("#connection", "Live")
+        page.tab.locator("#positions td", has_text=re.compile(r"^\d+ s$")).wait_for()
+
+
+def test_what_a_classic_follower_holds_is_unknown_and_never_green(daemon, open_page):
+    daemon.start()
+    with provider(daemon) as desk, daemon.dial("signals"):
+        publish(desk, 1, "0.25")
+        page = open_page()
+        row = page.shows("#people tr", "classic")
+        assert row.locator(".badge.unknown").inner_text() == "unknown"
+        assert row.locator("td", has_text="unknown").count() == 2
+        page.shows("#summary.unknown", "whether 1 of 1 follower is right is unknown")
+        assert page.tab.locator("#summary.ok").count() == 0
+        assert row.locator("td", has_text="–").first.get_attribute("title")
+        assert page.trouble() == []

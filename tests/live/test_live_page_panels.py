@@ -1,6 +1,8 @@
 """The panels of the page in a real browser: what they show, to whom, and that all can use them."""
 
+import json
 import signal
+from urllib.request import Request, urlopen
 
 import pytest
 from browser_page import ESCAPED, MARKUP, PASSWORD, command, session, tick
@@ -15,7 +17,7 @@ SERIOUS = {"serious", "critical"}
 def people(tmp_path_factory, chromium):
     """A daemon with accounts, for all tests: each has a channel of its own."""
     daemon = RealDaemon(tmp_path_factory.mktemp("page"))
-    daemon.start("--set=topics.enabled=true")
+    daemon.start(*(f"--set={name}.enabled=true" for name in ("topics", "jobs", "indicators")))
     for name, role in ACCOUNTS.items():
         command(daemon, "account add", name=name, grants=[role], password=PASSWORD)
     tick(daemon, b"1.09876")
@@ -181,7 +183,7 @@ def test_a_follower_that_stops_reading_turns_to_its_warning(people, admin):
         deaf.sendall(f"<<HELLO|v=2|login=bob|password={PASSWORD}|name=deaf>>".encode())
         deaf.sendall(b"<<SUBSCRIBE|channel=deaf>>")
         row = page.shows("#people tr", "bob/deaf", 20_000)
-        row.locator(".badge.ok").wait_for()
+        row.locator(".badge.unknown").wait_for()
         row.locator(".badge.error").wait_for(timeout=60_000)
         page.shows("#summary", "bob/deaf")
     assert page.trouble() == []
@@ -213,6 +215,29 @@ def test_markup_in_names_clients_comments_and_templates_is_text(people, admin):
         page.tab.reload()
         page.shows("#templates td", name)
         assert page.tab.locator("img").count() == 0
+        assert page.trouble() == []
+
+
+def test_what_people_and_programs_write_is_text(people, admin):
+    with session(people, login="rita", password=PASSWORD, name=ESCAPED, client=ESCAPED) as rita:
+        page = admin()
+        command(people, "signals notice", text=MARKUP)
+        page.shows("#notice", MARKUP)
+        command(people, "account token", name="bob", label="<b>laptop", days=3)
+        body = json.dumps({"login": "rita", "password": PASSWORD}).encode()
+        address = f"http://127.0.0.1:{people.port('web')}/v1/login"
+        urlopen(Request(address, body, {"User-Agent": MARKUP})).close()
+        # What may be no name is refused, and the refusal quotes it.
+        rita.say("JOIN", topic=ESCAPED)
+        rita.say("OFFER", queue=ESCAPED, id="1", data="x")
+        rita.say("CALC", name=ESCAPED, symbol="EURUSD", period="H1", bar=0, values="1")
+        rita.say("NOTIFY", text=ESCAPED)
+        rita.say("REPORT", server=ESCAPED, currency="USD", equity="1")
+        page.tab.reload()
+        page.shows("#accounts td", "<b>laptop")
+        page.shows("#accounts td", MARKUP)
+        page.shows("#terminals td", MARKUP)
+        assert page.tab.locator("img, td b").count() == 0
         assert page.trouble() == []
 
 

@@ -2,7 +2,7 @@
 
 import { ask } from "./api.js";
 import { Table, element, panel } from "./dom.js";
-import { day, moment, until } from "./format.js";
+import { day, moment, now, until } from "./format.js";
 
 // Accounts of which tokens are asked for at once; of the others `mtnet account show` tells them.
 const MOST = 50;
@@ -10,6 +10,10 @@ const MOST = 50;
 const CONFIRM = 5_000;
 // Milliseconds before its end from which a token needs attention.
 const SOON = 7 * 86_400_000;
+
+// Events after which accounts are asked for anew, and the milliseconds between two such requests.
+const KINDS = new Set(["account_changed", "login_accepted"]);
+const PAUSE = 20_000;
 
 export class Accounts {
   constructor(session) {
@@ -19,21 +23,21 @@ export class Accounts {
     this.table = new Table(
       "Accounts",
       [
-        { title: "Account", text: (row) => row.name, class: () => "name" },
+        { title: "Account", text: (row) => row.name, name: true },
         { title: "Rights", text: (row) => row.grants.join(", "), grow: true },
         { title: "Tokens", text: (row) => String(row.tokens), number: true },
         { title: "Last login", text: (row) => (row.last ? moment(row.last) : "never"), number: true },
-        { title: "", text: (row) => (row.disabled ? "disabled" : ""), class: () => "warning" },
+        { title: "State", text: (row) => (row.disabled ? "disabled" : ""), none: "It may log in.", class: () => "warning" },
       ],
       "There are no accounts.",
     );
     this.keys = new Table(
       "Tokens",
       [
-        { title: "Account", text: (row) => row.account, class: () => "name" },
-        { title: "Token", text: (row) => row.label || row.id, class: () => "name" },
+        { title: "Account", text: (row) => row.account, name: true },
+        { title: "Token", text: (row) => row.label || row.id, name: true },
         { title: "Rights", text: (row) => row.grants?.join(", ") ?? "as its account", grow: true },
-        { title: "Expires", text: expiry, number: true, class: (row) => (row.expires && row.expires - Date.now() < SOON ? "warning" : "") },
+        { title: "Expires", text: expiry, number: true, class: (row) => (row.expires && row.expires - now() < SOON ? "warning" : "") },
         { title: "Last used", text: (row) => (row.last ? moment(row.last) : "never"), number: true, wide: true },
         { title: "", text: (row) => row.id, node: (row) => this.revoking(row) },
       ],
@@ -43,18 +47,20 @@ export class Accounts {
     this.logins = new Table(
       "Logins of browsers",
       [
-        { title: "Login", text: (row) => row.login, class: () => "name" },
+        { title: "Login", text: (row) => row.login, name: true },
         { title: "Since", text: (row) => moment(row.since), number: true },
         { title: "Expires", text: (row) => `${day(row.until)}, ${until(row.until)}`, number: true },
         { title: "From", text: (row) => row.host },
-        { title: "Browser", text: (row) => row.agent, class: () => "name", wide: true },
+        { title: "Browser", text: (row) => row.agent, name: true, wide: true },
         { title: "", text: (row) => `${row.id} ${row.current}`, node: (row) => this.ending(row) },
       ],
       "",
       true,
     );
     this.people = element("div", {}, this.table.node, element("h3", {}, "Tokens"), this.keys.node);
-    this.shows = ["clock"];
+    this.shows = ["clock", "events"];
+    this.newest = 0;
+    this.due = 0;
     this.node = panel("accounts", "Accounts", this.people, element("h3", {}, "Logins of browsers"), this.logins.node, this.error);
   }
 
@@ -79,8 +85,19 @@ export class Accounts {
     if (message.verb === "WELCOME") void this.attempt(() => this.load());
   }
 
-  show() {
+  // Asks again when an account has changed, or somebody has logged in.
+  refresh(rows) {
+    const newest = [...rows.parts.events.values()].reduce((most, each) => (KINDS.has(each.kind) ? Math.max(most, each.number) : most), 0);
+    if (newest <= this.newest || Date.now() < this.due) return;
+    const first = this.newest === 0;
+    this.newest = newest;
+    this.due = Date.now() + PAUSE;
+    if (!first) void this.attempt(() => this.load());
+  }
+
+  show(rows) {
     this.node.hidden = this.session.login === null;
+    if (rows && this.session.admin) this.refresh(rows);
     this.people.hidden = !this.session.admin;
     this.table.show(this.accounts.map((row) => [row.name, row]));
     this.keys.show(this.tokens.map((row) => [`${row.account} ${row.id}`, row]));

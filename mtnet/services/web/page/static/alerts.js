@@ -13,7 +13,7 @@ export class Alerts {
     this.table = new Table(
       "Alerts",
       [
-        { title: "Alert", text: (row) => row.name, class: () => "name" },
+        { title: "Alert", text: (row) => row.name, name: true },
         { title: "When", text: (row) => row.when, wide: true },
         { title: "Goes on", text: incidents, grow: true, class: (row) => (row.incidents.length ? "warning" : "") },
         { title: "", text: (row) => `${row.muted}${session.admin}`, node: (row) => this.button(row) },

@@ -3,7 +3,7 @@
 import { ask } from "./api.js";
 import { Table, element, panel } from "./dom.js";
 import { Fills } from "./fills.js";
-import { ago, signed } from "./format.js";
+import { ago, duration, now, signed, utc } from "./format.js";
 
 const PERIODS = ["M1", "M5", "M15", "M30", "H1", "H4", "D1"];
 const COUNT = 500;
@@ -11,6 +11,12 @@ const LISTED = 12;
 // The broker's clock is ahead of UTC by quarters of an hour; what is left over is delay.
 const QUARTER = 900_000;
 const HEIGHT = 340;
+// Milliseconds before the names of symbols are asked for a second time.
+const PAUSE = 1_000;
+// Milliseconds for which a clock keeps its distance from UTC before that is told.
+const STEADY = 5_000;
+// Milliseconds that no time zone is away from UTC: such a clock is wrong, or replays the past.
+const FARTHEST = 15 * 3_600_000;
 
 export class Chart {
   constructor(connection, signals, session) {
@@ -20,7 +26,7 @@ export class Chart {
     this.fills = new Fills(() => signals.changed("bars"));
     this.bars = new Map();
     this.dirty = new Set();
-    this.offset = 0;
+    this.offset = undefined;
     this.price = "";
     this.drawn = 0;
     this.marked = "";
@@ -28,7 +34,12 @@ export class Chart {
     this.found = [];
     this.shows = ["status", "signals", "bars", "clock"];
     this.symbols = [];
-    this.symbol = choice("Symbol", () => this.ask());
+    this.chosen = this.may = false;
+    this.due = this.count = 0;
+    this.symbol = choice("Symbol", () => {
+      this.chosen = true;
+      this.ask();
+    });
     this.period = choice("Period", () => this.ask());
     this.channel = choice("Signals of", () => this.mark());
     fill(this.period, PERIODS);
@@ -45,10 +56,12 @@ export class Chart {
     this.list = element("details", { open: !library() }, element("summary", {}, "As a table"), this.table.node);
     this.list.addEventListener("toggle", () => this.signals.changed("bars"));
     const tools = element("p", { class: "tools" }, label(this.symbol), label(this.period), label(this.channel), this.quote);
-    this.empty = element("p", { class: "hint" }, "There are no ticks yet. Terminals send them to the port of ticks.");
+    this.empty = element("p", { class: "hint" }, "There are no ticks yet: terminals send them to the port of ticks, and so does `mtnet ticks send`.");
     this.since = element("output", { class: "hint", "aria-label": "Since the last signal" });
-    this.key = element("p", { class: "key" }, mark("provider", "the price of the provider"), mark("follower", "fills of its followers"));
-    this.content = element("div", { hidden: true }, tools, this.since, this.box, this.key, this.list, this.fills.node);
+    this.zone = element("output", { "aria-label": "Clock of the candles" });
+    this.key = element("span", {}, mark("provider", "the price of the provider"), mark("follower", "fills of its followers"));
+    const under = element("p", { class: "key" }, this.zone, this.key);
+    this.content = element("div", { hidden: true }, tools, this.since, this.box, under, this.list, this.fills.node);
     this.node = panel("chart", "Candles", this.empty, this.content);
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.paint());
     if (library()) this.draw();
@@ -76,13 +89,26 @@ export class Chart {
     this.marked = "";
   }
 
-  // Learns which symbols there are; `services` are those that the login may use.
-  async load(services) {
-    this.symbols = services.includes("ticks") ? (await ask("GET", "/v1/ticks")).symbols : [];
+  // Learns which symbols there are; `may` = the login sees ticks.
+  async load(may) {
+    this.may = may;
+    this.symbols = may ? (await ask("GET", "/v1/ticks")).symbols : [];
+    const before = this.symbol.value;
     fill(this.symbol, this.symbols);
     this.empty.hidden = this.symbols.length > 0;
     this.content.hidden = !this.empty.hidden;
-    if (this.symbols.length > 0) this.ask();
+    if (this.symbols.length > 0 && (before !== this.symbol.value || !this.connection.wishes.has("bars"))) this.ask();
+  }
+
+  // Learns them anew when there are more; ever more seldom, since a login may not see all.
+  refresh(rows) {
+    const count = rows.parts.status.get("service/ticks")?.symbols ?? 0;
+    if (count !== this.count) this.pause = PAUSE;
+    this.count = count;
+    if (!this.may || count <= this.symbols.length || Date.now() < this.due) return;
+    this.due = Date.now() + this.pause;
+    this.pause *= 2;
+    void this.load(true);
   }
 
   ask() {
@@ -109,7 +135,7 @@ export class Chart {
   }
 
   heard(message) {
-    if (message.verb === "WELCOME") return void this.load(message.services);
+    if (message.verb === "WELCOME") return void this.load(message.services.includes("ticks"));
     if (message.symbol !== this.symbol.value) return undefined;
     return this[message.verb]?.(message);
   }
@@ -128,9 +154,15 @@ export class Chart {
   }
 
   TICK({ bid, ask, last, time, received }) {
-    if (time !== undefined && !this.utc) this.offset = Math.round((time - received) / QUARTER) * QUARTER;
+    if (time !== undefined && !this.utc) this.set_offset(Math.round((time - received) / QUARTER) * QUARTER);
     this.price = bid === undefined ? (last ?? "") : `${bid} / ${ask ?? "–"}`;
     this.signals.changed("bars");
+  }
+
+  set_offset(offset) {
+    if (offset === this.offset) return;
+    this.offset = offset;
+    this.since_offset = now();
   }
 
   show(rows) {
@@ -141,8 +173,12 @@ export class Chart {
       if (first) this.channel.value = names.reduce((most, each) => (rows.crew(each).length > rows.crew(most).length ? each : most), names[0]);
       this.signals.chart(this.channel.value);
     }
+    this.refresh(rows);
+    this.choose();
     this.fills.show(this.channel.value, rows, this.session.maySeeFollowers);
     if (this.quote.textContent !== this.price) this.quote.textContent = this.price;
+    const clock = `Times: ${this.clock}`;
+    if (this.zone.textContent !== clock) this.zone.textContent = clock;
     const times = [...this.bars.keys()].sort((a, b) => a - b);
     if (this.list.open) this.table.show(times.slice(-LISTED).reverse().map((time) => [time, this.bars.get(time)]));
     if (this.chart && times.length > 0) {
@@ -150,6 +186,17 @@ export class Chart {
       this.update_markers(times);
     }
     this.tell_since(times);
+  }
+
+  // Shows what the channel trades, for as long as nobody has chosen a symbol.
+  choose() {
+    const channel = this.signals.channels.get(this.channel.value);
+    const traded = [...(channel?.positions.values() ?? [])].map((each) => each.symbol).find((each) => this.symbols.includes(each));
+    if (this.chosen || traded === undefined) return;
+    this.chosen = true;
+    if (traded === this.symbol.value) return;
+    this.symbol.value = traded;
+    this.ask();
   }
 
   // Tells how far the price has gone since the last signal: from its own price, or from its bar.
@@ -213,9 +260,18 @@ export class Chart {
     this.key.hidden = prices.size === 0;
   }
 
+  // The clock of the bars: as the ticks have it, or of their receipt.
+  get clock() {
+    if (this.utc) return "UTC, of the receipt of ticks";
+    // A clock that runs faster than time is that of a simulation.
+    if (this.offset === undefined || now() - this.since_offset < STEADY) return "the broker\u2019s clock";
+    if (Math.abs(this.offset) < FARTHEST) return `the broker\u2019s clock, ${utc(this.offset)}`;
+    return `the broker\u2019s clock, ${duration(Math.abs(this.offset))} ${this.offset < 0 ? "behind" : "ahead of"} UTC`;
+  }
+
   // Returns the bar in which a time in UTC lies.
   bar_of(times, time) {
-    return floor(times, time + (this.utc ? 0 : this.offset));
+    return floor(times, time + (this.utc ? 0 : (this.offset ?? 0)));
   }
 }
 

@@ -4,9 +4,17 @@ const FIRST = 1_000;
 const LONGEST = 30_000;
 // After these errors it makes no sense to come back before somebody has logged in.
 const LOGIN = new Set(["login", "banned", "sessions", "expired"]);
+// Milliseconds without a message after which the server is asked for a sign of life, and after which
+// it counts as gone: as long as a follower believes what it sees.
+const QUIET = 5_000;
+const SILENCE = 12_000;
+// Milliseconds between two looks at that.
+const LOOK = 1_000;
 
 export class Connection {
-  // `changed(state, text)`: "waiting", "open", "login" or "asleep". `heard(message)`: each message.
+  // `changed(state, text)`: "asking", "open" (what is shown is so now), "waiting" (for the server),
+  // "login" or "asleep".
+  // `heard(message)`: each message.
   constructor(changed, heard) {
     this.changed = changed;
     this.heard = heard;
@@ -15,7 +23,10 @@ export class Connection {
     this.socket = null;
     this.open = false;
     this.refused = "";
+    this.last = 0;
+    this.pinged = false;
     document.addEventListener("visibilitychange", () => this.seen());
+    setInterval(() => document.hidden || this.look(), LOOK);
   }
 
   start() {
@@ -27,18 +38,23 @@ export class Connection {
     socket.onopen = () => this.say({ verb: "HELLO", v: "2", client: "mtnet page" });
     socket.onmessage = (event) => this.take(JSON.parse(event.data));
     socket.onclose = () => this.closed(socket);
+    this.alive();
   }
 
   // Comes back as whom the cookie says now.
   restart() {
     this.delay = FIRST;
+    this.leave();
+    this.start();
+  }
+
+  leave() {
     const former = this.socket;
-    if (former === null) return this.start();
-    former.onmessage = former.onclose = null;
+    if (former === null) return;
+    former.onopen = former.onmessage = former.onclose = null;
     former.close();
     this.open = false;
     this.socket = null;
-    this.start();
   }
 
   say(message) {
@@ -62,22 +78,44 @@ export class Connection {
       if (this.open) for (const { off } of this.wishes.values()) this.say(off);
       this.changed("asleep", "Nobody looks");
     } else if (this.open) {
-      this.changed("open", "Live");
+      this.changed("asking", "Asking what is new …");
+      this.alive();
       for (const { on } of this.wishes.values()) this.say(on);
     } else if (!this.refused) this.start();
   }
 
   take(message) {
+    this.alive();
     if (message.verb === "WELCOME") {
       this.open = true;
       this.delay = FIRST;
-      this.changed("open", "Live");
+      this.changed("asking", "Asking how it is …");
       this.heard(message);
       if (!document.hidden) for (const { on } of this.wishes.values()) this.say(on);
       return;
     }
+    // What stood here before is replaced, or may not be seen.
+    if (message.verb === "STATE" || message.code === "denied") this.changed("open", "Live");
     if (message.verb === "ERROR" && LOGIN.has(message.code)) this.refused = message.text;
     this.heard(message);
+  }
+
+  alive() {
+    this.last = Date.now();
+    this.pinged = false;
+  }
+
+  // A server that hangs, a network that is cut, or this machine asleep closes nothing: silence tells it.
+  look() {
+    if (this.socket === null) return;
+    const silent = Date.now() - this.last;
+    if (silent > SILENCE) {
+      this.leave();
+      this.retry(`The server has said nothing for ${Math.round(silent / 1000)} s`);
+    } else if (this.open && silent > QUIET && !this.pinged) {
+      this.pinged = true;
+      this.say({ verb: "PING" });
+    }
   }
 
   closed(socket) {
@@ -85,9 +123,13 @@ export class Connection {
     this.socket = null;
     this.open = false;
     if (this.refused) return this.changed("login", this.refused);
+    this.retry("No connection to the server");
+  }
+
+  retry(why) {
     const wait = this.delay * (0.5 + Math.random() / 2);
     this.delay = Math.min(LONGEST, this.delay * 2);
-    this.changed("waiting", "No connection: what is shown is old");
+    this.changed("waiting", why);
     this.timer = setTimeout(() => this.start(), wait);
   }
 }

@@ -22,8 +22,13 @@ export function panel(id, title, ...content) {
   return made;
 }
 
+// What stands where there is nothing to say.
+const NONE = "\u2013";
+
 // A table of rows by key. A column: `title`, `text(row)`, and optionally `class(row)`,
-// `node(row)` in place of the text, `number` (right-aligned), `wide` (not on a phone).
+// `node(row)` in place of the text, `number` (right-aligned), `wide` (not on a phone), `name` (cut where it is long), `titled` (with its title on a phone, as numbers are), `hint` (more
+// about the title), `none` (why a text is empty: a sentence, or made of the row), `more(row)` (more
+// about a text that is not).
 // On a phone a table of `cards` shows each row as a block, and the titles of its numbers alone.
 export class Table {
   constructor(caption, columns, empty, cards = false) {
@@ -31,7 +36,7 @@ export class Table {
     this.rows = new Map();
     this.body = element("tbody");
     this.empty = element("p", { class: "hint" }, empty);
-    const heads = columns.map((each) => element("th", { scope: "col", class: classes(each) }, each.title));
+    const heads = columns.map((each) => element("th", { scope: "col", class: classes(each), title: each.hint }, each.title));
     const head = element("thead", {}, element("tr", {}, ...heads));
     this.table = element("table", {}, element("caption", { class: "unseen" }, caption), head, this.body);
     this.scroll = element("div", { class: cards ? "scroll cards" : "scroll", tabindex: "0", role: "region", "aria-label": caption }, this.table);
@@ -64,15 +69,24 @@ export class Table {
 
   fill({ cells, said }, row) {
     for (const [index, each] of this.columns.entries()) {
-      const [text, kind] = [each.text(row), classes(each, each.class ? each.class(row) : "")];
-      if (said[index]?.text === text && said[index].kind === kind) continue;
-      said[index] = { text, kind };
+      const [text, more] = content(each, row);
+      const kind = classes(each, each.class ? each.class(row) : "", text === NONE ? "none" : "");
+      if (said[index]?.text === text && said[index].kind === kind && said[index].more === more) continue;
+      said[index] = { text, kind, more };
       cells[index].className = kind;
-      cells[index].replaceChildren(each.node ? each.node(row) : text);
+      cells[index].title = more;
+      cells[index].replaceChildren(each.node && text !== NONE ? each.node(row) : text);
     }
   }
 }
 
-function classes(column, more = "") {
-  return [column.number && "number", column.wide && "wide", column.grow && "grow", more].filter(Boolean).join(" ");
+// Returns the text of a cell, and what a pointer on it says; what is cut off can be read there.
+function content(column, row) {
+  const text = column.text(row);
+  if (text === "" && column.none) return [NONE, typeof column.none === "string" ? column.none : column.none(row)];
+  return [text, column.more?.(row) ?? (column.name ? text : "")];
+}
+
+function classes(column, ...more) {
+  return [column.number && "number", column.wide && "wide", column.grow && "grow", column.name && "name", column.titled && "titled", ...more].filter(Boolean).join(" ");
 }

@@ -2,6 +2,7 @@
 
 import { ask } from "./api.js";
 import { element } from "./dom.js";
+import { zone } from "./format.js";
 
 const HEIGHT = 180;
 // Lines that are told apart at a glance.
@@ -19,7 +20,8 @@ export class Equity {
     this.said = element("output", { class: "quote", "aria-label": "Equity, and its change in the time shown" });
     this.box = element("div", { class: "line", role: "img", "aria-label": "Equity over the last day; the table has the newest values" });
     const tools = element("p", { class: "tools" }, element("label", {}, "Equity of ", this.choice), this.said);
-    this.node = element("div", { hidden: !globalThis.uPlot }, tools, this.box);
+    const clock = element("p", { class: "hint" }, `Times: this browser\u2019s, ${zone()}`);
+    this.node = element("div", { hidden: !globalThis.uPlot }, tools, this.box, clock);
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.draw());
     new ResizeObserver(() => this.plot?.setSize({ width: this.box.clientWidth, height: HEIGHT })).observe(this.box);
   }
@@ -98,12 +100,19 @@ export class Equity {
       height: HEIGHT,
       legend: { show: many, live: false },
       cursor: { y: false },
+      scales: { y: { range: (plot, least, most) => around(least, most, many) } },
       series: [{}, ...series],
       axes: [{ ...axis, values: (plot, ticks, at, space, step) => ticks.map((each) => clock(each, step)) }, { ...axis, size: 70, values: (plot, ticks) => ticks.map((each) => (many ? `${each.toFixed(2)} %` : String(each))) }],
     };
     this.plot = new globalThis.uPlot(options, [times.map((time) => time / 1000), ...data], this.box);
     this.box.dataset.points = String(times.length);
   }
+}
+
+// Returns the ends of an axis: money that hardly moves is a line in the middle.
+function around(least, most, percent) {
+  const room = Math.max((most - least) * 0.1, percent ? 0.05 : Math.abs(most) * 0.0005, 0.01);
+  return [least - room, most + room];
 }
 
 // Returns the time of day of seconds since the epoch; `step` = seconds between two labels.

@@ -1,14 +1,14 @@
 // What happened, newest first.
 
 import { Table, panel } from "./dom.js";
-import { moment } from "./format.js";
+import { moment, zone } from "./format.js";
 
 export class Events {
   constructor() {
     this.table = new Table(
       "Events",
       [
-        { title: "Time", text: (row) => moment(row.time) },
+        { title: "Time", text: (row) => moment(row.time), hint: `This browser\u2019s: ${zone()}` },
         { title: "Event", text: (row) => row.text, grow: true, class: (row) => (row.level === "info" ? "" : row.level) },
       ],
       "Nothing has happened yet.",

@@ -41,6 +41,21 @@ export function moment(time) {
   return now() - time < 43_200_000 ? clock : `${date.toLocaleDateString()} ${clock}`;
 }
 
+// The time zone of this browser, with what it is ahead of UTC.
+export function zone() {
+  const { timeZone } = Intl.DateTimeFormat().resolvedOptions();
+  const own = utc(-new Date().getTimezoneOffset() * 60_000);
+  return timeZone === "UTC" || !timeZone ? own : `${timeZone}, ${own}`;
+}
+
+// A clock by what it is ahead of UTC, in milliseconds.
+export function utc(ahead) {
+  const minutes = Math.round(Math.abs(ahead) / 60_000);
+  if (minutes === 0) return "UTC";
+  const rest = minutes % 60 ? `:${String(minutes % 60).padStart(2, "0")}` : "";
+  return `UTC${ahead < 0 ? "\u2212" : "+"}${Math.floor(minutes / 60)}${rest}`;
+}
+
 export function day(time) {
   return time ? new Date(time).toLocaleDateString() : "";
 }

@@ -6,8 +6,9 @@ import { Chart } from "./chart.js";
 import { Connection } from "./connection.js";
 import { element, find } from "./dom.js";
 import { Events } from "./events.js";
-import { setClock } from "./format.js";
+import { moment, now, setClock } from "./format.js";
 import { Pause } from "./pause.js";
+import { Pauses } from "./pauses.js";
 import { People } from "./people.js";
 import { Channels, Positions } from "./positions.js";
 import { Rows } from "./rows.js";
@@ -24,18 +25,24 @@ const AGES = 5;
 // Milliseconds between two pictures: nobody reads faster, and candles move four times a second.
 const PICTURE = 250;
 
+// What the first sentence is made of.
+const SUMMED = ["status", "alerts", "events", "pauses", "connection", "clock"];
+
 const session = new Session(restart);
 const rows = new Rows(soon);
 const connection = new Connection(state, heard);
 const signals = new Signals(connection, soon);
+const pauses = new Pauses(signals, soon);
+// The state of the connection, and its words.
+let connected = { word: "asking", text: "Connecting …" };
 // What has changed since the last picture.
 const fresh = new Set();
 // From top to bottom; of two lists the panels of the first stand on the left, of the second on the right.
 const layout = [
   new People(),
-  [[new Chart(connection, signals, session)], [new Positions(signals), new Channels(signals, new Pause(session))]],
+  [[new Chart(connection, signals, session)], [new Positions(signals), new Channels(signals, new Pause(session), pauses), new Alerts(session)]],
   new Views(signals),
-  [[new Terminals(), new Events()], [new Alerts(session), new Topics(connection, soon), new Senders(), new Templates(session)]],
+  [[new Terminals(), new Events()], [new Topics(connection, soon), new Senders(), new Templates(session)]],
   new Accounts(session),
 ];
 const panels = layout.flat(2);
@@ -58,7 +65,7 @@ function picture(time) {
   const changed = new Set(fresh);
   fresh.clear();
   const whole = changed.has("all");
-  if (whole || changed.has("status") || changed.has("alerts")) showSummary(rows);
+  if (whole || SUMMED.some((what) => changed.has(what))) showSummary(rows, pauses, connected);
   if (whole || changed.has("status")) signals.follow(rows.channels);
   for (const each of panels) if (whole || each.shows.some((what) => changed.has(what))) each.show(rows);
 }
@@ -72,7 +79,9 @@ function state(word, text) {
   const shown = find("connection");
   shown.textContent = text;
   shown.className = word;
-  document.body.classList.toggle("old", word === "waiting");
+  document.body.classList.toggle("old", word === "waiting" || word === "asking");
+  connected = { word, text };
+  soon("connection");
   if (word === "login") {
     rows.clear();
     show();
@@ -80,9 +89,17 @@ function state(word, text) {
   }
 }
 
+// A sentence of the operator for people; it stays until somebody has read it.
+function notice({ text }) {
+  const shown = find("notice");
+  shown.hidden = false;
+  shown.firstChild.textContent = `${moment(now())} ${text}`;
+}
+
 function heard(message) {
   if (message.verb === "WELCOME") return void welcomed(message);
-  if (message.verb === "STATE" || message.verb === "CHANGED") rows.take(message);
+  if (message.verb === "NOTICE") notice(message);
+  else if (message.verb === "STATE" || message.verb === "CHANGED") rows.take(message);
   else if (message.verb === "ERROR" && !message.channel && !message.id) find("connection").textContent = message.text;
   spread(message);
 }
@@ -97,6 +114,7 @@ async function welcomed(message) {
 
 function spread(message) {
   signals.heard(message);
+  pauses.heard(message);
   for (const each of panels) each.heard?.(message);
 }
 
@@ -108,6 +126,7 @@ function restart() {
   connection.restart();
 }
 
+find("notice").querySelector("button").addEventListener("click", () => (find("notice").hidden = true));
 find("main").append(...layout.map(place));
 connection.want("status", { verb: "WATCH", what: ["status", "events", "alerts"] }, { verb: "WATCH", what: [] });
 setInterval(() => document.hidden || soon("clock"), AGES * 1000);

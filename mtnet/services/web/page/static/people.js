@@ -1,40 +1,48 @@
 // Followers and providers: how they are, and what to do.
 
 import { Table, element, panel } from "./dom.js";
-import { age, count, delay, duration, now } from "./format.js";
+import { age, count, delay, duration, moment, now } from "./format.js";
+import { RANK, badge, sorted } from "./status.js";
 
 const SHOWN = 2;
 // Symbols that are held in another size than wanted; more of them make no row clearer.
 const SYMBOLS = 3;
 // Rows that are shown, the worst first; a thousand that change each second keep a browser busy.
 const MOST = 100;
-const RANK = { error: 0, offline: 1, warning: 2, ok: 3 };
+// Rows that are looked through without a field to find one.
+const FEW = 12;
+const PROVIDES = "Providers trade by themselves: they follow nothing.";
+const SILENT = "It has acknowledged nothing yet.";
 
 export class People {
   constructor() {
     this.table = new Table(
       "Followers and providers",
       [
-        { title: "Status", text: (row) => row.status, node: (row) => element("span", { class: `badge ${row.status}` }, row.status) },
-        { title: "Who", text: (row) => row.who || "nobody", class: () => "name" },
+        { title: "Status", text: (row) => row.status, node: (row) => badge(row.status) },
+        { title: "Who", text: (row) => row.who || "nobody", name: true },
         { title: "Role", text: (row) => row.role, wide: true },
-        { title: "Channel", text: (row) => row.channel, class: () => "name" },
-        { title: "Behind", text: behind, number: true, class: (row) => (row.behind ? "bad" : "") },
-        { title: "Latency", text: latency, number: true },
-        { title: "Last ACK", text: (row) => age(row.last_ack), number: true },
-        { title: "Held / wanted", text: held, class: (row) => (wrong(row).length ? "some bad" : "some quiet") },
-        { title: "Client", text: (row) => row.client ?? "", wide: true, class: () => "name" },
-        { title: "Build", text: (row) => String(row.build ?? ""), number: true, wide: true },
-        { title: "What to do", text: (row) => advice(row).join(" "), node: advices, grow: true, class: (row) => (row.status === "ok" ? "quiet" : "") },
+        { title: "Channel", text: (row) => row.channel, name: true },
+        { title: "Holds what it should", titled: true, text: (row) => holds(row).text, class: (row) => `some ${holds(row).kind}`, more: (row) => holds(row).more, none: PROVIDES, hint: "Lots held and wanted, by its last acknowledgements" },
+        { title: "Behind", text: behind, number: true, class: (row) => (row.behind && RANK[row.status] < RANK.unknown ? "bad" : ""), none: untold, hint: "Signals that it has not acknowledged, and for how long" },
+        { title: "Late by: usual / worst", text: latency, number: true, none: untold, hint: "p50 and p99: from the moment at which a signal was on disk until its acknowledgement. Half of the last 100 signals were as fast as the first, 99 of 100 as the second" },
+        { title: "Last ACK", text: (row) => age(row.last_ack), number: true, none: untold, hint: "How long ago it acknowledged a signal" },
+        { title: "Program", text: program, wide: true, name: true, more: dialect, none: "Its program has not told its name." },
+        { title: "Build", text: (row) => String(row.build ?? ""), number: true, wide: true, none: "It has not told the build of its terminal: it sends no REPORT." },
+        { title: "What to do", text: (row) => advice(row).join(" "), node: advices, grow: true, class: (row) => (row.status === "ok" ? "quiet" : ""), none: "Nothing: all is well." },
       ],
-      "Nobody takes part yet. A provider publishes to the port of signals; followers connect there too.",
+      "",
       true,
     );
     this.table.scroll.classList.add("tall");
     this.whole = false;
     this.shows = ["status", "clock"];
     this.more = element("button", { type: "button", hidden: true, click: () => this.toggle() });
-    this.node = panel("people", "Followers and providers", this.table.node, this.more);
+    this.sought = element("input", { type: "search", "aria-label": "Find a follower or provider", placeholder: "Find", maxlength: "100", spellcheck: "false", input: () => this.show(this.rows) });
+    this.none = element("p", { class: "hint", role: "status" });
+    this.start = start();
+    this.tools = element("p", { class: "tools" }, this.sought, this.more);
+    this.node = panel("people", "Followers and providers", this.tools, this.table.node, this.none, this.start);
   }
 
   toggle() {
@@ -45,10 +53,28 @@ export class People {
   show(rows) {
     const pairs = rows.once("worst first", () => [...rows.participants].sort(([, a], [, b]) => order(a, b)));
     this.rows = rows;
-    this.more.hidden = pairs.length <= MOST;
-    this.more.textContent = this.whole ? `Show the first ${MOST}` : `Show all ${count(pairs.length)}`;
-    this.table.show(this.whole ? pairs : pairs.slice(0, MOST));
+    const sought = this.sought.value.trim().toLowerCase();
+    const found = sought ? pairs.filter(([, row]) => `${row.who} ${row.channel}`.toLowerCase().includes(sought)) : pairs;
+    this.sought.hidden = pairs.length <= FEW && !sought;
+    this.more.hidden = found.length <= MOST;
+    this.more.textContent = this.whole ? `Show the first ${MOST}` : `Show all ${count(found.length)}`;
+    this.tools.hidden = this.sought.hidden && this.more.hidden;
+    this.none.textContent = sought && found.length === 0 ? `Nobody here has ${this.sought.value.trim()} in the name.` : "";
+    this.start.hidden = pairs.length > 0;
+    const shown = this.whole ? found : found.slice(0, MOST);
+    this.table.show(shown);
   }
+}
+
+// Tells somebody who has just begun what to do next.
+function start() {
+  const code = (text) => element("code", {}, text);
+  const item = (...parts) => element("li", {}, ...parts);
+  return element("ol", { class: "start" },
+    item("Follow a channel: ", code("mtnet signals follow"), ", or attach the expert MtnetFollower in a terminal (", code("mtnet mql5 export mtnet.zip"), ")."),
+    item("Publish a position: ", code("mtnet signals publish GBPUSD 0.25"), ", or attach MtnetProvider."),
+    item("Send prices for the candles: ", code("mtnet ticks send FILE"), "."),
+    item("Or see all of it with a simulated market: ", code("mtnet demo --stay"), "."));
 }
 
 const { compare } = new Intl.Collator();
@@ -62,10 +88,16 @@ function urgency(row) {
   return row.warnings[0]?.priority ?? 100;
 }
 
+// Returns why a cell about acknowledgements is empty.
+function untold(row) {
+  if (row.role !== "follower") return PROVIDES;
+  return row.dialect === "classic" ? "A classic program acknowledges nothing: nobody here knows it." : SILENT;
+}
+
 function behind(row) {
-  if (row.role !== "follower") return "";
+  if (row.role !== "follower" || row.dialect === "classic") return "";
   if (!row.behind) return "0";
-  return row.behind_since ? `${count(row.behind)} · ${duration(now() - row.behind_since)}` : count(row.behind);
+  return row.behind_since ? `${count(row.behind)} for ${duration(now() - row.behind_since)}` : count(row.behind);
 }
 
 // Half of the signals were acknowledged as fast as the first, all but the worst as the second.
@@ -75,22 +107,51 @@ function latency(row) {
   return `${delay(p50)} / ${delay(p99)}`;
 }
 
+function program(row) {
+  return row.client || (row.dialect === "classic" ? "classic" : "");
+}
+
+function dialect(row) {
+  if (row.dialect === undefined) return row.client;
+  return row.dialect === "classic" ? "A classic program: it is told net positions and tells nothing (classic dialect)" : `${row.client} (dialect ${row.dialect}: numbers and acknowledgements)`;
+}
+
 // What could not be done may be right all the same: a position that was never opened is closed.
 function wrong(row) {
   return (row.wrong ?? []).filter((each) => Number(each.held ?? NaN) !== Number(each.wanted));
 }
 
-function held(row) {
+const judged = new WeakMap();
+
+// Returns whether a follower holds what it should, as far as it has told; once for each row.
+function holds(row) {
+  if (!judged.has(row)) judged.set(row, judge(row));
+  return judged.get(row);
+}
+
+function judge(row) {
+  if (row.role !== "follower") return { text: "", kind: "" };
+  const told = Object.entries(row.held).filter(([, lots]) => Number(lots)).map((each) => each.join(" ")).join(", ") || "nothing";
+  const more = row.last_ack ? `It said at ${moment(row.last_ack)} that it holds: ${told}` : untold(row);
+  const unknown = (why, text = more) => ({ text: why ? `unknown: ${why}` : "unknown", kind: "unknown", more: text });
   const found = wrong(row);
-  if (row.role !== "follower" || (!row.last_ack && found.length === 0)) return "";
-  if (found.length === 0) return row.behind ? "" : "as wanted";
-  const shown = found.slice(0, SYMBOLS).map((each) => `${each.symbol} ${each.held ?? "?"} / ${each.wanted}`);
-  return [...shown, ...(found.length > SYMBOLS ? [`${found.length - SYMBOLS} more`] : [])].join(", ");
+  const open = row.warnings.find((each) => each.code === "untold");
+  if (found.length > 0) {
+    const shown = found.slice(0, SYMBOLS).map((each) => `${each.symbol} ${each.held ?? "?"} / ${each.wanted}`);
+    const text = [...shown, ...(found.length > SYMBOLS ? [`${found.length - SYMBOLS} more`] : [])].join(", ");
+    return row.status === "unknown" ? unknown(text) : { text: `no: ${text}`, kind: "bad", more };
+  }
+  if (!row.last_ack) return unknown("");
+  if (!row.connected) return unknown("offline");
+  if (open) return unknown("in part", `${more}. ${open.text}`);
+  if (!row.behind) return { text: "yes", kind: "good", more };
+  if (RANK[row.status] < RANK.unknown) return unknown("behind");
+  return { text: "being told", kind: "quiet", more: `It has not acknowledged the last signals yet. ${more}` };
 }
 
 // Returns what to do, the most urgent first; of somebody with many troubles the first few.
 function advice(row) {
-  const texts = row.warnings.map((each) => each.text);
+  const texts = sorted(row).flat().map((each) => each.text);
   const more = texts.length - SHOWN;
   return more > 0 ? [...texts.slice(0, SHOWN), `and ${more} more`] : texts;
 }

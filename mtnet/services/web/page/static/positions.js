@@ -1,23 +1,23 @@
 // Channels, and what each of them holds.
 
 import { Table, element, panel } from "./dom.js";
-import { ago, count, signed } from "./format.js";
+import { ago, count, moment, signed } from "./format.js";
 import { Record } from "./record.js";
-
-const PAUSES = new Set(["channel_paused", "channel_frozen", "channel_flattened"]);
+import { badge } from "./status.js";
 
 export class Channels {
-  constructor(signals, pause) {
+  constructor(signals, pause, pauses) {
     this.signals = signals;
+    this.pauses = pauses;
     this.table = new Table(
       "Channels",
       [
-        { title: "Channel", text: (row) => row.name, class: () => "name" },
-        { title: "Provider", text: (row) => `${row.provider} ${row.presence}`, node: provider, class: (row) => (row.up ? "name" : "name bad") },
+        { title: "Channel", text: (row) => row.name, name: true },
+        { title: "State", text: (row) => `${row.state.text} ${row.state.who}`, node: how, class: () => "some", hint: "Whether it takes signals; a pause with who made it" },
+        { title: "Provider", text: (row) => `${row.provider} ${row.presence.text}`, node: provider, class: () => "some", more: (row) => row.presence.more },
         { title: "Followers", text: (row) => count(row.followers), number: true, wide: true },
-        { title: "Positions", text: (row) => count(row.positions), number: true },
-        { title: "Signals", text: (row) => count(row.seq), number: true, wide: true },
-        { title: "", text: (row) => row.paused, class: () => "warning some" },
+        { title: "Positions", text: (row) => count(row.positions), number: true, none: "This login may not see its positions, or they have not come yet." },
+        { title: "Signals", text: (row) => count(row.seq), number: true, wide: true, none: "This login may not see its signals, or they have not come yet." },
         { title: "", text: (row) => `${row.name} ${pause.session.mayPause}`, node: (row) => acts(this.record, pause, row.name) },
       ],
       "There are no channels yet. The first signal makes one.",
@@ -29,49 +29,63 @@ export class Channels {
   }
 
   show(rows) {
-    this.table.show(rows.channels.map((name) => [name, describe(name, rows, this.signals.channels.get(name))]));
+    this.table.show(rows.channels.map((name) => [name, this.describe(name, rows)]));
+  }
+
+  describe(name, rows) {
+    const observed = this.signals.channels.get(name);
+    const people = rows.crew(name);
+    const status = rows.parts.status.get(`service/signals/channels/${name}`);
+    const view = rows.parts.status.get(`service/signals/views/${name}`);
+    const providers = people.filter((row) => row.role === "provider");
+    const seq = observed?.synced ? observed.seq : status?.seq;
+    return {
+      name,
+      state: state(this.pauses.of(name, rows), people, observed, status),
+      provider: view ? `view of ${view.sources.join(", ")}` : providers.map((row) => row.who).join(", "),
+      presence: view ? { text: "", kind: "" } : presence(providers, observed, seq),
+      followers: people.filter((row) => row.role === "follower").length,
+      positions: observed?.synced ? observed.positions.size : null,
+      seq,
+    };
   }
 }
 
-function describe(name, rows, observed) {
-  const people = rows.crew(name);
-  const providers = people.filter((row) => row.role === "provider");
-  const status = rows.parts.status.get(`service/signals/channels/${name}`);
-  const view = rows.parts.status.get(`service/signals/views/${name}`);
-  const codes = people.flatMap((row) => row.warnings.map((each) => each.code));
-  return {
-    name,
-    provider: view ? `view of ${view.sources.join(", ")}` : providers.map((row) => row.who).join(", ") || "nobody yet",
-    up: providers.every((row) => row.connected),
-    presence: providers.length ? presence(providers) : "",
-    followers: people.filter((row) => row.role === "follower").length,
-    positions: observed?.epoch ? observed.positions.size : null,
-    seq: observed?.epoch ? observed.seq : status?.seq,
-    paused: paused(name, codes, rows.parts.events),
-  };
+// Codes of warnings about a channel, and the words for them.
+const BROKEN = { damaged: "damaged", diverged: "went back" };
+
+// Returns how a channel is, as the kind of a badge with its words.
+function state(pause, people, observed, status) {
+  const broken = people.flatMap((row) => row.warnings).find((each) => each.code in BROKEN);
+  if (broken) return { kind: "error", text: BROKEN[broken.code], who: "" };
+  if (pause) return { kind: "warning", text: pause.words, who: pause.who };
+  return observed?.synced || status ? { kind: "ok", text: "open", who: "" } : { kind: "unknown", text: "unknown", who: "" };
 }
 
-// Returns how a channel is paused, and by whom, as far as the events go back.
-function paused(name, codes, events) {
-  const mode = codes.includes("frozen") ? "frozen" : codes.includes("paused") ? "closes only" : "";
-  if (!mode) return "";
-  const own = [...events.values()].filter((each) => each.channel === name && PAUSES.has(each.kind));
-  const who = own.sort((a, b) => a.number - b.number).at(-1)?.who;
-  return who ? `${mode}, by ${who}` : mode;
+function how({ state: { kind, text, who } }) {
+  return element("span", {}, badge(kind, text), who && " ", who);
+}
+
+// Returns whether the provider of a channel is there, in a word with its colour.
+function presence(providers, observed, seq) {
+  if (providers.length === 0) {
+    if (observed?.up) return { text: "connected", kind: "buy" };
+    if (!observed?.synced) return { text: "unknown", kind: "unknown" };
+    return seq > 0 ? { text: "nobody is connected", kind: "unknown", more: "A program has published, and has gone without being missed." } : { text: "nobody yet", kind: "unknown" };
+  }
+  const codes = new Set(providers.flatMap((row) => row.warnings.map((each) => each.code)));
+  if (codes.has("no_provider")) return { text: "nobody yet", kind: "unknown" };
+  const gone = providers.find((row) => !row.connected);
+  if (gone) return { text: `offline for ${ago(gone.since)}`, kind: "bad", more: `Since ${moment(gone.since)}` };
+  return codes.has("provider_silent") ? { text: "silent", kind: "bad", more: "It is connected, but nothing is heard of it." } : { text: "connected", kind: "buy" };
 }
 
 function provider(row) {
-  const kind = row.up ? "buy" : "bad";
-  return element("span", {}, `${row.provider} `, row.presence && element("span", { class: kind }, row.presence));
+  return element("span", {}, row.provider && `${row.provider} `, row.presence.text && element("span", { class: row.presence.kind }, row.presence.text));
 }
 
 function acts(record, pause, name) {
   return element("div", { class: "acts" }, record.button(name), pause.button(name));
-}
-
-function presence(providers) {
-  const gone = providers.find((row) => !row.connected);
-  return gone === undefined ? "connected" : `offline for ${ago(gone.since)}`;
 }
 
 function thing({ symbol, ticket, type }) {
@@ -85,16 +99,17 @@ export class Positions {
     this.table = new Table(
       "Positions",
       [
-        { title: "Channel", text: (row) => row.channel, class: () => "name" },
-        { title: "Symbol", text: thing },
+        { title: "Channel", text: (row) => row.channel, name: true },
+        { title: "Symbol", text: thing, name: true },
         { title: "Lots", text: (row) => signed(row.volume), number: true, class: (row) => (row.volume.startsWith("-") ? "sell" : "buy") },
-        { title: "Price", text: (row) => row.price ?? "", number: true },
-        { title: "SL", text: (row) => row.sl ?? "", number: true },
-        { title: "TP", text: (row) => row.tp ?? "", number: true },
-        { title: "Open for", text: (row) => ago(row.opened ?? row.time), number: true },
-        { title: "Comment", text: (row) => row.comment ?? "", class: () => "name", wide: true },
+        { title: "Price", text: (row) => row.price ?? "", number: true, none: "Its provider has named no price." },
+        { title: "SL", text: (row) => row.sl ?? "", number: true, none: "It has no stop loss." },
+        { title: "TP", text: (row) => row.tp ?? "", number: true, none: "It has no take profit." },
+        { title: "Open for", text: (row) => ago(row.opened ?? row.time), number: true, more: (row) => `Since ${moment(row.opened ?? row.time)}` },
+        { title: "Comment", text: (row) => row.comment ?? "", name: true, wide: true, none: "It has no comment." },
       ],
       "No channel holds a position.",
+      true,
     );
     this.table.scroll.classList.add("tall");
     this.shows = ["signals", "clock"];

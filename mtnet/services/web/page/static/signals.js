@@ -4,6 +4,9 @@
 const MOST = 40;
 const KEPT = 1_000;
 
+// Messages that may tell of another pause.
+const PAUSES = new Set(["SYNCED", "PAUSED", "RESUMED"]);
+
 class Channel {
   constructor() {
     this.epoch = "";
@@ -11,6 +14,10 @@ class Channel {
     this.positions = new Map();
     this.entries = new Map();
     this.denied = false;
+    // Whether all of it was told, and how it is paused since then.
+    this.synced = false;
+    this.paused = null;
+    this.up = false;
     this.version = 0;
   }
 }
@@ -59,6 +66,7 @@ export class Signals {
     take.call(this, channel, message);
     channel.version += 1;
     this.changed("signals");
+    if (PAUSES.has(message.verb)) this.changed("pauses");
   }
 
   SNAPSHOT(channel, { epoch, seq }) {
@@ -85,12 +93,28 @@ export class Signals {
     else channel.positions.set(key(signal), signal);
   }
 
+  // A pause is told behind this.
   SYNCED(channel, { channel: name }) {
+    channel.synced = true;
+    channel.paused = null;
     if (name === this.charted) this.replay(name);
+  }
+
+  PAUSED(channel, { mode }) {
+    channel.paused = mode;
+  }
+
+  RESUMED(channel) {
+    channel.paused = null;
+  }
+
+  STATUS(channel, { publisher }) {
+    channel.up = publisher === "up";
   }
 
   ERROR(channel) {
     channel.denied = true;
+    channel.synced = false;
   }
 }
 

@@ -9,7 +9,7 @@ export class Senders {
     this.table = new Table(
       "Senders of ticks",
       [
-        { title: "Sender", text: (row) => row.name, class: () => "name" },
+        { title: "Sender", text: (row) => row.name, name: true },
         { title: "Ticks", text: (row) => count(row.received), number: true },
         { title: "Missing", text: (row) => count(row.missing), number: true, class: bad("missing") },
         { title: "Dropped", text: (row) => count(row.dropped), number: true, class: bad("dropped") },
@@ -35,21 +35,24 @@ function bad(name) {
   return (row) => (row[name] ? "warning" : "");
 }
 
+const untold = "Its REPORT does not name it.";
+
 export class Terminals {
   constructor() {
     this.table = new Table(
       "Accounts of terminals",
       [
-        { title: "Terminal", text: (row) => row.who, class: () => "name" },
-        { title: "Equity", text: (row) => money(row.report, "equity"), number: true, class: (row) => (Number(row.report.equity) < Number(row.report.balance) ? "sell" : "") },
-        { title: "Balance", text: (row) => money(row.report, "balance"), number: true },
-        { title: "Trading", text: (row) => ({ 1: "on", 0: "off" })[Number(row.report.trading)] ?? "", class: (row) => (Number(row.report.trading) === 0 ? "bad" : "") },
-        { title: "Account", text: (row) => row.report.account ?? "", number: true, wide: true },
-        { title: "Server", text: (row) => row.report.server ?? "", class: () => "name", wide: true },
-        { title: "Build", text: (row) => String(row.report.build ?? ""), number: true, wide: true },
-        { title: "Told", text: (row) => ago(row.time), number: true },
+        { title: "Terminal", text: (row) => row.who, name: true },
+        { title: "Equity", text: (row) => money(row.report, "equity"), number: true, none: untold, class: (row) => (Number(row.report.equity) < Number(row.report.balance) ? "sell" : "") },
+        { title: "Balance", text: (row) => money(row.report, "balance"), number: true, none: untold },
+        { title: "Trading", text: (row) => ({ 1: "on", 0: "off" })[Number(row.report.trading)] ?? "", none: untold, class: (row) => (Number(row.report.trading) === 0 ? "bad" : "") },
+        { title: "Account", text: (row) => row.report.account ?? "", number: true, wide: true, none: untold },
+        { title: "Server", text: (row) => row.report.server ?? "", name: true, wide: true, none: untold },
+        { title: "Build", text: (row) => String(row.report.build ?? ""), number: true, wide: true, none: untold },
+        { title: "Told", text: (row) => ago(row.time), number: true, hint: "How long ago it sent the last REPORT" },
       ],
       "",
+      true,
     );
     this.equity = new Equity();
     this.shows = ["status", "clock"];

@@ -1,35 +1,70 @@
 // One sentence at the top: what is wrong, and what to do about it.
 
 import { element, find } from "./dom.js";
+import { count } from "./format.js";
+import { RANK, UNSURE, sorted } from "./status.js";
 
-const RANK = { error: 0, offline: 1, warning: 2, ok: 3 };
-const SHOWN = 4;
+const SHOWN = 6;
+// People that are named in one sentence.
+const NAMED = 3;
+// Told by health, or with who did it.
+const TOLD = new Set(["paused", "frozen", "damaged", "diverged"]);
+// How health counts those that are named here.
+const COUNTED = "`mtnet signals status` says what to do";
 
 // Returns [level, sentence] pairs, the most urgent first.
-export function findings(rows) {
+export function findings(rows, pauses) {
   const health = rows.parts.status.get("health");
-  const found = [];
-  for (const text of health?.trouble ?? []) found.push([-1, 0, "error", text]);
+  const found = (health?.trouble ?? []).map((text) => [RANK.error, 0, "error", plain(text)]);
+  const named = new Set();
   for (const [, row] of rows.participants) {
-    const first = row.warnings[0];
-    if (first !== undefined && row.status !== "ok") found.push([RANK[row.status], first.priority, row.status, first.text]);
+    if (RANK[row.status] >= RANK.unknown) continue;
+    named.add(`${row.channel}/${row.who}`);
+    const [[first], shared] = sorted(row);
+    if (first && !UNSURE.has(first.code)) found.push([RANK[row.status], first.priority, row.status, first.text]);
+    for (const each of shared) if (!TOLD.has(each.code)) found.push([RANK.warning, each.priority, "warning", each.text]);
   }
-  const named = new Set(rows.participants.filter(([, row]) => row.status !== "ok").map(([, row]) => `${row.channel}/${row.who}`));
+  for (const name of rows.channels) {
+    const pause = pauses.of(name, rows);
+    if (pause) found.push([RANK.warning, 0, "warning", paused(name, pause)]);
+  }
   for (const [name, row] of rows.parts.alerts) {
     if (row.muted) continue;
-    for (const incident of row.incidents) if (!named.has(incident.subject)) found.push([2, 0, "warning", `Alert ${name}: ${incident.text}`]);
+    for (const incident of row.incidents) if (!named.has(incident.subject)) found.push([RANK.warning, 0, "warning", `Alert ${name}: ${incident.text}`]);
   }
-  // Health counts those that are in trouble; where they are named above it says nothing new.
-  if (found.length === 0) for (const text of health?.warnings ?? []) found.push([2, 99, "warning", text]);
+  for (const text of health?.warnings ?? []) if (!text.endsWith(COUNTED)) found.push([RANK.warning, 99, "warning", plain(text)]);
+  const unknown = rows.participants.filter(([, row]) => UNSURE.has(sorted(row)[0][0]?.code)).map(([, row]) => row.who);
+  if (unknown.length > 0) found.push([RANK.unknown, 0, "unknown", uncertain(rows, unknown, found.length === 0)]);
   found.sort((a, b) => a[0] - b[0] || a[1] - b[1]);
-  return found.map(([, , level, text]) => [level, text]);
+  // A sentence about a channel stands at each of its followers.
+  const levels = new Map();
+  for (const [, , level, text] of found) if (!levels.has(text)) levels.set(text, level);
+  return [...levels].map(([text, level]) => [level, text]);
+}
+
+// A cause names its component first, which says nothing to who reads a sentence.
+function plain(text) {
+  return text.replace(/^[a-z]+: /, "");
+}
+
+function paused(name, { mode, words, who }) {
+  const effect = mode === "frozen" ? "nothing is taken, closings wait too" : "only what reduces positions is taken";
+  return `Channel ${name} ${words === "frozen" ? "is frozen" : "is paused"} ${who}: ${effect}, until somebody resumes it.`;
+}
+
+function uncertain(rows, who, alone) {
+  const all = people(rows, "follower");
+  const more = who.length > NAMED ? ` and ${count(who.length - NAMED)} more` : "";
+  const text = `whether ${who.length} of ${named(all, "follower")} ${who.length === 1 ? "is" : "are"} right is unknown: ${who.slice(0, NAMED).join(", ")}${more}`;
+  return alone ? `No trouble is known, but ${text}.` : `${text[0].toUpperCase()}${text.slice(1)}.`;
 }
 
 let shown = "";
 
 // Shows the findings; what says the same as before is neither drawn nor read out again.
-export function showSummary(rows) {
-  const lines = sentences(rows);
+// `connection`: the state of the connection and its words.
+export function showSummary(rows, pauses, connection) {
+  const lines = sentences(rows, pauses, connection);
   const said = JSON.stringify(lines);
   if (said === shown) return;
   shown = said;
@@ -40,18 +75,32 @@ export function showSummary(rows) {
   box.replaceChildren(...(first ? [element("p", {}, first[1])] : []), ...(more.length ? [element("ul", {}, ...more)] : []));
 }
 
-function sentences(rows) {
-  if (!rows.parts.status.has("health")) return [];
-  const found = findings(rows);
-  if (found.length === 0) return [["ok", well(rows)]];
+function sentences(rows, pauses, { word, text }) {
+  if (word === "waiting") return [["error", `${text}. What stands below is old: nobody knows how it is now.`]];
+  if (word === "login") return [["unknown", "Log in to see how it is."]];
+  if (word !== "open") return [["unknown", text]];
+  if (!rows.parts.status.has("health")) return [["unknown", "This login may not see how followers and providers are."]];
+  const found = findings(rows, pauses);
+  if (found.length === 0) return [well(rows)];
   const more = found.length - 1 - SHOWN;
-  return more > 0 ? [...found.slice(0, SHOWN + 1), ["", `and ${more} more, below`]] : found;
+  return more > 0 ? [...found.slice(0, SHOWN + 1), ["", `and ${count(more)} more, below`]] : found;
 }
 
+function people(rows, role) {
+  return rows.participants.filter(([, row]) => row.role === role);
+}
+
+function named(list, word) {
+  return `${count(list.length)} ${word}${list.length === 1 ? "" : "s"}`;
+}
+
+// Green is said of followers and providers that are known to be right, of nothing else.
 function well(rows) {
-  const of = (role) => rows.participants.filter(([, row]) => row.role === role).length;
-  const named = (number, word) => `${number} ${word}${number === 1 ? "" : "s"}`;
-  const followers = of("follower");
-  if (followers === 0) return "All is well. Nobody follows at present.";
-  return `All is well: ${named(of("provider"), "provider")}, ${named(followers, "follower")}, none behind.`;
+  const [providers, followers] = [people(rows, "provider"), people(rows, "follower")];
+  if (providers.length + followers.length === 0) return ["idle", "Nobody takes part yet. What to do next stands below."];
+  if (followers.length === 0) return ["idle", `No trouble is known, but nobody follows: ${named(providers, "provider")}, no follower.`];
+  if (providers.length === 0) return ["idle", `No trouble is known, but nobody publishes: ${named(followers, "follower")}, no provider.`];
+  const late = followers.filter(([, row]) => row.behind);
+  const pace = late.length === 0 ? "none behind" : `${count(late.length)} just now being told of a signal`;
+  return ["ok", `All is well: ${named(providers, "provider")}, ${named(followers, "follower")}, ${pace}, all hold what they should.`];
 }

@@ -11,7 +11,7 @@ export class Templates {
     this.table = new Table(
       "Templates",
       [
-        { title: "Symbol", text: (row) => row.symbol, class: () => "name" },
+        { title: "Symbol", text: (row) => row.symbol, name: true },
         { title: "Period", text: (row) => row.period },
         { title: "For", text: (row) => row.platform.toUpperCase() },
         { title: "Version", text: (row) => String(row.version), number: true },
@@ -21,7 +21,8 @@ export class Templates {
       ],
       "There are no templates yet.",
     );
-    this.shows = ["clock"];
+    this.shows = ["clock", "status"];
+    this.known = 0;
     this.table.scroll.classList.add("tall");
     this.node = panel("templates", "Templates", this.table.node);
   }
@@ -37,7 +38,12 @@ export class Templates {
     if (message.verb === "WELCOME") void this.load();
   }
 
-  show() {
+  show(rows) {
+    const count = rows?.parts.status.get("service/templates")?.templates ?? this.known;
+    if (count !== this.known) {
+      this.known = count;
+      void this.load();
+    }
     this.table.show(this.rows.map((row) => [`${row.symbol} ${row.period} ${row.platform}`, row]));
   }
 }

@@ -26,9 +26,9 @@ export class Topics {
       "Messages of topics",
       [
         { title: "Time", text: (row) => moment(row.time) },
-        { title: "Topic", text: (row) => row.topic, class: () => "name" },
-        { title: "From", text: (row) => row.from ?? "", class: () => "name" },
-        { title: "Key", text: (row) => row.key ?? "", class: () => "name", wide: true },
+        { title: "Topic", text: (row) => row.topic, name: true },
+        { title: "From", text: (row) => row.from ?? "", name: true },
+        { title: "Key", text: (row) => row.key ?? "", name: true, wide: true, none: "It is kept under no key." },
         { title: "Message", text: (row) => row.data, grow: true },
       ],
       "",

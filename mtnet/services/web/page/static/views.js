@@ -12,13 +12,13 @@ export class Views {
     this.table = new Table(
       "Views",
       [
-        { title: "View", text: (row) => row.name, class: () => "name" },
-        { title: "Of", text: (row) => row.sources.join(", "), class: () => "name" },
+        { title: "View", text: (row) => row.name, name: true },
+        { title: "Of", text: (row) => row.sources.join(", "), name: true },
         { title: "Mode", text: (row) => row.mode.replaceAll("_", " "), class: (row) => (row.mode === "on" ? "" : "warning") },
-        { title: "Follower", text: (row) => row.follower ?? "", class: () => "name", wide: true },
+        { title: "Follower", text: (row) => row.follower ?? "", name: true, wide: true, none: "It is made for no single follower." },
         { title: "Size", text: (row) => `${row.size} ${row.value ?? ""}`, wide: true },
         { title: "Differs", text: (row) => row.differs.text, number: true, class: (row) => row.differs.kind },
-        { title: "Limit reached", text: (row) => row.struck, grow: true, class: () => "error" },
+        { title: "Limit reached", text: (row) => row.struck ?? "", grow: true, none: "No limit has closed it.", class: () => "error" },
         { title: "", text: (row) => row.name, node: (row) => this.button(row.name) },
       ],
       "",
@@ -39,8 +39,10 @@ export class Views {
   differs(name, rows) {
     const followers = followersOf(name, rows);
     if (followers.length === 0) return { text: "nobody follows", kind: "quiet" };
-    const wrong = followers.flatMap((each) => differences(this.signals.channels.get(name), each)).filter((each) => each.wrong);
-    if (wrong.length === 0) return { text: "no", kind: "" };
+    const found = followers.flatMap((each) => differences(this.signals.channels.get(name), each));
+    const wrong = found.filter((each) => each.wrong);
+    const known = followers.every((each) => each.last_ack) && found.every((each) => each.held !== "");
+    if (wrong.length === 0) return known ? { text: "no", kind: "" } : { text: "unknown", kind: "unknown" };
     return { text: wrong.map((each) => `${each.symbol} ${each.held} / ${each.wanted}`).join(", "), kind: "bad" };
   }
 
@@ -61,11 +63,11 @@ class ViewDetails {
     this.copies = new Table(
       "Copies",
       [
-        { title: "Source", text: (row) => `${row.source}: ${label(row.symbol, row.ticket)}`, class: () => "name" },
+        { title: "Source", text: (row) => `${row.source}: ${label(row.symbol, row.ticket)}`, name: true },
         { title: "Holds", text: (row) => row.volume, number: true },
         { title: "Copy", text: (row) => label(row.target, row.target_ticket) },
         { title: "Lots", text: (row) => row.copy, number: true },
-        { title: "Not copied, because", text: (row) => row.skipped ?? "", grow: true, class: () => "warning" },
+        { title: "Not copied, because", text: (row) => row.skipped ?? "", grow: true, none: "It is copied.", class: () => "warning" },
         { title: "", text: (row) => row.symbol, node: (row) => this.why(row.symbol) },
       ],
       "Its sources hold nothing.",
@@ -73,11 +75,11 @@ class ViewDetails {
     this.held = new Table(
       "Held and wanted",
       [
-        { title: "Follower", text: (row) => row.who, class: () => "name" },
+        { title: "Follower", text: (row) => row.who, name: true },
         { title: "Symbol", text: (row) => row.symbol },
         { title: "Wanted", text: (row) => row.wanted, number: true },
-        { title: "Held", text: (row) => row.held, number: true, class: (row) => (row.wrong ? "bad" : "") },
-        { title: "", text: (row) => row.text, grow: true, class: (row) => (row.wrong ? "bad" : "quiet") },
+        { title: "Held", text: (row) => row.held, number: true, none: "It has not told how much it holds.", class: (row) => (row.wrong ? "bad" : "") },
+        { title: "", text: (row) => row.text, grow: true, class: (row) => (row.wrong ? "bad" : row.held === "" ? "unknown" : "quiet") },
       ],
       "Nobody follows this view.",
     );
@@ -161,7 +163,7 @@ function differences(channel, follower) {
 
 function row(who, symbol, wanted, held, reason) {
   const wrong = held !== undefined && held !== null && Number(held) !== Number(wanted);
-  const text = wrong ? (reason ? `differs: ${reason}` : "differs") : held == null ? "not told differently" : "as wanted";
+  const text = wrong ? (reason ? `differs: ${reason}` : "differs") : held == null ? "unknown" : "as wanted";
   return { who, symbol, wanted, held: held ?? "", wrong, text };
 }
 

@@ -1,0 +1,55 @@
+// How channels are paused, by whom, and since when.
+
+import { ask } from "./api.js";
+import { ago } from "./format.js";
+
+const KINDS = ["channel_paused", "channel_frozen", "channel_flattened"];
+const MODES = { close_only: "closes only", frozen: "frozen" };
+const CODES = { paused: "close_only", frozen: "frozen" };
+
+export class Pauses {
+  // `changed(what)` is called when more is known.
+  constructor(signals, changed) {
+    this.signals = signals;
+    this.changed = changed;
+    this.clear();
+  }
+
+  clear() {
+    this.older = [];
+    this.asked = false;
+  }
+
+  heard(message) {
+    if (message.verb === "WELCOME") this.clear();
+  }
+
+  // Returns the mode, its words, and who set it how long ago; null = nobody has paused the channel.
+  of(name, rows) {
+    const observed = this.signals.channels.get(name);
+    const status = rows.parts.status.get(`service/signals/channels/${name}`);
+    const code = rows.crew(name).flatMap((row) => row.warnings).find((each) => each.code in CODES);
+    const mode = observed?.synced ? observed.paused : (status?.paused ?? CODES[code?.code]);
+    if (!mode) return null;
+    const { who, time } = this.event(name, rows) ?? {};
+    const by = [who && `by ${who}`, time && `for ${ago(time)}`].filter(Boolean).join(" ");
+    return { mode, words: MODES[mode] ?? mode, who: by || "by whom is not known" };
+  }
+
+  // Returns the event of the newest pause; the page watches the newest events alone.
+  event(name, rows) {
+    const own = [...this.older, ...rows.parts.events.values()].filter((each) => each.channel === name && KINDS.includes(each.kind));
+    if (own.length === 0 && !this.asked) void this.load();
+    return own.reduce((newest, each) => (newest?.number > each.number ? newest : each), undefined);
+  }
+
+  async load() {
+    this.asked = true;
+    try {
+      this.older = (await ask("GET", `/v1/events?kinds=${KINDS.join(",")}&limit=1000`)).events;
+      this.changed("events");
+    } catch {
+      // Who may not read them sees the pause alone.
+    }
+  }
+}

@@ -1,0 +1,32 @@
+// The statuses of followers and providers: their order, and how they are shown.
+
+import { element } from "./dom.js";
+
+// The worst first.
+export const RANK = { error: 0, offline: 1, warning: 2, unknown: 3, ok: 4 };
+
+// Codes of warnings about a channel, which stand at all who take part in it.
+const CHANNEL = new Set(["frozen", "paused", "damaged", "diverged", "no_provider", "limit_struck", "waiting_for_report", "some_providers"]);
+const PROVIDER = /^provider_/;
+
+// Codes that say that nobody here knows.
+export const UNSURE = new Set(["other_volume", "untold", "unconfirmed"]);
+
+// Returns the warnings of one alone, and those of its channel.
+export function sorted(row) {
+  const shared = (each) => CHANNEL.has(each.code) || (row.role === "follower" && PROVIDER.test(each.code));
+  return [row.warnings.filter((each) => !shared(each)), row.warnings.filter(shared)];
+}
+
+const MEANING = {
+  error: "somebody must act",
+  offline: "nobody is there",
+  warning: "somebody should look",
+  unknown: "nobody here knows whether all is well",
+  ok: "all is well",
+};
+
+// Returns a word with its mark and colour: no colour stands alone.
+export function badge(status, text = status) {
+  return element("span", { class: `badge ${status}`, title: MEANING[status] }, text);
+}
