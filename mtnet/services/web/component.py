@@ -5,12 +5,9 @@ from functools import cached_property
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IProtocolFactory
-from twisted.internet.task import LoopingCall
-from twisted.logger import Logger
 from zope.interface import implementer
 
 from mtnet.daemon.environment import Environment
-from mtnet.errors import JournalError
 from mtnet.interfaces import (
     IFirstBytes,
     IHealth,
@@ -25,19 +22,13 @@ from mtnet.net.endpoints import Listener
 from mtnet.net.first_bytes import HTTP_METHODS, begins_with
 from mtnet.net.http.route import Route
 from mtnet.net.http.router import Router
-from mtnet.recurring import Recurring
 from mtnet.services.web.accounts import AccountResources
 from mtnet.services.web.http import ApiSite
-from mtnet.services.web.logins.registry import Sessions
-from mtnet.services.web.logins.resources import LoginResources
-from mtnet.services.web.logins.store import SessionStore
+from mtnet.services.web.logins.service import Logins
 from mtnet.services.web.page.resources import PageResources
 from mtnet.services.web.resources import DaemonResources
 from mtnet.services.web.upgrade import WebSocketUpgrade
 from mtnet.values import CODEPAGE
-
-LOOK = 60.0
-"""Seconds within which the WebSocket of a login ends whose time is over."""
 
 is_request = begins_with(*HTTP_METHODS)
 """Recognizes HTTP requests."""
@@ -51,39 +42,22 @@ class WebComponent:
     silent = welcomes = False
     word = 0.0
 
-    log = Logger()
-
     def __init__(self, env: Environment) -> None:
-        self._env, self._store = env, SessionStore(env.file("sessions.sqlite"))
-        lasts, most = int(env.section.session * 1000), env.section.sessions
-        self._sessions = Sessions(env.access.accounts, env.now, most, lasts)
-        self._worker = env.worker()
-        try:
-            self._sessions.load(self._store.load())
-        except JournalError as error:
-            self.log.warn("{error} Logins of the page have to be made again.", error=error)
+        self._env, self._logins = env, Logins(env)
         self.metrics_open: bool = env.section.metrics_open
-        self._look = LoopingCall(Recurring("The look at the logins of the page", self._expire))
-        self._look.clock = env.clock
 
     def start(self) -> None:
-        """End from now on what goes on by a login whose time is over."""
-        self._look.start(LOOK)
-
-    def _expire(self) -> None:
-        if self._env.now.right:
-            self._sessions.expire()
+        """Let logins end when their time is over."""
+        self._logins.start()
 
     def stop(self) -> "Deferred[None]":
-        """Close the file of sessions."""
-        if self._look.running:
-            self._look.stop()
-        return self._worker(self._store.close)
+        """Close the file of logins."""
+        return self._logins.stop()
 
     def routes(self) -> list[Route]:
         """Return the routes of the daemon itself."""
         found = DaemonResources(self._env.find(IHealth), self._all_routes).routes()
-        found += LoginResources(self._sessions, self._store, self._worker).routes()
+        found += self._logins.routes()
         found += PageResources().routes()
         found += AccountResources(self._env.access.commands()).routes()
         if self._env.find(ISessions) is not None:
@@ -115,4 +89,4 @@ class WebComponent:
         found = self._env.find_all(IHttpResources)
         codepage = getattr(self._env.find(ISignals), "codepage", CODEPAGE)
         root = Router({name: found[name].routes() for name in components}, codepage)
-        return ApiSite(self._env, root, listener, self._sessions)
+        return ApiSite(self._env, root, listener, self._logins.sessions)

@@ -254,7 +254,7 @@ def test_a_file_that_cannot_be_read_costs_the_logins_alone(tmp_path, clock, warn
     (tmp_path / "data" / "sessions.sqlite").write_bytes(b"no database" * 1_000)
     server = Server(tmp_path / "data", clock)
     assert [event["log_namespace"] for event in warnings()] == [
-        "mtnet.services.web.component.WebComponent"
+        "mtnet.services.web.logins.service.Logins"
     ]
     assert server.ask("GET", "/templates", Authorization=basic("bob").decode()).status == 200
 
