@@ -6,9 +6,7 @@ from pathlib import Path
 from time import sleep
 from typing import Any
 
-from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred, maybeDeferred
-from twisted.internet.endpoints import clientFromString
 from twisted.internet.interfaces import IProtocolFactory
 from zope.interface import implementer
 
@@ -34,20 +32,17 @@ from mtnet.interfaces import (
 from mtnet.net.endpoints import Listener
 from mtnet.net.first_bytes import begins_with
 from mtnet.net.http.route import Route
-from mtnet.net.reconnect import stay_connected
-from mtnet.redact import PathRedactor
 from mtnet.services.signals.commands import SignalCommands
 from mtnet.services.signals.http.resources import signal_routes
 from mtnet.services.signals.journal.journal import Journal
 from mtnet.services.signals.journal.maintenance import backup
 from mtnet.services.signals.protocol import SignalsFactory
 from mtnet.services.signals.record.reader import RecordReader
-from mtnet.services.signals.reports.conditions import AccountConditions
 from mtnet.services.signals.reports.store import ReportStore
 from mtnet.services.signals.service import SignalService
 from mtnet.services.signals.status.conditions import SignalConditions
 from mtnet.services.signals.status.store import ParticipantStore
-from mtnet.services.signals.upstream import SourceFactory
+from mtnet.services.signals.upstream import Sources
 from mtnet.services.signals.verbs import SignalVerbs, open_sessions
 from mtnet.session.session import SessionFactory
 from mtnet.storage.files import replace_file
@@ -96,14 +91,13 @@ class SignalsComponent:
         )
         self._participants.open(env.now())
         self._verbs = SignalVerbs(self.signals, self._store)
-        redactor = PathRedactor(self._path.parent)
         self._conditions = SignalConditions(
             self.signals.participants,
-            AccountConditions(lambda: self._store.reports, env.now),
-            lambda: {name: redactor.text(why) for name, why in journal.damaged.items()},
+            lambda: self._store.reports,
+            self.signals.damaged,
             env.now,
         )
-        self._sources = MultiService()
+        self._sources = Sources(env, self.signals)
 
     def __conform__(self, interface: Any) -> Any:
         if interface is ISessions:
@@ -148,10 +142,6 @@ class SignalsComponent:
         """Begin to store and to send, and connect to the sources."""
         self.signals.channels.events.sink = self._env.find(IEvents)
         self.signals.start()
-        for name, source in self._env.section.sources.items():
-            endpoint = clientFromString(self._env.clock, source.connect)
-            factory = SourceFactory(self._env, self.signals, name, source.channel)
-            stay_connected(endpoint, factory, self._env.clock).setServiceParent(self._sources)
         self._sources.startService()
 
     def stop(self) -> "Deferred[None]":

@@ -506,6 +506,11 @@ class SignalService:
         self._worker.check_whole(name)
         return self.channels.named(name)
 
+    def damaged(self) -> dict[str, str]:
+        """Return the channels that are damaged, each with a sentence without a path."""
+        worker = self._worker
+        return {name: worker.redactor.text(why) for name, why in worker.journal.damaged.items()}
+
     def is_lost(self, name: str) -> bool:
         """Return whether a channel is a view that is damaged: nobody is told what it holds."""
         return name in self.views.names and name in self._worker.journal.damaged

@@ -2,6 +2,8 @@
 
 from functools import partial
 
+from twisted.application.service import MultiService
+from twisted.internet.endpoints import clientFromString
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -9,6 +11,7 @@ from twisted.python.failure import Failure
 from mtnet.daemon.environment import Environment
 from mtnet.errors import FrameError, WireError, quote
 from mtnet.net.keepalive import configure_keepalive
+from mtnet.net.reconnect import stay_connected
 from mtnet.net.transport import Transport
 from mtnet.services.signals.ownership.publishers import Publisher
 from mtnet.services.signals.service import SignalService
@@ -93,3 +96,20 @@ class SourceFactory(Factory):
 
     def buildProtocol(self, addr: object) -> SourceProtocol:
         return self._protocol()
+
+
+class Sources(MultiService):
+    """The connections to all sources, each made again when it is lost."""
+
+    def __init__(self, env: Environment, signals: SignalService) -> None:
+        super().__init__()
+        self._env, self._signals = env, signals
+
+    def startService(self) -> None:
+        """Connect."""
+        env = self._env
+        for name, source in env.section.sources.items():
+            endpoint = clientFromString(env.clock, source.connect)
+            factory = SourceFactory(env, self._signals, name, source.channel)
+            stay_connected(endpoint, factory, env.clock).setServiceParent(self)
+        super().startService()

@@ -12,6 +12,7 @@ from mtnet.conditions import SECONDS, Condition, Grammar, read_condition
 from mtnet.interfaces import IAlertConditions
 from mtnet.services.signals.reports import conditions as accounts
 from mtnet.services.signals.reports.conditions import AccountConditions
+from mtnet.services.signals.reports.registry import Reports
 from mtnet.services.signals.status.facts import FollowerFacts
 from mtnet.services.signals.status.judgements import Judged
 from mtnet.services.signals.status.participants import Participants
@@ -60,7 +61,7 @@ REFUSED = Condition("", ">", Decimal(5))
 class SignalConditions:
     """
     Args:
-        accounts: the conditions about what terminals reported.
+        reports: returns what terminals reported.
         damaged: returns the channels that are damaged, each with a sentence without a path.
         now: wall time, milliseconds since the Unix epoch, UTC.
     """
@@ -68,11 +69,11 @@ class SignalConditions:
     def __init__(
         self,
         participants: Participants,
-        accounts: AccountConditions,
+        reports: Callable[[], Reports],
         damaged: Callable[[], Mapping[str, str]],
         now: WallClock,
     ) -> None:
-        self._participants, self._accounts = participants, accounts
+        self._participants, self._accounts = participants, AccountConditions(reports, now)
         self._damaged, self._now = damaged, now
 
     def conditions(self) -> dict[str, Callable[[str], Check]]:
