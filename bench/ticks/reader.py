@@ -59,7 +59,7 @@ def rows(count: int, days: int) -> Iterator[tuple[int, int, bytes]]:
 
 def import_rows(path: Path, made: Rows) -> None:
     """Store the ticks as a file of them would be."""
-    Importer(path, b"EURUSD", DAY * DAY_MS).run(lambda: made, noop)
+    Importer(path, b"EURUSD", made[-1][1]).run(lambda: made, noop)
 
 
 def take_rows(path: Path, made: Rows) -> None:

@@ -22,7 +22,9 @@ def data(tmp_path):
     folder.mkdir()
     times = [FIRST + day * DAY_MS + at for day in range(3) for at in range(2)]
     rows = [(line, time, b"1.1 - - - %d 2" % time) for line, time in enumerate(times)]
-    Importer(folder / "ticks.sqlite", b"EURUSD", FIRST).run(lambda: rows, lambda done: None)
+    Importer(folder / "ticks.sqlite", b"EURUSD", FIRST + 3 * DAY_MS).run(
+        lambda: rows, lambda done: None
+    )
     return folder
 
 

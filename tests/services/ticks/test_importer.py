@@ -9,7 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mtnet.errors import ClientError
 from mtnet.interfaces import ITicks
+from mtnet.services.ticks.bars.series import MAX_AHEAD
 from mtnet.services.ticks.files import importer, mt5
 from mtnet.services.ticks.files.importer import Importer, UnsortedError
 from mtnet.services.ticks.storage.blocks import BLOCK
@@ -83,6 +85,17 @@ def test_pieces_that_overlap_leave_each_tick_as_often_as_the_piece_that_has_it_m
             assert bring(path, *file[start:stop]) == (new.total(), piece.total() - new.total())
             expected |= piece
         assert Counter(stored(path)) == expected
+
+
+def test_a_tick_of_the_future_is_refused_and_those_before_it_stay(path, monkeypatch):
+    monkeypatch.setattr(importer, "BLOCK", 2)
+    allowed = (0, 1, MAX_AHEAD)
+    with pytest.raises(
+        ClientError, match=r"Line 5 lies in the future, at 2019\.02\.05 03:00:00\.001"
+    ):
+        bring(path, *map(row, (*allowed, MAX_AHEAD + 1)), received=NOON)
+    assert stored(path) == [row(0), row(1)]
+    assert bring(path, *map(row, allowed), received=NOON) == (1, 2)
 
 
 def test_equal_ticks_of_a_file_stay_as_many_as_they_are(path):

@@ -3,6 +3,7 @@
 import gzip
 import io
 import tempfile
+import tracemalloc
 import zipfile
 from decimal import Decimal
 from pathlib import Path
@@ -35,6 +36,14 @@ def read(tmp_path):
 
 def line(*fields):
     return b"\t".join(fields) + b"\r\n"
+
+
+def zipped(**files):
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in files.items():
+            archive.writestr(f"{name}.csv", data)
+    return content.getvalue()
 
 
 def sentence(read, content):
@@ -195,14 +204,17 @@ DAY, CLOCK = b"2019.02.04", b"00:00:00.994"
     ],
 )
 def test_a_line_that_cannot_be_read_is_named_with_its_number(read, row):
-    said = sentence(read, HEADER + ROW + row + ROW)
-    assert "Line 3" in said or "cannot be read" in said
+    assert sentence(read, HEADER + ROW + row + ROW).startswith("Line 3 of ")
 
 
 @pytest.mark.parametrize(
     "content",
-    [b"", ROW, b"<DATE>\t<TIME>\t<OPEN>\t<HIGH>\t<LOW>\t<CLOSE>\t<TICKVOL>\t<VOL>\t<SPREAD>\r\n"],
-    ids=["empty", "no header", "bars"],
+    [
+        ROW,
+        b"\x89PNG\r\n\x1a\n\xff",
+        b"<DATE>\t<TIME>\t<OPEN>\t<HIGH>\t<LOW>\t<CLOSE>\t<TICKVOL>\t<VOL>\t<SPREAD>\r\n",
+    ],
+    ids=["no header", "binary", "bars"],
 )
 def test_what_is_no_export_of_ticks_is_told_apart(read, content):
     assert "not an export of ticks" in sentence(read, content)
@@ -210,11 +222,60 @@ def test_what_is_no_export_of_ticks_is_told_apart(read, content):
 
 @pytest.mark.parametrize(
     "content",
-    [gzip.compress(HEADER + ROW)[:-12], (HEADER + ROW).decode().encode("utf-16")[:-1]],
-    ids=["gzip", "utf-16"],
+    [gzip.compress(HEADER + ROW)[:-12], zipped(a=HEADER + ROW)[:-9]],
+    ids=["gzip", "zip"],
 )
-def test_a_file_that_was_cut_is_told_in_a_sentence(read, content):
+def test_a_packed_file_that_was_cut_is_told_in_a_sentence(read, content):
     assert "cannot be read" in sentence(read, content)
+
+
+@pytest.mark.parametrize("cut", range(1, len(ROW)))
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+def test_a_last_line_that_was_cut_is_refused_or_has_all_its_numbers(read, encoding, cut):
+    content = (HEADER + ROW + ROW[:-cut]).decode().encode(encoding)
+    whole = ROW[:-cut].count(b"\t") == 6
+    if whole:
+        (_, last) = read(content)
+        assert last[2].startswith(RECORD[:-2])
+    else:
+        assert sentence(read, content).startswith("Line 3 of ")
+
+
+def test_a_last_character_that_was_cut_is_refused(read):
+    assert sentence(read, (HEADER + ROW).decode().encode("utf-16")[:-1]).startswith("Line 3 of ")
+
+
+def test_an_empty_file_is_told_so(read, tmp_path):
+    assert sentence(read, b"") == f"{tmp_path / 'EURUSD.csv'} is empty."
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress, lambda data: zipped(a=data)])
+@pytest.mark.parametrize("number", [1, 3])
+def test_a_line_without_an_end_does_not_fill_the_memory(read, pack, number):
+    content = pack((HEADER + ROW if number == 3 else b"") + b"1" * 30_000_000)
+    tracemalloc.start()
+    said = sentence(read, content)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert said.startswith(f"Line {number} of ")
+    assert "has more than 1024 characters" in said
+    assert peak < 2_000_000
+
+
+@pytest.mark.parametrize("names", range(3, 8))
+def test_a_header_may_name_the_first_columns_alone(read, names):
+    head = b"\t".join(HEADER.strip().split(b"\t")[:names])
+    row = b"\t".join(ROW.strip().split(b"\t")[:names])
+    ((_, time, rest),) = read(head + b"\r\n" + row + b"\r\n")
+    assert (time, rest.split()[0]) == (TIME, b"1.14543")
+    assert "fields" in sentence(read, head + b"\r\n" + ROW.strip() + b"\t7\r\n")
+
+
+def test_an_encrypted_zip_file_is_told_what_to_do(read):
+    packed = bytearray(zipped(a=HEADER + ROW))
+    packed[6] |= 1
+    packed[packed.find(b"PK\x01\x02") + 8] |= 1
+    assert "a.csv in it is encrypted" in sentence(read, bytes(packed))
 
 
 def test_a_file_that_is_not_there_is_told_in_a_sentence(tmp_path):
@@ -234,7 +295,9 @@ def test_a_file_that_is_not_there_is_told_in_a_sentence(tmp_path):
         (line(DAY, b"00:00:00,994", b"1", b"", b"", b"", b"2"), "'00:00:00,994' is not a time"),
         (line(b"2019.2.4", CLOCK, b"1", b"", b"", b"", b"2"), "'2019.2.4' is not a date"),
         (line(b"2019.02.30", CLOCK, b"1", b"", b"", b"", b"2"), "has no date and time"),
-        (line(b"1970.01.01", CLOCK, b"1", b"", b"", b"", b"2"), "TIME is milliseconds"),
+        (line(b"1970.01.01", CLOCK, b"1", b"", b"", b"", b"2"), "not a date from 1973.03.04"),
+        (line(b"9999.01.01", CLOCK, b"1", b"", b"", b"", b"2"), "not a date from 1973.03.04"),
+        (line(DAY, CLOCK, b"\xff", b"", b"", b"", b"2"), r"\\xff"),
     ],
 )
 def test_a_line_far_down_is_named_with_its_number_its_file_and_the_reason(
@@ -323,14 +386,6 @@ def test_numbers_are_read_as_programs_print_them(read, sent, kept):
 @pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
 def test_utf_16_is_known_without_its_mark(read, encoding):
     assert read((HEADER + ROW).decode().encode(encoding)) == [(2, TIME, RECORD)]
-
-
-def zipped(**files):
-    content = io.BytesIO()
-    with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, data in files.items():
-            archive.writestr(f"{name}.csv", data)
-    return content.getvalue()
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "utf-16-le"])

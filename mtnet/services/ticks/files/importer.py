@@ -12,6 +12,7 @@ from contextlib import closing
 from pathlib import Path
 
 from mtnet.errors import ClientError, JournalError
+from mtnet.services.ticks.bars.series import MAX_AHEAD
 from mtnet.services.ticks.files.mt5 import format_time
 from mtnet.services.ticks.storage.blocks import BLOCK, Reception, Series
 from mtnet.services.ticks.storage.commits import Commit
@@ -97,8 +98,19 @@ class Importer:
 
     def _run(self, rows: Iterable[Row], progress: Callable[[int], object]) -> None:
         for chunk in _chunks(rows):
+            self._check(chunk)
             self._add(chunk)
             progress(len(chunk))
+
+    def _check(self, chunk: list[Row]) -> None:
+        latest = self._received + MAX_AHEAD
+        if chunk[-1][1] <= latest:
+            return
+        line, time = next((line, time) for line, time, _ in chunk if time > latest)
+        raise ClientError(
+            f"Line {line} lies in the future, at {_shown(time)}: on this machine it is "
+            f"{_shown(self._received)}, UTC."
+        )
 
     def _add(self, chunk: list[Row]) -> None:
         new: list[bytes] = []

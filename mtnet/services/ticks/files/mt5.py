@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from decimal import Decimal
-from functools import lru_cache
+from functools import lru_cache, partial
 from io import BufferedReader, TextIOWrapper
 from itertools import islice
 from pathlib import Path
@@ -32,7 +32,13 @@ SHORTEST = 3
 """Fields of a row, at least: date, time and BID."""
 BATCH = 4_096
 """Rows that are read at once."""
+LONGEST = 1_024
+"""Characters of a line, at most; a row has some 60. A packed file of one line without an end would
+else fill the memory."""
 GZIP, ZIP, UTF_16 = b"\x1f\x8b", b"PK", (b"\xff\xfe", b"\xfe\xff")
+
+EARLIEST, LATEST = 10**11, 10**14
+"""Times of ticks, milliseconds: TIME has 12 to 14 digits."""
 
 _DATE = re.compile(r"[0-9]{4}\.[0-9]{2}\.[0-9]{2}")
 _TIME = re.compile(r"((?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9])(?:\.([0-9]{1,3}))?")
@@ -63,30 +69,41 @@ def rows(path: Path, shift: int = 0) -> Iterator[tuple[int, int, bytes]]:
     Raises:
         ClientError: it is not an export of ticks, or one of its lines cannot be read; names it.
     """
-    with _text(path) as lines:
-        header = next(lines, "").strip("\r\n \t,;")
+    with _text(path) as text:
+        numbered = _numbered(path, text)
+        header = next(numbered, (1, ""))[1].strip("\r\n \t,;")
         separator = next((each for each in SEPARATORS if each in header), "\t")
-        if tuple(header.split(separator)) not in (COLUMNS, COLUMNS[:-1]):
+        names = tuple(header.split(separator))
+        if len(names) < SHORTEST or names != COLUMNS[: len(names)]:
+            if not path.stat().st_size:
+                raise ClientError(f"{path} is empty.")
             raise ClientError(
                 f"{path} is not an export of ticks: its first line is not {' '.join(COLUMNS)}, "
                 f"with tabs, commas or semicolons between, but {quote(header.encode())}."
             )
-        reader = _Rows(path, separator, len(header.split(separator)), shift)
-        numbered = enumerate(lines, 2)
+        reader = _Rows(path, separator, len(names), shift)
         while batch := list(islice(numbered, BATCH)):
             yield from reader.read([(n, line) for n, line in batch if line.strip()])
 
 
+def _numbered(path: Path, text: TextIOWrapper) -> Iterator[tuple[int, str]]:
+    for number, line in enumerate(iter(partial(text.readline, LONGEST), ""), 1):
+        if len(line) == LONGEST and line[-1] != "\n":
+            raise ClientError(
+                f"Line {number} of {path} has more than {LONGEST} characters, which no row has: "
+                f"{_quoted(line)}."
+            )
+        yield number, line
+
+
 @contextmanager
-def _text(path: Path) -> Iterator[Iterator[str]]:
+def _text(path: Path) -> Iterator[TextIOWrapper]:
     with ExitStack() as stack:
         try:
             file = _opened(path, stack)
-            yield stack.enter_context(TextIOWrapper(file, _encoding(file.peek(4)[:4])))
-        except UnicodeError as error:
-            raise ClientError(
-                f"{path} cannot be read: it is not text as UTF-8 or UTF-16."
-            ) from error
+            encoding = _encoding(file.peek(4)[:4])
+            # What is no text is part of a line, which is refused by its number.
+            yield stack.enter_context(TextIOWrapper(file, encoding, "backslashreplace"))
         except (OSError, EOFError, zlib.error, zipfile.BadZipFile) as error:
             reason = getattr(error, "strerror", None) or error
             raise ClientError(f"{path} cannot be read: {reason}.") from error
@@ -115,7 +132,10 @@ def _member(path: Path, archive: zipfile.ZipFile) -> IO[bytes]:
     try:
         return archive.open(files[0])
     except RuntimeError as error:  # it is encrypted, or packed in a way that Python lacks
-        raise ClientError(f"{path} cannot be read: {error}.") from error
+        raise ClientError(
+            f"{path} cannot be read, since {files[0].filename} in it is encrypted, or packed in "
+            "a way that mtnet cannot read. Unpack it, and import that file."
+        ) from error
 
 
 def _encoding(head: bytes) -> str:
@@ -154,13 +174,20 @@ class _Rows:
                 f"Line {number} of {self._path} has {len(fields)} fields, and its first line has "
                 f"{self._columns}: {_quoted(line)}."
             )
+        if len(fields) < self._columns and line[-1] != "\n":
+            raise ClientError(
+                f"Line {number} of {self._path}, the last one, has no end and lacks fields, as if "
+                f"the file were cut off: {_quoted(line)}. If it is whole, add an empty line."
+            )
         try:
             time = _milliseconds(fields[0], fields[1]) + self._shift
+            if not EARLIEST <= time < LATEST:
+                raise ValueError(f"{fields[0]!r} is not a date from 1973.03.04 to 5138.11.15")
         except ValueError as error:
             raise ClientError(
                 f"Line {number} of {self._path} has no date and time: {error}."
             ) from error
-        fields += [""] * (self._columns - len(fields))
+        fields += [""] * (max(self._columns, len(COLUMNS) - 1) - len(fields))
         values = [field or "-" for field in (*fields[2:6], str(time), *fields[6:])]
         return time, f"X {' '.join(values)}\n".encode()
 

@@ -18,7 +18,6 @@ from mtnet.services.ticks.storage import reader
 from mtnet.services.ticks.storage.blocks import FULL
 from mtnet.services.ticks.storage.reader import TickReader
 from mtnet.storage.sqlite import copy_database
-from mtnet.testing import EPOCH
 
 duckdb = pytest.importorskip("duckdb", reason="The cold store needs DuckDB.")
 SYMBOLS = (EURUSD, b"UK%20100")
@@ -218,11 +217,11 @@ def test_ticks_that_come_for_a_cold_day_make_a_second_file_and_are_read_in_their
 def test_an_import_of_a_cold_day_adds_what_is_missing_and_nothing_else(both):
     rows = [(at, MIDNIGHT + at, b"1.1 - - - %d 2" % (MIDNIGHT + at)) for at in range(0, 60, 2)]
     for expected in ((30, 0), (0, 30)):
-        one = Importer(both.path, EURUSD, EPOCH)
+        one = Importer(both.path, EURUSD, MIDNIGHT + DAY_MS)
         one.run(lambda: rows, lambda done: None)
         assert (one.added, one.known) == expected
         both.compact()
-    one = Importer(both.path, EURUSD, EPOCH)
+    one = Importer(both.path, EURUSD, MIDNIGHT + DAY_MS)
     more = [(at, MIDNIGHT + at, b"1.1 - - - %d 2" % (MIDNIGHT + at)) for at in range(60)]
     one.run(lambda: more, lambda done: None)
     assert (one.added, one.known) == (30, 30)
