@@ -11,6 +11,7 @@ from mtnet.cli.output import print_result, table, utc_exact
 from mtnet.cli.ticks.export import chosen_symbols
 from mtnet.cli.ticks.stored import progress_bar, store_path
 from mtnet.daemon.configuration import load
+from mtnet.services.ticks.clocks.rules import Clocks
 from mtnet.services.ticks.health.calendar import calendar_of
 from mtnet.services.ticks.health.quality import LIMITS, Quality, judge
 from mtnet.services.ticks.storage.reader import TickReader
@@ -28,12 +29,13 @@ def report(arguments: Namespace) -> None:
     known = {row["symbol"]: row["ticks"] for row in reader.symbols()}
     names = chosen_symbols(arguments.symbols, list(known))
     section = load(arguments.config, os.environ, data=arguments.data).section("ticks")
-    span = arguments.start, arguments.stop
+    span, clocks = (arguments.start, arguments.stop), Clocks.read(section.clock)
     found: dict[str, Quality] = {}
     with progress_bar(sum(known[name] for name in names)) as progress:
         for name in names:
             calendar = calendar_of(name, section.sessions, section.holidays)
-            found[name] = judge(reader.ticks(name.encode(), *span), calendar, *span)
+            utc = clocks.rule(name) or int
+            found[name] = judge(reader.ticks(name.encode(), *span), calendar, *span, utc)
             progress(found[name].ticks)
     facts = [{"symbol": name, **_facts(each)} for name, each in found.items()]
     text = "\n".join(line for name, each in found.items() for line in _lines(name, each))

@@ -6,7 +6,7 @@ opens.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, date, datetime
 from typing import NamedTuple
 
@@ -57,9 +57,16 @@ class Calendar:
         self._sessions = [_session(text.strip()) for text in sessions.split(",")]
         self._holidays = frozenset(map(_holiday, holidays.split()))
 
-    def trading(self, start: int, stop: int) -> int:
-        """Return for how long there was trading in a span."""
-        return sum(end - begin for begin, end in self._spans(start, stop))
+    def trading(self, start: int, stop: int, utc: Callable[[int], int] = int) -> int:
+        """
+        Return for how long there was trading in a span.
+
+        Args:
+            utc: returns the UTC of a time: when summer time begins, there is an hour that the
+                clock leaves out.
+        """
+        spans = self._spans(start, stop)
+        return sum(max(0, utc(end) - utc(begin)) for begin, end in spans)
 
     def opened(self, time: int) -> int | None:
         """

@@ -4,8 +4,9 @@ Quality of the stored ticks of a symbol: silences while it was traded, and suspi
 Pure, and of constant memory. Times are milliseconds of the broker's clock.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from heapq import heappushpop
 
 from mtnet.durations import DAY_MS
@@ -51,20 +52,26 @@ class Quality:
 
 
 def judge(
-    ticks: Iterable[Stored], calendar: Calendar, start: int | None = None, stop: int | None = None
+    ticks: Iterable[Stored],
+    calendar: Calendar,
+    start: int | None = None,
+    stop: int | None = None,
+    utc: Callable[[int], int] = int,
 ) -> Quality:
     """
     Judge ticks in order of time.
 
     Args:
+        utc: returns the UTC of a time of the broker's clock.
         start, stop: where the ticks should begin and end: silence there counts; None = with the
             first and the last.
     """
     found, before, prices = Quality(), b"", [b""]
+    trading = partial(calendar.trading, utc=utc)
     at, second, count = start, -1, 0
     for tick in ticks:
         if at is not None and tick.time - at > MINUTE:
-            _silence(found, calendar, at, tick.time)
+            _silence(found, trading, at, tick.time)
         fields = tick.rest.split(b" ", 4)
         if tick.rest == before and tick.time == at:
             found.duplicates += 1
@@ -85,7 +92,7 @@ def judge(
         found.last = at
     _burst(found, count)
     if at is not None and stop is not None and stop - at > MINUTE:
-        _silence(found, calendar, at, stop)
+        _silence(found, trading, at, stop)
     return found
 
 
@@ -94,8 +101,8 @@ def _burst(found: Quality, count: int) -> None:
     found.most = max(found.most, count)
 
 
-def _silence(found: Quality, calendar: Calendar, begin: int, end: int) -> None:
-    trading = calendar.trading(begin, end)
+def _silence(found: Quality, traded: Callable[[int, int], int], begin: int, end: int) -> None:
+    trading = traded(begin, end)
     if trading <= MINUTE:
         return
     for name, limit in LIMITS.items():

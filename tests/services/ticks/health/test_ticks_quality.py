@@ -1,21 +1,25 @@
 """Silences are judged by a calendar, and suspicious ticks are counted."""
 
 import json
-from datetime import UTC, datetime
+from collections import Counter
+from datetime import UTC, date, datetime
+from itertools import pairwise
+from zoneinfo import ZoneInfo
 
 import pytest
 from cold_stores import Both
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from mtnet.cli.main import main
 from mtnet.durations import DAY_MS
 from mtnet.errors import ConfigError
+from mtnet.services.ticks.clocks.rules import read_rule
 from mtnet.services.ticks.export.moments import read_moment
 from mtnet.services.ticks.files import mt5
 from mtnet.services.ticks.health.calendar import ALWAYS as EVER
 from mtnet.services.ticks.health.calendar import LOOK, MINUTE, Calendar, calendar_of
-from mtnet.services.ticks.health.quality import BURST, LONGEST, judge
+from mtnet.services.ticks.health.quality import BURST, LIMITS, LONGEST, judge
 from mtnet.services.ticks.preflight import check
 from mtnet.services.ticks.settings import TickSettings
 from mtnet.services.ticks.storage.reader import Stored
@@ -185,6 +189,108 @@ def test_bursts_are_seconds_with_many_ticks():
     times += [MONDAY + 2_000 + at for at in range(BURST + 5)]
     found = judge(ticks(*times), ALWAYS)
     assert (found.bursts, found.most) == (2, BURST + 5)
+
+
+# The same, counted minute by minute
+
+HOURS = {
+    "Mon-Fri 00:00-24:00": lambda day, minute: day < 5,
+    "Mon-Sun 00:00-24:00": lambda day, minute: True,
+    # Friday's session goes on until 02:00 on Saturday.
+    "Fri 22:00-02:00": lambda day, minute: (
+        (day == 4 and minute >= 22 * 60) or (day == 5 and minute < 2 * 60)
+    ),
+    "Mon-Thu 01:00-23:15, Mon-Thu 23:30-24:00, Fri 01:00-23:15": lambda day, minute: (
+        (day < 5 and 60 <= minute < 23 * 60 + 15) or (day < 4 and minute >= 23 * 60 + 30)
+    ),
+}
+"""Sessions, and whether there is trading in a minute of a day of the week."""
+GAPS = st.one_of(
+    st.integers(0, 3 * MINUTE),
+    st.sampled_from([each + at for each in LIMITS.values() for at in (-1, 0, 1, MINUTE)]),
+    st.integers(0, 4 * DAY_MS),
+)
+NEXT = st.tuples(GAPS, st.sampled_from((b"1.1 1.2", b"1.1 1.1", b"1.2 1.1", b"1.1", b"- - 3 5")))
+
+
+def open_minutes(start, stop, hours, holiday=None, zone=None):
+    """Return the milliseconds of trading, of minutes that the clock does not leave out."""
+    total = 0
+    for minute in range(start // MINUTE, (stop - 1) // MINUTE + 1):
+        moment = datetime.fromtimestamp(minute * 60, UTC)
+        times = 1
+        if zone is not None:
+            local = moment.replace(tzinfo=zone)
+            both = {each.astimezone(UTC) for each in (local, local.replace(fold=1))}
+            times = len([each for each in both if each.astimezone(zone).hour == moment.hour])
+        if moment.date() != holiday and hours(moment.weekday(), moment.hour * 60 + moment.minute):
+            total += times * (min(stop, (minute + 1) * MINUTE) - max(start, minute * MINUTE))
+    return total
+
+
+@settings(max_examples=40)
+@given(
+    following=st.lists(NEXT, min_size=1, max_size=8),
+    sessions=st.sampled_from(sorted(HOURS)),
+    holidays=st.sampled_from(("", "11-25")),
+    begin=st.integers(0, 7 * 24 * 60),
+    margin=st.sampled_from((0, 1, 5 * MINUTE, 2 * DAY_MS)),
+)
+def test_a_report_is_what_is_counted_minute_by_minute(following, sessions, holidays, begin, margin):
+    made, time = [], MONDAY + begin * MINUTE
+    for gap, prices in following:
+        time += gap
+        made.append(Stored(time, prices, 0, ""))
+    span = made[0].time - margin, made[-1].time + margin
+    found = judge(made, Calendar(sessions, holidays), *span)
+    holiday = date(2026, 11, 25) if holidays else None
+    edges = [span[0], *(tick.time for tick in made), span[1]]
+    lengths = [open_minutes(*each, HOURS[sessions], holiday) for each in pairwise(edges)]
+    assert silences(found) == [sum(each > limit for each in lengths) for limit in LIMITS.values()]
+    longest = sorted((each for each in lengths if each > MINUTE), reverse=True)[:LONGEST]
+    assert sorted((each[0] for each in found.longest), reverse=True) == longest
+    two = list(pairwise(made))
+    assert found.duplicates == sum(one == other for one, other in two)
+    assert found.stale == sum(
+        one.rest == other.rest and one.time != other.time and b"5" not in one.rest
+        for one, other in two
+    )
+    assert found.crossed == sum(tick.rest == b"1.2 1.1" for tick in made)
+    assert found.most == max(Counter(tick.time // 1_000 for tick in made).values())
+
+
+@pytest.mark.parametrize(
+    ("rule", "begin", "silent"),
+    [
+        ("Europe/Athens", "2026-03-29 03:00", 0),
+        ("UTC+2", "2026-03-29 03:00", 1),
+        ("Europe/Athens", "2026-03-28 03:00", 1),
+        ("NY+7", "2026-03-08 09:00", 0),
+    ],
+)
+def test_an_hour_that_the_clock_leaves_out_is_no_silence(rule, begin, silent):
+    start = read_moment(begin)
+    made = ticks(start - MINUTE, start - 1, start + HOUR, start + HOUR + MINUTE)
+    assert judge(made, ALWAYS, utc=read_rule(rule)).silences["30m"] == silent
+
+
+@settings(max_examples=20)
+@given(
+    day=st.sampled_from(("2026-03-25", "2026-10-22")),
+    begin=st.integers(0, 8 * 24 * 60),
+    minutes=st.integers(1, 3 * 24 * 60),
+    sessions=st.sampled_from(sorted(HOURS)),
+)
+def test_trading_is_counted_in_true_time_when_summer_time_begins_and_ends(
+    day, begin, minutes, sessions
+):
+    start = read_moment(day) + begin * MINUTE
+    stop = start + minutes * MINUTE
+    # In such an hour a time is not one moment.
+    for hour in map(read_moment, ("2026-03-29 03:00", "2026-10-25 03:00")):
+        assume(not any(hour < each < hour + HOUR for each in (start, stop)))
+    found = Calendar(sessions, "").trading(start, stop, read_rule("Europe/Athens"))
+    assert found == open_minutes(start, stop, HOURS[sessions], None, ZoneInfo("Europe/Athens"))
 
 
 # The command
