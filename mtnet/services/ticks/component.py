@@ -142,9 +142,16 @@ class TicksComponent:
         return self.collector.close()
 
     def health(self) -> dict[str, object]:
-        """Report for `/healthz`: a day that was not compacted is a warning, and stays in SQLite."""
-        trouble = self._cold.cold.trouble
-        return {**self.collector.health(), **({"warning": trouble} if trouble else {})}
+        """
+        Report for `/healthz`.
+
+        A log that is not merged is a trouble from the first failure on: it grows, until ticks find
+        no room. A day that was not compacted is a warning, and stays in SQLite.
+        """
+        health, warning = self.collector.health(), self._cold.cold.trouble
+        if self._compaction.trouble is not None and health["trouble"] is None:
+            health |= {"healthy": False, "trouble": self._compaction.trouble}
+        return {**health, **({"warning": warning} if warning else {})}
 
     def status(self) -> dict[str, object]:
         """Report that, each sender, and the cold store."""

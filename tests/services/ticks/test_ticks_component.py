@@ -13,6 +13,7 @@ from mtnet.interfaces import (
     IStreamListener,
     ITicks,
 )
+from mtnet.services.ticks.storage.hot import HotStore
 from mtnet.services.ticks.storage.reader import TickReader
 from mtnet.testing import EPOCH
 
@@ -79,3 +80,18 @@ def test_a_backup_replaces_nothing(env, component, clock, tmp_path):
     component.backup(tmp_path)
     with pytest.raises(JournalError, match=r"is not copied to .*ticks\.sqlite"):
         component.backup(tmp_path)
+
+
+def test_health_tells_of_a_log_that_is_not_merged_until_it_is(component, clock, monkeypatch):
+    def fails(store, age):
+        raise JournalError("The disk is full.")
+
+    component.start()
+    with monkeypatch.context() as patch:
+        patch.setattr(HotStore, "join", fails)
+        clock.advance(60.0)
+        health = component.health()
+    assert (health["healthy"], health["trouble"][-17:]) == (False, "The disk is full.")
+    assert component.status()["healthy"] is False
+    clock.advance(60.0)
+    assert (component.health()["healthy"], component.health()["trouble"]) == (True, None)

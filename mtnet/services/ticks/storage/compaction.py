@@ -16,6 +16,10 @@ OLD = 3_600.0
 at a tick a second they make a block of 3,600."""
 CHECK = 60.0
 """Seconds between two looks whether there is something to join."""
+NOT_MERGED = (
+    "The log of ticks is not merged into blocks, or small blocks are not joined. Ticks are stored, "
+    "and it is tried again each minute."
+)
 PAUSE = 0.05
 """Seconds between two steps of about 6 ms: a tenth of one processor."""
 
@@ -29,6 +33,9 @@ class Compaction:
         in_thread: the worker of the store.
         may_run: returns whether the disk takes ticks, and has room.
         sync: seconds that what is in the log may wait for the platter.
+
+    Attributes:
+        trouble: why the log is not merged, or blocks are not joined; None = they are.
     """
 
     log = Logger()
@@ -45,7 +52,8 @@ class Compaction:
         self._may_run, self._interval = may_run, min(CHECK, sync / 2)
         self._timer: IDelayedCall | None = None
         self._joined = clock.seconds()
-        self._stopped = self._failing = False
+        self._stopped = False
+        self.trouble: str | None = None
 
     def start(self) -> None:
         """Begin to look whether there is something to do."""
@@ -81,19 +89,20 @@ class Compaction:
         step.addCallbacks(self._done, self._failed)
 
     def _done(self, more: bool) -> None:
-        if more and self._failing:
-            self.log.info("Blocks of ticks are joined again.")
-            self._failing = False
+        if not more and self.trouble is not None:
+            self.log.info("The log of ticks is merged, and blocks are joined again.")
+            self.trouble = None
         self._wait(PAUSE if more else self._interval)
 
     def _failed(self, failure: Failure) -> None:
-        if not self._failing:
-            if failure.check(JournalError):
-                self.log.warn(
-                    "Blocks of ticks are not joined; it is tried again. {error}",
-                    error=failure.value,
-                )
-            else:
-                self.log.failure("Joining blocks of ticks failed; it is tried again.", failure)
-        self._failing = True
+        if failure.check(JournalError):
+            error = str(failure.value)
+        else:
+            if self.trouble is None:
+                self.log.failure("Merging or joining ticks failed unexpectedly.", failure)
+            name, text = type(failure.value).__name__, str(failure.value).rstrip(".")
+            error = f"{name}: {text}."
+        first, self.trouble = self.trouble is None, f"{NOT_MERGED} {error}"
+        if first:
+            self.log.warn("{trouble}", trouble=self.trouble)
         self._wait(self._interval)

@@ -15,7 +15,7 @@ from shutil import rmtree
 from mtnet.errors import JournalError
 from mtnet.services.ticks.storage.blocks import FULL
 from mtnet.services.ticks.storage.commits import Commit, Refusal
-from mtnet.services.ticks.storage.log import DAMAGED, FOLDER, TickLog, copy_segments
+from mtnet.services.ticks.storage.log import DAMAGED, FOLDER, REJECTED, TickLog, copy_segments
 from mtnet.services.ticks.storage.log_records import RecordEncoder, Summary, scan
 from mtnet.services.ticks.storage.merge import Merge, summary_of
 from mtnet.services.ticks.storage.store import Store, StoredState
@@ -96,7 +96,7 @@ class HotStore(Store):
                 self._begin()
             try:
                 record = self._encoder.encode(commit, self._summary)
-            except (OverflowError, UnicodeError, ValueError):
+            except (OverflowError, TypeError, ValueError):
                 self._encoder.restart()  # one of its rows is invalid
             else:
                 self._append(commit, record)
@@ -201,13 +201,25 @@ class HotStore(Store):
     def _finish(self, found: "_Merging", commit: Commit) -> None:
         commit.totals["lost"] = max(0, found.ticks - commit.ticks)
         super().commit(commit)
-        self._left_out += commit.refusals
+        kept = self._kept(found.merge, commit)
         self._older -= found.ticks
-        self._merging, self._merged = None, found.merge.number
-        self._log.remove(self._merged, found.merge.damaged)
+        self._merging, self._merged = None, found.merge.numbers[-1]
+        self._log.remove(self._merged, kept)
         self._has_older = self._log.has_others(self._merged)
         if not self._is_hot:
             self._earliest = NEVER
+
+    def _kept(self, merge: Merge, commit: Commit) -> dict[int, str]:
+        """Note what a merge left out; return the segments that are kept."""
+        kept = dict.fromkeys(merge.damaged, DAMAGED)
+        for each in commit.refusals:
+            if each.ticks:
+                # Those who sent them may have been told that they are stored.
+                kept = {number: kept.get(number, REJECTED) for number in merge.numbers}
+                names = ", ".join(f"{number}{suffix}" for number, suffix in kept.items())
+                each = replace(each, reason=f"{each.reason}; {FOLDER} keeps them as {names}")
+            self._left_out.append(each)
+        return kept
 
     def take_left_out(self) -> list[Refusal]:
         """Return the rows that merges since the last call found to be rejected for good."""

@@ -6,7 +6,7 @@ is on the platter once its page is full, or `sync` has returned.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from errno import ENOSPC
 from pathlib import Path
@@ -20,6 +20,8 @@ FOLDER = "ticks.log"
 """Of the segments, beside the file of ticks; each is named by its number."""
 DAMAGED = ".damaged"
 """The name of a segment ends so that was damaged, once what can be read of it is in blocks."""
+REJECTED = ".rejected"
+"""The name of one whose blocks had ticks that SQLite rejected: they were acknowledged."""
 
 _flush = getattr(os, "fdatasync", os.fsync)
 
@@ -159,13 +161,18 @@ class TickLog:
             self._file = None
         return self._number
 
-    def remove(self, merged: int, damaged: frozenset[int] = frozenset()) -> None:
-        """Remove the segments that are in blocks; damaged ones keep their bytes, renamed."""
+    def remove(self, merged: int, kept: Mapping[int, str] | None = None) -> None:
+        """
+        Remove the segments that are in blocks.
+
+        Args:
+            kept: those that keep their bytes, and what is appended to their names.
+        """
         for number in segments(self._folder, 0):
             path = self._path(number)
             with suppress(OSError):  # it is known as merged, and tried again after a start
-                if number in damaged:
-                    path.rename(path.with_name(path.name + DAMAGED))
+                if kept is not None and number in kept:
+                    path.rename(path.with_name(path.name + kept[number]))
                 elif number <= merged:
                     path.unlink()
 

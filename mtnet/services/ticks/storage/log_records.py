@@ -184,7 +184,8 @@ class RecordEncoder:
             before: the summary of the segment.
 
         Raises:
-            ValueError, OverflowError: a name is no text, or a number has over 64 bits.
+            ValueError, OverflowError, TypeError: SQLite would not take it: something is no text,
+                or a number has over 64 bits.
         """
         if self._number >= CHUNK:
             self._stream = zlib.compressobj(LEVEL, zlib.DEFLATED, -zlib.MAX_WBITS, 9)

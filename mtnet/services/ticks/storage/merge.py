@@ -68,19 +68,19 @@ class Merge:
         segments: by number.
 
     Attributes:
-        number: of the last segment.
+        numbers: of the segments, in order.
         damaged: the segments that are.
     """
 
     def __init__(self, segments: Mapping[int, bytes]) -> None:
-        self.number = max(segments)
+        self.numbers = sorted(segments)
         scans = {number: scan(data) for number, data in segments.items()}
         self.damaged = frozenset(number for number, each in scans.items() if each.damaged)
         self._texts = _all_texts(segments, scans)
         self._builders: dict[bytes, BlockBuilder] = {}
         self._snapshots: list[SourceSnapshot] = []
         # A token that no other commit has: those of the others are above 0.
-        self._commit = Commit(level=LEVEL, token=-self.number)
+        self._commit = Commit(level=LEVEL, token=-self.numbers[-1])
 
     def read(self) -> bool:
         """Read some records; return whether there are more."""
@@ -106,7 +106,7 @@ class Merge:
                 commit.add(block, (block.text.rpartition(b"\n")[2], block.runs[-1][0]))
         self._builders = {}
         commit.sources = latest(self._snapshots)
-        commit.totals[MERGED] = self.number
+        commit.totals[MERGED] = self.numbers[-1]
         return commit
 
 

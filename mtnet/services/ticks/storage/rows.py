@@ -89,8 +89,8 @@ class RowWriter:
         rows = []
         for symbol, (count, first, last) in ticks.items():
             record, received = commit.newest.get(symbol, (None, None))
-            row = symbol.decode(), count, record and record.decode(), received, first, last
-            rows.append(row)
+            text = None if record is None else record.decode()
+            rows.append((symbol.decode(), count, text, received, first, last))
         into = "symbol (name, ticks, record, received, earliest, latest)"
         insert(connection, into, rows, _UPSERT_SYMBOL)
         if not ticks.keys() <= self._symbols.keys():

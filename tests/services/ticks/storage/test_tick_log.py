@@ -72,6 +72,15 @@ def in_blocks(path):
         return connection.execute("SELECT coalesce(sum(ticks), 0) FROM block").fetchone()[0]
 
 
+def blocks_in(data):
+    """Return the blocks of a segment."""
+    return [
+        block
+        for _, text in texts(data, scan(data).records)
+        for block in blocks(text, details(text))
+    ]
+
+
 def join(store, age):
     """Do all that there is to do in the background."""
     while store.join(age):
@@ -213,7 +222,7 @@ def test_ticks_that_come_while_the_log_is_merged_are_in_the_next_segment(store):
     assert got(store.path) == [tick(at) for at in range(1, 9)]
 
 
-def test_rows_that_sqlite_rejects_are_left_out_and_counted(store):
+def test_rows_that_sqlite_rejects_are_left_out_counted_and_kept_aside(store):
     with closing(sqlite3.connect(store.path)) as other:
         other.execute(
             "CREATE TRIGGER poison BEFORE INSERT ON symbol WHEN NEW.name = 'GBPUSD' "
@@ -222,8 +231,37 @@ def test_rows_that_sqlite_rejects_are_left_out_and_counted(store):
         other.commit()
     store.commit(commit_of({EURUSD: [b"1"], GBPUSD: [b"2", b"3"]}))
     store.merge()
-    assert [each.ticks for each in store.take_left_out()] == [{3: 2}]
+    (refusal,) = store.take_left_out()
+    assert refusal.ticks == {3: 2}
+    assert refusal.reason == "not this one; ticks.log keeps them as 1.rejected"
     assert TickReader(store.path).report()["totals"]["stored"] == 1
+    kept = segment(store, "1.rejected").read_bytes()
+    assert [each.symbol for each in blocks_in(kept)] == [EURUSD, GBPUSD]
+    other, _ = again(store)
+    assert (got(store.path), os.listdir(segment(store).parent)) == ([b"1"], ["1.rejected"])
+    other.close()
+
+
+@settings(max_examples=int(os.environ.get("MTNET_EXAMPLES", "60")), deadline=None)
+@given(
+    symbol=strategies.one_of(strategies.binary(min_size=1, max_size=4), strategies.just(EURUSD)),
+    rest=strategies.one_of(
+        strategies.binary(max_size=6),
+        strategies.integers(2**63 - 2, 2**64 + 2).map(lambda time: b"1 - - - %d" % time),
+    ).filter(lambda rest: b"\n" not in rest),
+    received=strategies.sampled_from([NOON, 2**63 - 1, -(2**63)]),
+)
+def test_what_the_log_takes_sqlite_takes(symbol, rest, received):
+    with tempfile.TemporaryDirectory() as folder:
+        found = HotStore(Path(folder) / "ticks.sqlite")
+        found.load(Tally(Path(folder) / "ticks.taken"), 10)
+        commit = commit_of({symbol: [rest], GBPUSD: [b"1"]}, when=received)
+        found.commit(commit)
+        refused = sum(each.count for each in commit.refusals)
+        found.merge()
+        assert found.take_left_out() == []
+        assert in_blocks(found.path) == 2 - refused
+        found.close()
 
 
 def test_a_name_that_is_no_text_costs_the_others_nothing(store):

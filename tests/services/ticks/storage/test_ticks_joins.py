@@ -406,6 +406,21 @@ def test_a_disk_that_refuses_is_asked_again_later_and_told_once(running, logged)
     assert len(logged("warn")) == 1
 
 
+def test_a_trouble_is_told_from_the_first_failure_until_all_work_is_done(running):
+    steps = Steps(JournalError("The disk is full."), True, RuntimeError("odd"), True, False)
+    clock, background = running(steps)
+    clock.advance(CHECK)
+    assert background.trouble.endswith("The disk is full.")
+    clock.advance(CHECK)
+    assert background.trouble.endswith("The disk is full.")
+    clock.advance(PAUSE)
+    assert background.trouble.endswith("RuntimeError: odd.")
+    clock.advance(CHECK)
+    assert background.trouble is not None
+    clock.advance(PAUSE)
+    assert background.trouble is None
+
+
 def test_nothing_is_joined_while_ticks_wait_for_the_disk(running):
     steps = Steps()
     clock, _ = running(steps, lambda: False)
