@@ -2,8 +2,10 @@
 Store what 50 symbols send at a tick a second for hours, and see what it costs on disk.
 
 The clock is simulated: each simulated second, or `--flush` of them, is one commit, and each hour
-the log is merged, as a daemon does it.
-Bytes that were written are those of `/proc/self/io`, so FOLDER must not be a tmpfs.
+the log is merged, as a daemon does it. `--blocks` stores the blocks of each hour without a log: a
+year has as many as it would have with one. `--import` imports ticks of one symbol instead.
+`--live` sends ticks to a daemon for so many minutes of real time.
+Bytes that were written are those of `/proc/PID/io`, so FOLDER must not be a tmpfs.
 Run it from a development environment: `python bench/ticks/growth.py FOLDER --hours 6`.
 """
 
@@ -13,14 +15,17 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from functools import partial
 from itertools import repeat
 from pathlib import Path
+from resource import RUSAGE_SELF, getrusage
 
 from mtnet.services.ticks.files.importer import Importer
 from mtnet.services.ticks.model import Source
-from mtnet.services.ticks.storage.blocks import Memtable
+from mtnet.services.ticks.storage.blocks import Memtable, Series
 from mtnet.services.ticks.storage.commits import Commit, snapshot
 from mtnet.services.ticks.storage.hot import HotStore
+from mtnet.services.ticks.storage.merge import LEVEL
 from mtnet.services.ticks.storage.reader import TickReader
 from mtnet.services.ticks.storage.tally import Tally
 
@@ -115,11 +120,61 @@ def fill(store: HotStore, senders: Senders, arguments: argparse.Namespace) -> in
     return ticks
 
 
+def fill_blocks(store: HotStore, arguments: argparse.Namespace) -> int:
+    """Store the blocks of hours, the same prices at other times; return how many ticks."""
+    chance, count = random.Random(1), arguments.blocks
+    step, ticks = HOUR * 1_000 // count, 0
+    offsets = [at * step + chance.randrange(step) for at in range(count)]
+    late = [chance.randint(1, 8) for _ in range(count)]
+    prices = {b"SYM%03d" % n: _prices(chance, count) for n in range(arguments.symbols)}
+    for hour in range(arguments.hours):
+        times = [EPOCH + hour * HOUR * 1_000 + offset for offset in offsets]
+        marks = [(time + more, 3) for time, more in zip(times, late, strict=True)]
+        commit = Commit(token=hour + 1, level=LEVEL)
+        for symbol, some in prices.items():
+            records = [b"%b - - %d 6" % pair for pair in zip(some, times, strict=True)]
+            for block in Series(symbol, None, records, marks).pack():
+                commit.add(block, (records[-1], marks[-1][0]))
+        commit.totals["stored"] = commit.ticks
+        store.commit(commit)
+        ticks += commit.ticks
+    return ticks
+
+
+def _prices(chance: random.Random, count: int) -> list[bytes]:
+    price, found = 110_000, []
+    for _ in range(count):
+        price += chance.randint(-2, 2)
+        found.append(f"{price / 1e5:.5f} {(price + 12) / 1e5:.5f}".encode())
+    return found
+
+
+def import_many(path: Path, ticks: int) -> int:
+    """Import ticks of one symbol, one each 100 ms."""
+    some = _prices(random.Random(1), 10_000)
+
+    def rows() -> Iterator[tuple[int, int, bytes]]:
+        for at in range(ticks):
+            time = EPOCH + at * 100
+            yield at + 1, time, b"%b - - %d 6" % (some[at % 10_000], time)
+
+    importer = Importer(path, b"SYM007", EPOCH)
+    importer.run(rows, lambda count: None)
+    return importer.added
+
+
 def ask(path: Path) -> None:
     """Print what questions cost."""
-    timed("symbols", lambda: TickReader(path).symbols())
-    timed("report", lambda: TickReader(path).report())
-    timed("an hour", lambda: list(TickReader(path).ticks(b"SYM007", EPOCH, EPOCH + HOUR * 1_000)))
+    reader = TickReader(path)
+    for _ in range(3):
+        timed("symbols", reader.symbols)
+        timed("report", reader.report)
+    extent = reader.extent(b"SYM007")
+    assert extent is not None
+    for _ in range(3):
+        for name, begin in (("first", extent.earliest), ("last", extent.latest - HOUR * 1_000)):
+            hour = partial(reader.ticks, b"SYM007", begin, begin + HOUR * 1_000)
+            timed(f"the {name} hour", lambda hour=hour: list(hour()))
     rows = [(n, EPOCH - 86_400_000 + n, b"1.1 1.2 - - %d 6" % (EPOCH - 86_400_000 + n))
             for n in range(IMPORTED)]  # fmt: skip
     importer = Importer(path, b"SYM007", EPOCH)
@@ -134,24 +189,32 @@ def main() -> None:
     parser.add_argument("--symbols", type=int, default=50)
     parser.add_argument("--flush", type=int, default=1, help="seconds of a commit: 1, 10 or 60")
     parser.add_argument("--apart", action="store_true", help="each tick in its own datagram")
+    parser.add_argument("--blocks", type=int, help="ticks of a block, and no log")
+    parser.add_argument("--import", type=int, dest="imported", help="ticks of one symbol")
     arguments = parser.parse_args()
     path = arguments.folder / "ticks.sqlite"
     store, begin = HotStore(path), written()
     store.load(Tally(arguments.folder / "ticks.taken"), 1_000)
-    senders = Senders(arguments.symbols, 1, arguments.apart)
     ticks: list[int] = []
-    timed(
-        f"{arguments.hours} h",
-        lambda: ticks.append(fill(store, senders, arguments)),
-    )
+    if arguments.imported:
+        store.close()
+        work = partial(import_many, path, arguments.imported)
+    elif arguments.blocks:
+        work = partial(fill_blocks, store, arguments)
+    else:
+        work = partial(fill, store, Senders(arguments.symbols, 1, arguments.apart), arguments)
+    timed("storing", lambda: ticks.append(work()))
     store.close()
     print(f"{ticks[0]} ticks: {(written() - begin) / ticks[0]:.1f} bytes written a tick")
+    peak = getrusage(RUSAGE_SELF).ru_maxrss // 1_024
+    print(f"{peak} MiB of memory at most")
     with closing(sqlite3.connect(path)) as connection:
         (pages,) = connection.execute("PRAGMA page_count").fetchone()
         (free,) = connection.execute("PRAGMA freelist_count").fetchone()
         (page,) = connection.execute("PRAGMA page_size").fetchone()
+        (blocks,) = connection.execute("SELECT count(*) FROM block").fetchone()
     print(f"{pages * page / ticks[0]:.1f} bytes a tick in the file, ", end="")
-    print(f"{(pages - free) * page / ticks[0]:.1f} without its free pages")
+    print(f"{(pages - free) * page / ticks[0]:.1f} without its free pages, in {blocks} blocks")
     ask(path)
 
 
