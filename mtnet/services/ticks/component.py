@@ -44,6 +44,7 @@ from mtnet.services.ticks.protocol import TicksFactory, TicksProtocol
 from mtnet.services.ticks.storage.compaction import Compaction
 from mtnet.services.ticks.storage.hot import HotStore, copy_store
 from mtnet.services.ticks.storage.log import FOLDER as LOG
+from mtnet.services.ticks.storage.log import TALLY
 from mtnet.services.ticks.storage.tally import Tally
 from mtnet.services.ticks.udp import TickDatagramProtocol
 from mtnet.services.ticks.verbs.handler import TickVerbs
@@ -73,7 +74,7 @@ class TicksComponent:
     datagram_verbs = ("send",)
     silent = welcomes = False
     word = 0.0
-    obsolete = ("ticks.taken", FOLDER, LOG)
+    obsolete = (TALLY, FOLDER, LOG)
 
     def __init__(self, env: Environment) -> None:
         self._env, self.turn = env, env.section.turn
@@ -83,7 +84,7 @@ class TicksComponent:
             env.section,
             env.config.reserve,
             store,
-            Tally(env.file("ticks.taken")),
+            Tally(env.file(TALLY)),
             env.clock,
             worker,
         )
@@ -154,8 +155,10 @@ class TicksComponent:
         return {**health, **({"warning": warning} if warning else {})}
 
     def status(self) -> dict[str, object]:
-        """Report that, each sender, and the cold store."""
-        return {**self.collector.status(), **self.health(), "cold": self._cold.status()}
+        """Report that, each sender, what a power cut may cost, and the cold store."""
+        cost = f"costs ticks of {self._env.section.sync:g} s at most, and none that SYNC answered"
+        status = {**self.collector.status(), **self.health()}
+        return {**status, "power cut": cost, "cold": self._cold.status()}
 
     def backup(self, folder: Path) -> None:
         """Copy the stored ticks of both stores."""

@@ -95,3 +95,8 @@ def test_health_tells_of_a_log_that_is_not_merged_until_it_is(component, clock, 
     assert component.status()["healthy"] is False
     clock.advance(60.0)
     assert (component.health()["healthy"], component.health()["trouble"]) == (True, None)
+
+
+def test_the_status_says_what_a_power_cut_may_cost(component):
+    said = "costs ticks of 60 s at most, and none that SYNC answered"
+    assert component.status()["power cut"] == said

@@ -15,8 +15,15 @@ from shutil import rmtree
 from mtnet.errors import JournalError
 from mtnet.services.ticks.storage.blocks import FULL
 from mtnet.services.ticks.storage.commits import Commit, Refusal
-from mtnet.services.ticks.storage.log import DAMAGED, FOLDER, REJECTED, TickLog, copy_segments
-from mtnet.services.ticks.storage.log_records import RecordEncoder, Summary, scan
+from mtnet.services.ticks.storage.log import (
+    DAMAGED,
+    FOLDER,
+    REJECTED,
+    TALLY,
+    TickLog,
+    copy_segments,
+)
+from mtnet.services.ticks.storage.log_records import RecordEncoder, Summary, noted_in, scan
 from mtnet.services.ticks.storage.merge import Merge, summary_of
 from mtnet.services.ticks.storage.store import Store, StoredState
 from mtnet.services.ticks.storage.tally import Tally
@@ -49,7 +56,8 @@ class HotStore(Store):
 
     def load(self, tally: Tally, sources: int, hot: Commit | None = None) -> StoredState:
         """Return the stored state, what the log has included."""
-        hot = self._open()
+        self._log.tally = tally
+        hot = self._open(tally)
         if hot is None:
             return super().load(tally, sources)
         if tally.whole:  # it counts those that are damaged as lost
@@ -64,18 +72,28 @@ class HotStore(Store):
     def prepare(self) -> None:
         """Make the file if it does not exist, and find the log."""
         super().prepare()
-        self._open()
+        self._open(None)
 
-    def _open(self) -> Commit | None:
+    def _open(self, tally: Tally | None) -> Commit | None:
         self._merged = self.merged()
         self._log.open(self._merged)
         segments = dict(self._log.pending(self._merged))
+        self._find_tally(segments, tally)
         self._older = sum(scan(data).ticks for data in segments.values())
         self._notes = _damage(segments)
         self._has_older = bool(segments)
         hot = summary_of(segments.values())
         self._earliest = min((block.first for block in hot.blocks), default=NEVER)
         return hot if segments else None
+
+    def _find_tally(self, segments: Mapping[int, bytes], tally: Tally | None) -> None:
+        """Put the number of taken ticks into its own file: the segments will be removed."""
+        found = max(map(noted_in, segments.values()), default=0)
+        path = self.path.with_name(TALLY)
+        if tally is None and found and path.exists():
+            tally = Tally(path)
+        if tally is not None:
+            tally.raise_to(found)
 
     def commit(self, commit: Commit) -> None:
         """

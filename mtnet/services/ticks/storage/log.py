@@ -13,7 +13,8 @@ from pathlib import Path
 from shutil import copyfile
 
 from mtnet.errors import JournalError
-from mtnet.services.ticks.storage.log_records import PAGE
+from mtnet.services.ticks.storage.log_records import PAGE, fits, note_behind
+from mtnet.services.ticks.storage.tally import Place, Tally, write_at
 from mtnet.storage.files import sync
 
 FOLDER = "ticks.log"
@@ -22,6 +23,12 @@ DAMAGED = ".damaged"
 """The name of a segment ends so that was damaged, once what can be read of it is in blocks."""
 REJECTED = ".rejected"
 """The name of one whose blocks had ticks that SQLite rejected: they were acknowledged."""
+
+TALLY = "ticks.taken"
+"""The name of the file of the tally, beside that of ticks."""
+ROOM = 262_144
+"""Bytes that a segment is lengthened by: a file that grows with each record has its blocks, its
+inode and the maps of free blocks written to the disk again and again."""
 
 _flush = getattr(os, "fdatasync", os.fsync)
 
@@ -56,10 +63,12 @@ class TickLog:
     Append-only log in segments.
 
     A record begins a new page if it does not fit into the rest of one, and the page before it is
-    forced then: no page is written to the disk twice while ticks come.
+    forced then: no page is written to the disk twice while ticks come. The page that is written has
+    the number of taken ticks at its end.
 
     Attributes:
-        size: bytes of the segment that is written.
+        tally: its number lies in the page that is written; None = it has none.
+        size: bytes of the segment that hold records.
         suspect: whether what it has may not reach the platter: it has to be merged.
     """
 
@@ -67,7 +76,9 @@ class TickLog:
         self._folder = folder
         self._number = 0
         self._file: int | None = None
-        self.size = self._synced = 0
+        self.tally: Tally | None = None
+        self.size = self._synced = self._length = 0
+        self._noted: int | None = None
         self._was_synced = self.suspect = False
 
     def open(self, merged: int) -> None:
@@ -101,12 +112,12 @@ class TickLog:
         try:
             file = self._create() if self._file is None else self._file
             self._check(file)
-            room = -self.size % PAGE
-            if room < len(record):
-                if room:
-                    os.ftruncate(file, self.size + room)
-                    self.size += room
+            if not fits(self.size, len(record)):
+                self.size += -self.size % PAGE
+            self._move_tally(file, self.size + len(record))
+            if self.size % PAGE == 0:
                 self.sync()
+            self._lengthen(file, self.size + len(record))
             self._write(file, record, forced)
         except OSError as error:
             raise JournalError(
@@ -157,6 +168,7 @@ class TickLog:
     def rotate(self) -> int:
         """Let the next record begin a new segment; return the number of the last one."""
         if self._file is not None:
+            self._return_tally()
             os.close(self._file)
             self._file = None
         return self._number
@@ -186,7 +198,7 @@ class TickLog:
     def _write(self, file: int, record: bytes, forced: bool) -> None:
         begin = self.size
         try:
-            if os.write(file, record) < len(record):
+            if write_at(file, record, begin) < len(record):
                 raise OSError(ENOSPC, os.strerror(ENOSPC))
             self.size += len(record)
             if forced:
@@ -197,18 +209,38 @@ class TickLog:
 
     def _cut(self, size: int) -> None:
         """Take back what was written last."""
-        self.size = size
+        self._return_tally()
+        self.size = self._length = size
         try:
             os.truncate(self._path(self._number), size)
         except OSError:
             self.rotate()
+
+    def _lengthen(self, file: int, end: int) -> None:
+        """Have blocks for what comes; without them a record takes its own, if there is room."""
+        if end > self._length and hasattr(os, "posix_fallocate"):
+            self._length = end + ROOM
+            with suppress(OSError):
+                os.posix_fallocate(file, self.size, self._length - self.size)
+
+    def _move_tally(self, file: int, end: int) -> None:
+        """Let the tally note its number behind a record that ends there."""
+        place = note_behind(end)
+        if self.tally is not None and place != self._noted and hasattr(os, "pwrite"):
+            self.tally.move(Place(file, place))
+            self._noted = place
+
+    def _return_tally(self) -> None:
+        if self.tally is not None and self._noted is not None:
+            self.tally.move(None)
+        self._noted = None
 
     def _create(self) -> int:
         new = not self._folder.exists()
         self._folder.mkdir(mode=0o700, exist_ok=True)
         if new:
             sync(self._folder.parent)
-        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
         self._number += 1
         file = os.open(self._path(self._number), flags, 0o600)
         try:
@@ -216,7 +248,8 @@ class TickLog:
         except OSError:
             os.close(file)
             raise
-        self._file, self.size, self._synced = file, 0, 0
+        self._file = file
+        self.size = self._synced = self._length = 0
         return file
 
     def _check(self, file: int) -> None:

@@ -5,33 +5,26 @@ Pure. A record is a head and text that is compressed; records of one chunk share
 that a tick costs some six bytes though a record has few. A chunk begins with a summary of all that
 the segment holds before it, and can be read without what came before.
 
-The text of a record: `Details` as JSON, then each block: its symbol, its runs if it does not have
-just the common one, LF, and its ticks as in `Block.data`. A run is its time of receipt, counted
-from the common one, and its source and number of ticks unless these are the common source and 1.
-TIME is written as its difference to the time of receipt, with its sign.
+The text of a record: `Details` as JSON, and its blocks as `log_columns` writes them.
 """
 
-import re
 import struct
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 import msgspec
 
 from mtnet.services.ticks.model import Seen
-from mtnet.services.ticks.storage.blocks import (
-    Block,
-    Mark,
-    Reception,
-    Run,
-    block_of,
-    count_ticks,
-)
+from mtnet.services.ticks.storage.blocks import Block, Mark, Reception
 from mtnet.services.ticks.storage.commits import Commit, SourceSnapshot
+from mtnet.services.ticks.storage.log_columns import COLUMN, ColumnDecoder, ColumnEncoder
 
 PAGE = 4_096
-"""Bytes of a page: zeros fill the rest of one that the next record does not fit into."""
+"""Bytes of a page: zeros fill the rest of one that the next record does not fit into, but for the
+number of taken ticks at its end."""
+NOTE = struct.Struct("<QI")
+"""The number of taken ticks, and its checksum."""
 CHUNK = 128
 """Records of a chunk: a damaged one costs those behind it; 128 are two minutes."""
 LARGEST = 2**63 - 1
@@ -48,9 +41,6 @@ _FIRST, _NEXT = 0x5BB5, 0x5AA5
 _FIRST_BYTES = _FIRST.to_bytes(2, "little")
 _FLUSHED = b"\0\0\xff\xff"
 """The end of each piece of a compressed stream; it is not written."""
-_BLOCK = b"\x02"
-_TIME = re.compile(rb"^((?:[^ \n]+ ){4})([1-9][0-9]{0,17})", re.MULTILINE)
-_DIFFERENCE = re.compile(rb"^((?:[^ \n]+ ){4})([+-][0-9]+)", re.MULTILINE)
 
 
 class _Symbol(NamedTuple):
@@ -170,7 +160,7 @@ class RecordEncoder:
 
     def __init__(self) -> None:
         self._number = CHUNK
-        self._stream = zlib.compressobj()
+        self._stream, self._columns = zlib.compressobj(), ColumnEncoder()
 
     def restart(self) -> None:
         """Begin a new chunk: in a new segment, or because the last record is not in it."""
@@ -189,15 +179,18 @@ class RecordEncoder:
         """
         if self._number >= CHUNK:
             self._stream = zlib.compressobj(LEVEL, zlib.DEFLATED, -zlib.MAX_WBITS, 9)
+            self._columns.restart()
             self._number = 0
         mark = _common_mark(commit)
         totals = {name: number for name, number in commit.totals.items() if number}
         details = Details(*mark, _sources(commit), totals)
         if self._number == 0:
             details.symbols, details.heard = before.rows()
-        blocks = sorted(commit.blocks, key=lambda block: block.symbol)
-        pieces = [msgspec.json.encode(details), *(_piece(block, mark) for block in blocks)]
-        text = self._stream.compress(_BLOCK.join(pieces))
+        for block in commit.blocks:
+            if not -LARGEST <= block.first <= block.last <= LARGEST:
+                raise OverflowError(f"{block.last} has over 64 bits")
+        columns = self._columns.encode(commit.blocks, mark) if commit.blocks else b""
+        text = self._stream.compress(msgspec.json.encode(details) + COLUMN + columns)
         text += self._stream.flush(zlib.Z_SYNC_FLUSH)
         data = text.removesuffix(_FLUSHED)
         ticks = before.ticks + commit.ticks
@@ -217,40 +210,6 @@ def _sources(commit: Commit) -> list[_Source]:
         _Source(list(each.row), each.gaps, each.oldest, each.seen, each.run)  # type: ignore[arg-type]
         for each in commit.sources
     ]
-
-
-def _piece(block: Block, mark: Mark) -> bytes:
-    head, (base, common) = block.symbol, mark
-    if not -LARGEST <= block.first <= block.last <= LARGEST:
-        raise OverflowError(f"{block.last} has over 64 bits")
-    (head + block.text).decode()
-    if block.runs != [(*mark, block.ticks)]:
-        runs = [
-            b"%d" % (when - base) if (source, n) == (common, 1)
-            else b"%d,%d,%d" % (when - base, source, n)
-            for when, source, n in block.runs
-        ]  # fmt: skip
-        head += b" " + b";".join(runs)
-    return head + b"\n" + _by_runs(block.text, block.runs, _differences)
-
-
-def _by_runs(text: bytes, runs: list[Run], change: Callable[[bytes, int], bytes]) -> bytes:
-    """Change the ticks of each run, knowing when they came."""
-    if len(runs) == 1:
-        return change(text, runs[0][0])
-    records, at, changed = text.split(b"\n"), 0, []
-    for when, _, ticks in runs:
-        changed.append(change(b"\n".join(records[at : at + ticks]), when))
-        at += ticks
-    return b"\n".join(changed)
-
-
-def _differences(text: bytes, when: int) -> bytes:
-    return _TIME.sub(lambda found: b"%b%+d" % (found[1], int(found[2]) - when), text)
-
-
-def _times(text: bytes, when: int) -> bytes:
-    return _DIFFERENCE.sub(lambda found: b"%b%d" % (found[1], when + int(found[2])), text)
 
 
 class Place(NamedTuple):
@@ -293,6 +252,35 @@ class Scan(NamedTuple):
         return self.lost + (self.records[-1].ticks if self.records else 0)
 
 
+def fits(at: int, size: int) -> bool:
+    """Return whether a record of `size` bytes may begin there: in a page, or in its own."""
+    return at % PAGE == 0 or at % PAGE + size <= PAGE - NOTE.size
+
+
+def note_behind(end: int) -> int:
+    """Return where the number of taken ticks is, if the last record ends there."""
+    return (end + NOTE.size - 1) // PAGE * PAGE + PAGE - NOTE.size
+
+
+def note_of(value: int) -> bytes:
+    """Return the number of taken ticks as it lies in a segment."""
+    return NOTE.pack(value, zlib.crc32(value.to_bytes(8, "little")))
+
+
+def noted_in(data: bytes) -> int:
+    """Return the number of taken ticks that a segment has; 0 = none."""
+    # The number moves to the page of a record before that is written.
+    ends = [page + PAGE for page in range(0, len(data), PAGE)]
+    return max((_noted(data[end - NOTE.size : end]) for end in ends), default=0)
+
+
+def _noted(data: bytes) -> int:
+    if len(data) < NOTE.size or not any(data):
+        return 0
+    (value, _) = NOTE.unpack(data)
+    return int(value) if data == note_of(value) else 0
+
+
 def scan(data: bytes) -> Scan:
     """Find the records of a segment."""
     found: list[Place] = []
@@ -305,7 +293,7 @@ def scan(data: bytes) -> Scan:
             if behind is None:
                 ends, known = _unreadable(data, at)
                 damaged += ends - at if ends else 0
-                torn = len(data) - (ends or at)
+                torn = max(0, len(data.rstrip(b"\0")) - (ends or at))
                 lost = max(0, known - (found[-1].ticks if found else 0))
                 return Scan(found, ends or end, damaged, lost, torn)
             damaged += behind - at
@@ -318,9 +306,9 @@ def scan(data: bytes) -> Scan:
 
 
 def _skip_zeros(data: bytes, at: int) -> int:
-    while at < len(data) and not data[at]:
+    while at < len(data) and (not data[at] or at % PAGE >= PAGE - NOTE.size):
         page = at - at % PAGE + PAGE
-        if any(data[at:page]):
+        if any(data[at : page - NOTE.size]):
             return at
         at = page
     return at
@@ -370,7 +358,7 @@ def texts(data: bytes, places: Iterable[Place]) -> Iterator[tuple[Place, bytes]]
 
 def details(text: bytes) -> Details:
     """Return the details of a record."""
-    return _decode_details(text.partition(_BLOCK)[0])
+    return _decode_details(text.partition(COLUMN)[0])
 
 
 def sources(found: Details) -> list[SourceSnapshot]:
@@ -378,33 +366,22 @@ def sources(found: Details) -> list[SourceSnapshot]:
     return [SourceSnapshot(*each) for each in found.sources]
 
 
-def blocks(text: bytes, found: Details) -> Iterator[Block]:
-    """Yield the blocks of a record."""
-    for piece in text.split(_BLOCK)[1:]:
-        yield _block(piece, found)
+class BlockReader:
+    """
+    Reads the blocks of records, of each chunk from its first record on.
 
+    Args:
+        only: the symbol that is looked for; None = all.
+    """
 
-def blocks_of(symbol: bytes, text: bytes) -> Iterator[Block]:
-    """Yield the blocks of one symbol."""
-    for head in (b"%b\n" % symbol, b"%b " % symbol):
-        at = text.find(_BLOCK + head)
-        while at >= 0:
-            end = text.find(_BLOCK, at + 1)
-            yield _block(text[at + 1 : len(text) if end < 0 else end], details(text))
-            at = text.find(_BLOCK + head, at + 1)
+    def __init__(self, only: bytes | None = None) -> None:
+        self._columns = ColumnDecoder(only)
 
-
-def _block(piece: bytes, found: Details) -> Block:
-    head, _, text = piece.partition(b"\n")
-    symbol, _, runs = head.partition(b" ")
-    own = [(found.when, found.source, count_ticks(text))]
-    if runs:
-        own = list(_runs(runs, found))
-    return block_of(symbol, own, _by_runs(text, own, _times))
-
-
-def _runs(text: bytes, found: Details) -> Iterator[Run]:
-    for run in text.split(b";"):
-        when, *other = map(int, run.split(b","))
-        source, ticks = other or (found.source, 1)
-        yield found.when + when, source, ticks
+    def blocks(self, place: Place, text: bytes) -> Iterator[Block]:
+        """Yield the blocks of the next record."""
+        if place.is_first:
+            self._columns.restart()
+        head, _, columns = text.partition(COLUMN)
+        if columns:
+            found = _decode_details(head)
+            yield from self._columns.decode(columns, (found.when, found.source))

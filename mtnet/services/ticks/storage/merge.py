@@ -11,10 +11,10 @@ from itertools import islice
 from mtnet.services.ticks.storage.blocks import BLOCK, Block, Run, block_of
 from mtnet.services.ticks.storage.commits import Commit, SourceSnapshot, latest
 from mtnet.services.ticks.storage.log_records import (
+    BlockReader,
+    Place,
     Scan,
     Summary,
-    blocks,
-    blocks_of,
     details,
     scan,
     sources,
@@ -77,6 +77,7 @@ class Merge:
         scans = {number: scan(data) for number, data in segments.items()}
         self.damaged = frozenset(number for number, each in scans.items() if each.damaged)
         self._texts = _all_texts(segments, scans)
+        self._reader = BlockReader()
         self._builders: dict[bytes, BlockBuilder] = {}
         self._snapshots: list[SourceSnapshot] = []
         # A token that no other commit has: those of the others are above 0.
@@ -85,13 +86,13 @@ class Merge:
     def read(self) -> bool:
         """Read some records; return whether there are more."""
         records = 0
-        for text in islice(self._texts, STEP):
+        for place, text in islice(self._texts, STEP):
             records += 1
             found = details(text)
             self._snapshots += sources(found)
             for name, number in found.totals.items():
                 self._commit.count(name, number)
-            for block in blocks(text, found):
+            for block in self._reader.blocks(place, text):
                 builder = self._builders.get(block.symbol)
                 if builder is None:
                     builder = self._builders[block.symbol] = BlockBuilder(block.symbol)
@@ -110,10 +111,11 @@ class Merge:
         return commit
 
 
-def _all_texts(segments: Mapping[int, bytes], scans: Mapping[int, Scan]) -> Iterator[bytes]:
+def _all_texts(
+    segments: Mapping[int, bytes], scans: Mapping[int, Scan]
+) -> Iterator[tuple[Place, bytes]]:
     for number, data in sorted(segments.items()):
-        for _, text in texts(data, scans[number].records):
-            yield text
+        yield from texts(data, scans[number].records)
 
 
 def summary_of(segments: Iterable[bytes]) -> Commit:
@@ -125,8 +127,8 @@ def summary_of(segments: Iterable[bytes]) -> Commit:
         begin = 0
         if not found.damaged:
             begin = max((at for at, each in enumerate(found.records) if each.is_first), default=0)
-        summary = Summary()
-        for at, (_, text) in enumerate(texts(data, found.records)):
+        summary, reader = Summary(), BlockReader()
+        for at, (place, text) in enumerate(texts(data, found.records)):
             read = details(text)
             snapshots += sources(read)
             for name, number in read.totals.items():
@@ -134,7 +136,7 @@ def summary_of(segments: Iterable[bytes]) -> Commit:
             if at == begin and not found.damaged:
                 summary.put(read)
             if at >= begin:
-                for block in blocks(text, read):
+                for block in reader.blocks(place, text):
                     summary.add(block)
         summary.add_to(commit)
     commit.sources = latest(snapshots)
@@ -143,9 +145,9 @@ def summary_of(segments: Iterable[bytes]) -> Commit:
 
 def ticks_of(symbol: bytes, segments: Iterable[bytes]) -> list[Block]:
     """Return the ticks of one symbol, in order of arrival, from segments in order."""
-    builder = BlockBuilder(symbol)
+    builder, reader = BlockBuilder(symbol), BlockReader(symbol)
     for data in segments:
-        for _, text in texts(data, scan(data).records):
-            for block in blocks_of(symbol, text):
+        for place, text in texts(data, scan(data).records):
+            for block in reader.blocks(place, text):
                 builder.add(block)
     return builder.take()

@@ -5,9 +5,20 @@ import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Lock
+from typing import NamedTuple
 from weakref import finalize
 
+from mtnet.services.ticks.storage.log_records import note_of
+
 FORMAT = struct.Struct("<Q")
+
+
+class Place(NamedTuple):
+    """A place in a file that is open: the descriptor, and the offset."""
+
+    file: int
+    offset: int
 
 
 class Tally:
@@ -17,6 +28,10 @@ class Tally:
     It is written with each burst, and by `write`, since a memory map would end the process when the
     file is cut or the disk is full. If the file cannot be written, only the count of ticks that a
     kill loses is unknown.
+
+    The kernel writes a page that changes all the time to the disk each half minute, and that of its
+    inode. So the number lies in a page that changes anyhow, while there is one: see `move`, which
+    another thread may call.
 
     Attributes:
         value: the number.
@@ -32,19 +47,33 @@ class Tally:
         self._folder: os.stat_result | None = None
         self._close: finalize[[int], Tally] | None = None
         self._in_burst = False
+        self._place: Place | None = None
+        self._lock = Lock()
         self._open()
 
     def set(self, value: int) -> None:
         """Note the number; never raises."""
         self.value = value
-        if self._descriptor is None or self._in_burst:
-            return
-        try:
-            _write(self._descriptor, FORMAT.pack(value))
-        except OSError as error:
-            self._fail(error)
-        else:
-            self.trouble = None
+        if not self._in_burst:
+            self._note()
+
+    def raise_to(self, value: int) -> None:
+        """Note a number that was found elsewhere, if it is higher than that of the file."""
+        if value > self.value:
+            self.whole = True
+            self.set(value)
+
+    def move(self, place: Place | None) -> None:
+        """
+        Note the number elsewhere from its next change on, and there alone.
+
+        Args:
+            place: None = the file of its own, where it is noted at once.
+        """
+        with self._lock:
+            self._place = place
+        if place is None:
+            self._note()
 
     @contextmanager
     def burst(self) -> Iterator[None]:
@@ -66,7 +95,8 @@ class Tally:
             return False
         value = self.value
         self._open()
-        self.set(value)
+        self.value = value
+        self._note_in_own()
         return self.trouble is None
 
     def _open(self) -> None:
@@ -85,6 +115,28 @@ class Tally:
         self.whole = len(found) == FORMAT.size
         if self.whole:
             (self.value,) = FORMAT.unpack(found)
+
+    def _note(self) -> None:
+        with self._lock:
+            if self._place is None:
+                self._note_in_own()
+                return
+            try:
+                write_at(self._place.file, note_of(self.value), self._place.offset)
+            except OSError as error:
+                self.trouble = f"The log of ticks does not take their number: {error.strerror}"
+            else:
+                self.trouble = None
+
+    def _note_in_own(self) -> None:
+        if self._descriptor is None:
+            return
+        try:
+            write_at(self._descriptor, FORMAT.pack(self.value), 0)
+        except OSError as error:
+            self._fail(error)
+        else:
+            self.trouble = None
 
     def _is_there(self) -> bool:
         try:
@@ -106,10 +158,14 @@ class Tally:
         self.trouble = f"{self._path} cannot be written: {error.strerror}"
 
 
-def _write(descriptor: int, data: bytes) -> None:
-    """Write at the beginning of a file."""
+def write_at(descriptor: int, data: bytes, offset: int) -> int:
+    """
+    Write at a place of a file; return how many bytes were written.
+
+    Raises:
+        OSError: the disk is full or failed.
+    """
     if hasattr(os, "pwrite"):
-        os.pwrite(descriptor, data, 0)
-    else:  # Windows
-        os.lseek(descriptor, 0, os.SEEK_SET)
-        os.write(descriptor, data)
+        return os.pwrite(descriptor, data, offset)
+    os.lseek(descriptor, offset, os.SEEK_SET)  # Windows
+    return os.write(descriptor, data)

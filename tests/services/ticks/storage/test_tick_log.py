@@ -20,10 +20,11 @@ from mtnet.services.ticks.storage.commits import Commit, snapshot
 from mtnet.services.ticks.storage.hot import HotStore, copy_store
 from mtnet.services.ticks.storage.log_records import (
     PAGE,
+    BlockReader,
     RecordEncoder,
     Summary,
-    blocks,
     details,
+    noted_in,
     scan,
     sources,
     texts,
@@ -52,7 +53,8 @@ def commit_of(ticks, source=DESK, when=NOON, forced=False):
 
 
 @pytest.fixture
-def store(tmp_path):
+def store(tmp_path, monkeypatch):
+    monkeypatch.setattr(log, "ROOM", 0)  # a segment ends where its last record does
     made = HotStore(tmp_path / "ticks.sqlite")
     made.load(Tally(tmp_path / "ticks.taken"), 10)
     yield made
@@ -74,11 +76,9 @@ def in_blocks(path):
 
 def blocks_in(data):
     """Return the blocks of a segment."""
-    return [
-        block
-        for _, text in texts(data, scan(data).records)
-        for block in blocks(text, details(text))
-    ]
+    reader = BlockReader()
+    found = texts(data, scan(data).records)
+    return [block for place, text in found for block in reader.blocks(place, text)]
 
 
 def join(store, age):
@@ -98,7 +98,35 @@ def again(store):
 # Records
 
 RESTS = strategies.one_of(
-    strategies.sampled_from([b"1.1", b"- - 5", b"1.1 1.2 - - 001549281600 6", b"1e5 - - - 1 0"]),
+    strategies.sampled_from(
+        [
+            b"1.1",
+            b"- - 5",
+            b"1.1 1.2 - - 001549281600 6",
+            b"1e5 - - - 1 0",
+            b"1.10 1.2",
+            b"+3 1.1",
+            b"1.1 +3",
+            b"0.5 00.6 7",
+            b"0.05 -1",
+            b"=1.1",
+            b"! !",
+            b"1.1 !",
+            b"1.12 1.13 - - 1 6 7",
+            b"",
+            b"1.1  2",
+            "1.1 1.2 Ж".encode(),
+        ]
+    ),
+    strategies.builds(
+        lambda bid, more, digits, time: (
+            b"%.*f %.*f - 3 %d 6" % (digits, bid, digits, bid + more, time)
+        ),
+        strategies.floats(0, 3000),
+        strategies.floats(0, 1),
+        strategies.integers(1, 6),
+        strategies.integers(10**11, 10**14 - 1),
+    ),
     strategies.builds(
         lambda price, time: b"%d - - - %d" % (price, time),
         strategies.integers(1, 10**6),
@@ -118,6 +146,11 @@ COMMITS = strategies.lists(
 )
 
 
+def in_symbols(found):
+    """Return blocks by symbol, those of one in order of arrival."""
+    return sorted(found, key=lambda block: block.symbol)
+
+
 @settings(max_examples=int(os.environ.get("MTNET_EXAMPLES", "60")))
 @given(given_commits=COMMITS, restarts=strategies.integers(0, 6))
 def test_what_was_encoded_is_decoded(given_commits, restarts):
@@ -126,19 +159,25 @@ def test_what_was_encoded_is_decoded(given_commits, restarts):
         if at == restarts:
             encoder.restart()
         commit = Commit(sources=[snapshot(DESK)], totals={"stored": 1})
-        for symbol, records in ticks.items():
+        pieces = [(symbol, some[at : at + 2]) for at in (0, 2) for symbol, some in ticks.items()]
+        for symbol, records in pieces:
             marks = [(NOON + when, source) for _, when, source in records]
             for block in Series(symbol, None, [rest for rest, _, _ in records], marks).pack():
                 commit.add(block, None)
         data += encoder.encode(commit, summary)
         for block in commit.blocks:
             summary.add(block)
-        expected.append(sorted(commit.blocks))
+        expected.append(in_symbols(commit.blocks))
     found = scan(data)
     assert (found.end, found.damaged, found.torn, found.ticks) == (len(data), 0, 0, summary.ticks)
-    read = [text for _, text in texts(data, found.records)]
-    assert [sorted(blocks(text, details(text))) for text in read] == expected
-    assert all(sources(details(text))[0].row[:2] == [3, "desk"] for text in read)
+    read = list(texts(data, found.records))
+    reader = BlockReader()
+    assert [in_symbols(reader.blocks(*each)) for each in read] == expected
+    assert all(sources(details(text))[0].row[:2] == [3, "desk"] for _, text in read)
+    for symbol in {block.symbol for blocks in expected for block in blocks}:
+        reader = BlockReader(symbol)
+        found_alone = [block for each in read for block in reader.blocks(*each)]
+        assert found_alone == [each for blocks in expected for each in blocks if each[0] == symbol]
 
 
 # Reading
@@ -340,12 +379,12 @@ def test_damage_in_the_middle_is_kept_counted_and_told(store, monkeypatch, with_
     monkeypatch.setattr(log_records, "CHUNK", 2)
     for at in range(6):
         store.commit(commit_of({EURUSD: [tick(at)]}))
+    store.close()
     tally = store.path.parent / "ticks.taken"
     if with_tally:
         Tally(tally).set(6)
     else:
         tally.unlink()
-    store.close()
     data = bytearray(segment(store).read_bytes())
     place = scan(bytes(data)).records[2]
     data[place.begin + 3] ^= 0xFF
@@ -401,13 +440,75 @@ def test_a_record_that_does_not_fit_begins_a_page_and_forces_the_one_before(stor
     while len(forced) < 2:
         store.commit(commit_of({EURUSD: [tick(at)]}))
         at += 1
-    assert forced == [PAGE, 2 * PAGE]
+    assert [size // PAGE for size in forced] == [0, 1], "the next page is not begun"
     begins = {place.begin // PAGE for place in scan(segment(store).read_bytes()).records}
     assert begins == {0, 1, 2}
     store.sync_late()
     store.sync_late()
     assert len(forced) == 3
     assert got(store.path) == [tick(each) for each in range(at)]
+
+
+def test_a_segment_has_blocks_before_it_has_records(store, monkeypatch):
+    monkeypatch.setattr(log, "ROOM", PAGE)
+    sizes = set()
+    for at in range(400):
+        store.commit(commit_of({EURUSD: [tick(at)]}))
+        sizes.add(segment(store).stat().st_size)
+    assert 2 <= len(sizes) <= 4
+    other, state = again(store)
+    assert (got(store.path), state.notes) == ([tick(at) for at in range(400)], [])
+    other.close()
+
+
+def test_the_number_of_taken_ticks_is_in_the_page_that_is_written(store, tmp_path):
+    tally = store._log.tally
+    for at in range(300):
+        tally.set(at + 1)
+        store.commit(commit_of({EURUSD: [tick(at)]}))
+        tally.set(at + 2)
+        assert noted_in(segment(store).read_bytes()) == at + 2
+    assert Tally(tmp_path / "ticks.taken").value == 1, "it is written where the segment begins"
+    pages = {place.begin // PAGE for place in scan(segment(store).read_bytes()).records}
+    assert len(pages) > 1
+    killed = HotStore(store.path)
+    assert killed.load(Tally(tmp_path / "ticks.taken"), 10).lost == 1
+    assert got(store.path) == [tick(at) for at in range(300)]
+    killed.close()
+
+
+def test_a_merge_without_a_daemon_keeps_the_number_of_taken_ticks(store, tmp_path):
+    store.commit(commit_of({EURUSD: [tick(1)]}))
+    store._log.tally.set(3)
+    command = HotStore(store.path)
+    command.prepare()
+    command.merge()
+    command.close()
+    killed = HotStore(store.path)
+    assert killed.load(Tally(tmp_path / "ticks.taken"), 10).lost == 2
+    killed.close()
+
+
+def test_the_number_of_taken_ticks_is_in_its_own_file_while_there_is_no_segment(store, tmp_path):
+    tally = store._log.tally
+    store.commit(commit_of({EURUSD: [tick(1)]}))
+    tally.set(2)
+    store.merge()
+    assert Tally(tmp_path / "ticks.taken").value == 2
+    tally.set(3)
+    assert Tally(tmp_path / "ticks.taken").value == 3
+
+
+@pytest.mark.parametrize("size", [PAGE - 12, PAGE, 3 * PAGE - 5, 3 * PAGE + 1])
+def test_a_record_of_any_size_has_the_number_behind_it(tmp_path, size):
+    found = log.TickLog(tmp_path / "log")
+    found.tally = Tally(tmp_path / "ticks.taken")
+    for at in range(3):
+        found.append(b"\1" * size, False)
+        found.tally.set(at + 7)
+    data = (tmp_path / "log" / "1").read_bytes()
+    assert (noted_in(data), data.count(b"\1" * size)) == (9, 3)
+    found.close()
 
 
 @pytest.mark.parametrize("room", range(1, 20))
@@ -435,10 +536,10 @@ def test_a_forced_commit_is_forced(store, monkeypatch):
 
 def test_a_disk_that_is_full_takes_nothing_and_all_of_it_later(store, monkeypatch):
     store.commit(commit_of({EURUSD: [tick(1)]}))
-    really = os.write
+    really = os.pwrite
     commit = commit_of({EURUSD: [tick(2)]})
     with monkeypatch.context() as patch:
-        patch.setattr(os, "write", lambda file, data: really(file, data[:10]))
+        patch.setattr(os, "pwrite", lambda file, data, at: really(file, data[:10], at))
         with pytest.raises(JournalError, match="No space left"):
             store.commit(commit)
     assert got(store.path) == [tick(1)]
