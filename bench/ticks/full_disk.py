@@ -35,6 +35,8 @@ SIZE = 64 * MIB
 DAY_MS = 86_400_000
 SYMBOLS = 10
 BURST = 500
+SPARE = (0, 16_384, 65_536, 262_144, 524_288)
+"""Bytes that are left: enough for nothing, for a page, or for the beginning of the work."""
 KINDS = ("log", "merge", "import", "prune")
 COMMANDS = {"merge": "compact", "import": "import", "prune": "prune"}
 
@@ -84,7 +86,7 @@ class FullDiskTest:
         self.settle()
         if kind == "prune":
             self.import_file(2_000)
-        ballast = self.fill(0 if kind == "log" else self.chance.randrange(MIB))
+        ballast = self.fill(0 if kind == "log" else self.chance.choice(SPARE))
         commands = [self.command(kind) for _ in range(kind != "log")]
         told = False
         for _ in range(40):

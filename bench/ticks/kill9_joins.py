@@ -2,8 +2,8 @@
 Kill a process again and again while it stores ticks, merges their log and joins their blocks.
 
 Each tick has a number of its own, and the process prints those of a commit that returned. After
-each kill the store must hold all that were printed, none twice, in order; each fourth process
-finds the file of an older mtnet and updates it.
+each kill the store must hold all that were printed, none twice, in order, and what was taken must
+be stored or counted as lost; each fourth process finds the file of an older mtnet and updates it.
 Run it from a development environment: `python bench/ticks/kill9_joins.py --rounds 60`.
 """
 
@@ -48,8 +48,8 @@ def run(path: Path, number: int) -> None:
     joiner.FULL = rows.FULL = 40
     joiner.STEP, joiner.SLICE, joiner.SMALL_BLOCKS = 64, 512, 256
     hot.MERGED_TICKS = 600
-    stored = HotStore(path)
-    stored.load(Tally(path.parent / "ticks.taken"), 10)
+    stored, tally = HotStore(path), Tally(path.parent / "ticks.taken")
+    stored.load(tally, 10)
     stored.commit(Commit(sources=[snapshot(Source("desk", 3))]))
     for at in count(number):
         commit = Commit(token=at + 1, forced=at % 9 == 0)
@@ -57,6 +57,8 @@ def run(path: Path, number: int) -> None:
             series = Series(symbol, None, [b"%d" % at], [(WHEN + at // 3, 3)])
             for block in series.pack():
                 commit.add(block, series.newest)
+        commit.totals["stored"] = commit.ticks
+        tally.set(tally.value + commit.ticks)
         stored.commit(commit)
         print(at, flush=True)
         for _ in range(8):
@@ -89,6 +91,13 @@ def check(path: Path, printed: int) -> int:
         ends.add(len(found))
     (end,) = ends
     assert {row["ticks"] for row in reader.symbols()} == {end}
+    store, tally = HotStore(path), Tally(path.parent / "ticks.taken")
+    lost = store.load(tally, 10).lost
+    assert lost in (0, len(SYMBOLS)), f"{lost} ticks of one commit are lost"
+    totals = reader.report()["totals"]
+    assert totals["stored"] == end * len(SYMBOLS), f"{totals} are counted, not {end} of each"
+    assert totals["stored"] + totals["lost"] == tally.value, f"{totals}, {tally.value} were taken"
+    store.close()
     return end
 
 
