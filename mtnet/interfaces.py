@@ -340,7 +340,8 @@ class IStatusDetails(Interface):
     def details() -> Mapping[str, Any]:
         """
         Return it without lists such as those of sessions; called once a second while an admin
-        watches. A mapping that is the same object as before has not changed.
+        watches. A mapping that is the same object as before has not changed. In place of a mapping
+        can stand a `msgspec.Struct`, of which JSON is made only when it is sent.
         """
 
 

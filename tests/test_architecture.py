@@ -104,6 +104,7 @@ PURE = {
     "services/status/event.py",
     "services/status/event_store.py",
     "services/status/rows.py",
+    "services/status/sections.py",
     "services/status/wire.py",
     "services/templates/content.py",
     "services/templates/wire.py",

@@ -123,8 +123,8 @@ class SignalsComponent:
         return self.signals.health()
 
     def details(self) -> dict[str, object]:
-        """Report that, what each channel and view holds, and what terminals told."""
-        return {**self.signals.details(), "terminals": self._store.reports.status()}
+        """Report that, what each channel and view holds, and the last REPORT of each terminal."""
+        return {**self.signals.details(), "terminals": self._store.reports.newest()}
 
     def status(self) -> dict[str, object]:
         """Report that, who is connected, and everybody who takes part."""

@@ -6,7 +6,8 @@ from typing import Any, Protocol
 import msgspec
 
 from mtnet.net.output.queue import Encoder
-from mtnet.services.status.rows import Change, Section, joined
+from mtnet.services.status.rows import Change, joined
+from mtnet.services.status.sections import Section
 from mtnet.services.status.wire import pieces, whole
 
 Open = Callable[[str, bool], Sequence[Section]]

@@ -7,14 +7,13 @@ from mtnet.daemon.environment import Environment
 from mtnet.interfaces import IAlerts, IHealth, IParticipants, IStatus, IStatusDetails
 from mtnet.services.status.event_log import EventLog
 from mtnet.services.status.feed import Open
-from mtnet.services.status.rows import (
+from mtnet.services.status.rows import Rows, by_key
+from mtnet.services.status.sections import (
+    Details,
     Participants,
     PublicSection,
-    Rows,
     Section,
     Snapshot,
-    by_key,
-    details,
 )
 
 EVENTS = 100
@@ -30,7 +29,7 @@ def opener(env: Environment, events: EventLog) -> Open:
         """Return `health`, a row for each component below `service`, and the participants."""
         offers = env.find_all(IParticipants)
         people = [Participants(name, each.participants) for name, each in offers.items()]
-        return [Snapshot(ServiceRows(env, admin)), *people]
+        return [Details(Statuses(env)) if admin else Snapshot(Health(env)), *people]
 
     def newest(admin: bool) -> list[Section]:
         """Return the newest events by their numbers."""
@@ -50,26 +49,31 @@ def opener(env: Environment, events: EventLog) -> Open:
     return open
 
 
-class ServiceRows:
-    """Reads the health of everything, and of each component; for admins its status."""
+class Health:
+    """Reads the health of everything, and of each component."""
 
-    def __init__(self, env: Environment, admin: bool) -> None:
+    def __init__(self, env: Environment) -> None:
         self._health = env.find(IHealth)
-        self._details: dict[str, Callable[[], Mapping[str, Any]]] = {}
-        if admin:
-            whole = {name: each.status for name, each in env.find_all(IStatus).items()}
-            cut = {name: each.details for name, each in env.find_all(IStatusDetails).items()}
-            self._details = {**whole, **cut}
 
     def __call__(self) -> Rows:
         report = self._health.health()
-        rows: Rows = {"health": {key: report[key] for key in HEALTH}}
-        if not self._details:
-            shown = {f"service/{key}": row for key, row in report.items() if key not in HEALTH}
-            return {**rows, **shown}
-        for name, read in self._details.items():
-            rows |= details(f"service/{name}", read())
-        return rows
+        parts = {f"service/{name}": part for name, part in report.items() if name not in HEALTH}
+        return {"health": {key: report[key] for key in HEALTH}, **parts}
+
+
+class Statuses:
+    """Reads the health of everything, and what each component tells admins of itself."""
+
+    def __init__(self, env: Environment) -> None:
+        self._health = env.find(IHealth)
+        whole = {name: each.status for name, each in env.find_all(IStatus).items()}
+        cut = {name: each.details for name, each in env.find_all(IStatusDetails).items()}
+        self._parts: dict[str, Callable[[], Mapping[str, Any]]] = {**whole, **cut}
+
+    def __call__(self) -> Rows:
+        report = self._health.health()
+        parts = {f"service/{name}": read() for name, read in self._parts.items()}
+        return {"health": {key: report[key] for key in HEALTH}, **parts}
 
 
 class EventRows:

@@ -84,6 +84,7 @@ class Reports:
         self.changes = 0
         for each in terminals:
             self._by_login.setdefault(each.login, {})[each.name] = each
+        self._last = {_shown(each): each.last for each in self if each.last is not None}
 
     def __iter__(self) -> Iterator[Terminal]:
         for terminals in self._by_login.values():
@@ -99,6 +100,7 @@ class Reports:
             terminal.last = Reported(report, last.time)
         else:
             terminal.last, terminal.previous = Reported(report, when), last
+        self._last[_shown(key)] = terminal.last
 
     def describe(self, key: TerminalKey, spec: Spec, when: int) -> None:
         """Take a SPEC."""
@@ -122,7 +124,7 @@ class Reports:
     def status(self) -> dict[str, dict[str, object]]:
         """Return what `mtnet signals status` shows of each terminal, by login and name."""
         return {
-            "/".join(filter(None, (each.login, each.name))): {
+            _shown(each): {
                 "login": each.login,
                 "name": each.name,
                 "time": None if each.last is None else each.last.time,
@@ -131,6 +133,10 @@ class Reports:
             }
             for each in self
         }
+
+    def newest(self) -> dict[str, Reported]:
+        """Return the last REPORT of each terminal, by login and name; another object if new."""
+        return {**self._last}
 
     def copy(self) -> list[Terminal]:
         """Return the terminals as they are now, for a thread."""
@@ -152,8 +158,15 @@ class Reports:
         found = own.pop(key.name, None)
         found = own[key.name] = Terminal(*key, specs={}) if found is None else found
         if len(own) > MAX_TERMINALS:
-            del own[next(iter(own))]
+            oldest = next(iter(own))
+            del own[oldest]
+            self._last.pop(_shown(TerminalKey(key.login, oldest)), None)
         return found
+
+
+def _shown(terminal: Terminal | TerminalKey) -> str:
+    """Return a terminal as people name it."""
+    return "/".join(filter(None, (terminal.login, terminal.name)))
 
 
 def plain(struct: Struct) -> dict[str, object]:

@@ -12,6 +12,7 @@ from mtnet.services.signals.reports.registry import (
     Reported,
     Reports,
     TerminalKey,
+    plain,
 )
 from mtnet.services.signals.reports.wire import Report, Spec
 
@@ -100,6 +101,26 @@ def test_what_people_are_shown_is_json_with_exact_money():
             "specs": {"EURUSD": {"symbol": "EURUSD", "step": "0.01"}},
         }
     }
+
+
+@given(st.lists(st.tuples(st.sampled_from(["report", "describe", "restart"]), st.integers(0, 60))))
+def test_the_newest_report_of_each_terminal_is_shown(steps):
+    reports = Reports()
+    for when, (what, number) in enumerate(steps):
+        key = TerminalKey("alice", f"{number}" if number else "")
+        if what == "report":
+            reports.report(key, money(when), when * INTERVAL)
+        elif what == "describe":
+            reports.describe(key, Spec("EURUSD", digits=5), when)
+        else:
+            reports = Reports(reports.copy())
+    known = {
+        name: (each["time"], each["report"]) for name, each in reports.status().items()
+        if each["time"] is not None
+    }  # fmt: skip
+    newest = reports.newest()
+    assert {name: (each.time, plain(each.report)) for name, each in newest.items()} == known
+    assert all(reports.newest()[name] is each for name, each in newest.items())
 
 
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3_000)), max_size=60))
