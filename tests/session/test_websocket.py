@@ -373,6 +373,13 @@ def test_compressed_messages_of_any_length_come_back(count, opcode, wbits):
     )
 
 
+@given(st.lists(st.sampled_from([JSON, JSON[:700], b"x" * 70_000, b"short"]), max_size=9))
+def test_each_compressed_message_is_read_without_those_before_it(texts):
+    made = [deflated_frame(text) for text in texts]
+    assert [frames(each)[0].payload for each in reversed(made)] == texts[::-1]
+    assert [len(each) for each in made] == [len(deflated_frame(text)) for text in texts]
+
+
 @pytest.mark.parametrize("cut", [1, 5, 20])
 @pytest.mark.parametrize("size", [None, 1, 7])
 def test_a_compressed_message_may_be_in_fragments_with_pings_between(cut, size):

@@ -4,9 +4,9 @@ WebSocket connections below `/ws`: what all have, and the road of a session.
 A client that floods is read in slices and at a limited rate, as on the other ports.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import lru_cache
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from twisted.internet.interfaces import IDelayedCall, IHalfCloseableProtocol, ISSLTransport
 from twisted.internet.protocol import Protocol, connectionDone
@@ -43,6 +43,8 @@ connection after a minute or more."""
 KEPT = 2_048
 """Messages that are kept encoded, some 400 bytes each: followers that come back one behind the
 other have missed nearly the same, of which a channel keeps 1,000 entries in memory."""
+LONGEST_KEPT = 1_024
+"""Bytes of a message that is kept: the status of many followers has 30,000, and comes once."""
 PING = frame(Opcode.PING, b"")
 CLOSE_CODES = {
     "": CloseReason.NORMAL_CLOSURE,
@@ -66,12 +68,18 @@ def _deflated_json_frame(payload: bytes) -> bytes:
 
 def _json_frames(frames: bytes) -> bytes:
     """Return the WebSocket frames of some frames of the dialect."""
-    return b"".join(map(_json_frame, grammar.payloads(frames)))
+    return b"".join(_each(_json_frame, frames))
 
 
 def _deflated_json_frames(frames: bytes) -> bytes:
     """Return the same, compressed where that makes them shorter."""
-    return b"".join(map(_deflated_json_frame, grammar.payloads(frames)))
+    return b"".join(_each(_deflated_json_frame, frames))
+
+
+def _each(kept: Any, frames: bytes) -> Iterator[bytes]:
+    """Yield each frame as `kept` makes it; it keeps short ones alone."""
+    for payload in grammar.payloads(frames):
+        yield (kept if len(payload) <= LONGEST_KEPT else kept.__wrapped__)(payload)
 
 
 def _form(encoder: Encoder, browser: bool) -> Form:

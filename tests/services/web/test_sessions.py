@@ -187,6 +187,14 @@ def test_what_followers_have_missed_is_encoded_once(server, monkeypatch):
     assert len([each for each in encoded if each.verb == "SIGNAL"]) == 50
 
 
+def test_messages_that_come_once_are_not_kept(server):
+    client = server.greet(**{"Sec_WebSocket_Extensions": "permessage-deflate"}, **OWN)
+    kept = websocket._deflated_json_frame.cache_info().currsize
+    (_, *state) = client.ask({"verb": "WATCH", "what": ["status"]})
+    assert len(str(state)) > websocket.LONGEST_KEPT
+    assert websocket._deflated_json_frame.cache_info().currsize <= kept + 1  # WATCHED is short
+
+
 def test_a_refusal_names_its_request(server):
     client = server.greet()
     answers = client.ask(publish("x", volume="much"), publish("y", volume=float("nan")))
