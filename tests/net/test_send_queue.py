@@ -212,9 +212,31 @@ def test_what_is_written_comes_behind_what_was_posted(people, clock):
     assert first.transport.value() == b"abcd"
 
 
+def test_news_that_is_made_is_made_when_it_leaves(people, clock):
+    first, second = people
+    newest = [b"a"]
+    first.queue.post_made(newest.pop)
+    first.queue.post_made(newest.pop)
+    newest[:] = [b"b"]
+    first.queue.post(b"c")
+    clock.advance(0.25)
+    assert first.transport.value() == b"cb"
+    second.queue.post_made(lambda: b"")
+    clock.advance(0.25)
+    assert second.queue.last_write == 0
+
+
+def test_nothing_is_made_for_one_who_has_gone(people, clock):
+    first, _ = people
+    first.queue.post_made([].pop)
+    first.queue.close()
+    clock.advance(0.25)
+
+
 def test_to_all_others_it_leaves_at_once(peer):
     peer.queue.post(b"a")
-    assert peer.transport.value() == b"a"
+    peer.queue.post_made(lambda: b"b")
+    assert peer.transport.value() == b"ab"
 
 
 def test_more_than_a_piece_waits_no_longer(people):

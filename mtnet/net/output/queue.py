@@ -187,8 +187,8 @@ class SendQueue:
     """
 
     __slots__ = (
-        "_clock", "_closed", "_frames", "_last_write", "_most", "_over", "_overflow", "_posted",
-        "_room", "_size", "_wheel", "encoder", "output",
+        "_clock", "_closed", "_frames", "_last_write", "_makers", "_most", "_over", "_overflow",
+        "_posted", "_room", "_size", "_wheel", "encoder", "output",
     )  # fmt: skip
 
     def __init__(
@@ -204,6 +204,7 @@ class SendQueue:
         self._clock, self._most, self._overflow = clock, most, overflow
         self.encoder, self._wheel = encoder, wheel
         self._posted = b""
+        self._makers: tuple[Callable[[], bytes], ...] = ()
         self._last_write = clock.seconds()
         self._frames: deque[bytes] | None = None  # an empty one takes 760 bytes
         self._size = 0
@@ -248,16 +249,28 @@ class SendQueue:
         Send news that people look at, soon and all together: a write costs as much as ten
         messages. What is written meanwhile comes behind it; a broadcast may come before it.
         """
+        if not data:
+            return
         if self._wheel is None or len(self._posted) > PIECE:
             self.write(data)
         elif not self._closed:
             self._posted += data
             self._wheel.add(self, self._clock.seconds())
 
+    def post_made(self, make: Callable[[], bytes]) -> None:
+        """Send news as `make` returns it when it leaves: once, however often it is posted."""
+        if self._wheel is None:
+            self.post(make())
+        elif not self._closed and make not in self._makers:
+            self._makers += (make,)
+            self._wheel.add(self, self._clock.seconds())
+
     def fire(self) -> None:
         """Send what was posted."""
-        if self._posted:
-            self.write(b"")
+        makers, self._makers = self._makers, ()
+        made = b"".join([make() for make in makers])
+        if made or self._posted:
+            self.write(made)
 
     def when_empty(self) -> "Deferred[None]":
         """Return a Deferred that fires when nothing is queued."""
@@ -269,7 +282,7 @@ class SendQueue:
 
     def clear(self) -> None:
         """Drop the frames that the transport was not given yet."""
-        self._frames, self._posted = None, b""
+        self._frames, self._posted, self._makers = None, b"", ()
         self._size = 0
 
     def close(self, last: bytes = b"") -> None:

@@ -1,7 +1,7 @@
 """Publish and subscribe for bars: subscribers learn of changed symbols, a few times a second."""
 
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Protocol
+from collections.abc import Hashable, Iterable, Iterator, Mapping
+from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -37,6 +37,8 @@ class BarFeed:
     Attributes:
         slicer: lets those histories and other work have their turns.
         stored: reads the bars of the stores; None = there are none.
+        made: what subscribers have made of the bars, for others who need the same; it is empty
+            again once the bars have changed.
     """
 
     log = Logger()
@@ -52,6 +54,7 @@ class BarFeed:
         self._touched: dict[Subscriber, set[bytes]] = {}
         self._pulse: IDelayedCall | None = None
         self.stored: StoredBars | None = None
+        self.made: dict[Hashable, Any] = {}
 
     def begin(self, latest: Mapping[bytes, int]) -> None:
         """Take the highest order time of each symbol that is stored, before the first tick."""
@@ -102,6 +105,7 @@ class BarFeed:
             lacks = not known.is_whole and form == series.form and past.began >= known.began
             if lacks and past.earlier is not None and past.basis is not None:
                 bars.join(symbol, past.began, past.earlier, past.basis.digits)
+                self.made.clear()
             return past
 
         return self.stored.read(symbol, period, count, series).addCallback(join)
@@ -111,6 +115,7 @@ class BarFeed:
         self._subscribers[base].setdefault(symbol, {})[subscriber] = None
         if base == SECOND and self._seconds is not None:
             self._seconds.watch(symbol)
+            self.made.clear()
 
     def unsubscribe(self, subscriber: Subscriber, symbol: bytes, base: int = MINUTE) -> None:
         """Call it no more."""
@@ -127,6 +132,7 @@ class BarFeed:
             return
         self._bars.take(records, when)
         self._seconds.take(records, when)
+        self.made.clear()
         minutes, seconds = self._subscribers[MINUTE], self._subscribers[SECOND]
         if minutes or seconds:
             symbols = {symbol for symbol, _ in records}

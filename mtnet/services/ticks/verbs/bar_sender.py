@@ -52,7 +52,7 @@ class Cursor(NamedTuple):
     form: tuple[str, int] | None
     asked: int
     began: int = 0
-    lacking: Sequence[Bar] = ()
+    lacking: tuple[Bar, ...] = ()
 
     def fits(self, series: Series) -> bool:
         """Return whether the bars from here on are in the series."""
@@ -69,6 +69,21 @@ class History(NamedTuple):
     bars: list[Bar]
     digits: int
     cursor: Cursor
+
+
+class Step(NamedTuple):
+    """
+    What is sent of a chart next; the same for all sessions that have come as far.
+
+    Attributes:
+        data: its bytes.
+        cursor: where the chart goes on.
+        more: whether it goes on at once.
+    """
+
+    data: bytes
+    cursor: Cursor
+    more: bool
 
 
 class BarSender:
@@ -118,10 +133,8 @@ class BarSender:
     def bars_changed(self, symbols: set[bytes]) -> None:
         """Send what changed of these symbols."""
         self._due |= {chart: None for chart in self._cursors if chart.symbol in symbols}
-        if not self._working and self._session.queue.ready:
-            self._send_changes()
-        if self._has_work():
-            self._work()
+        if self._due and not self._working:
+            self._session.queue.post_made(self._news)
 
     def close(self) -> None:
         """Send nothing more."""
@@ -183,7 +196,7 @@ class BarSender:
         elif self._can_load():
             self._load(next(iter(self._requests)))
         else:
-            self._send_changes()
+            self._session.queue.post(self._changes())
 
     def _load(self, chart: Chart) -> None:
         """Read the stored part of a chart, while other charts go on."""
@@ -220,7 +233,7 @@ class BarSender:
             bars = [*past.bars, *live][-asked:]
             self._send_head(chart, len(bars), clock)
             time = bars[-1].time
-            cursor = Cursor(time, series.form, asked, past.began, past.lacking)
+            cursor = Cursor(time, series.form, asked, past.began, tuple(past.lacking))
             self._history = History(chart, bars[:-1], max(digits, series.digits), cursor)
 
     def _live(self, chart: Chart, series: Series, time: int, lacking: Sequence[Bar]) -> list[Bar]:
@@ -240,32 +253,48 @@ class BarSender:
             self._cursors[chart] = cursor
             self._due[chart] = None
 
-    def _send_changes(self) -> None:
-        due, self._due = self._due, {}
-        for chart in due:
-            series = self._series(chart)
-            if not may_read(self._session.peer.rights, chart.symbol):
-                self._drop(chart)
-            elif series is not None and series.open is not None:
-                self._send_change(chart, series, self._cursors[chart])
+    def _news(self) -> bytes:
+        """Return what has changed; while the queue is not empty, that waits."""
+        data = b"" if self._working or not self._session.queue.ready else self._changes()
+        if self._has_work():
+            self._work()
+        return data
 
-    def _send_change(self, chart: Chart, series: Series, cursor: Cursor) -> None:
+    def _changes(self) -> bytes:
+        due, self._due = self._due, {}
+        return b"".join([self._change(chart) for chart in due])
+
+    def _change(self, chart: Chart) -> bytes:
+        series, cursor = self._series(chart), self._cursors[chart]
+        if not may_read(self._session.peer.rights, chart.symbol):
+            self._drop(chart)
+            return b""
+        if series is None or series.open is None:
+            return b""
         if not cursor.fits(series):
             del self._cursors[chart]
             self._requests[chart] = cursor.asked
-            return
+            return b""
+        key = chart, cursor, self._session.queue.encoder
+        step = self._feed.made.get(key)
+        if step is None:
+            step = self._feed.made[key] = self._next(chart, series, cursor)
+        if step.more:
+            self._due[chart] = None
+        self._cursors[chart] = step.cursor
+        return step.data
+
+    def _next(self, chart: Chart, series: Series, cursor: Cursor) -> Step:
+        """Return the bars that have closed since, and the open one where there are few."""
         bars = self._live(chart, series, cursor.time, cursor.lacking)
         closed, current = bars[:-1], bars[-1:]
-        if len(closed) > PIECE:
+        more = len(closed) > PIECE
+        if more:
             closed, current = closed[:PIECE], []
-            self._due[chart] = None
-        digits = series.digits
-        shown = [self._shown(chart, digits, bar) for bar in closed]
-        shown += [self._shown(chart, digits, bar, True) for bar in current]
-        if shown:
-            self._session.queue.post(b"".join(shown))
+        shown = [self._shown(chart, series.digits, bar) for bar in closed]
+        shown += [self._shown(chart, series.digits, bar, True) for bar in current]
         reached = bars[len(closed)].time if bars else cursor.time
-        self._cursors[chart] = cursor._replace(time=reached)
+        return Step(b"".join(shown), cursor._replace(time=reached), more)
 
     def _send_head(self, chart: Chart, count: int, clock: str) -> None:
         name = plain_symbol(chart.symbol)

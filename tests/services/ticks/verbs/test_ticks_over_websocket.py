@@ -6,6 +6,7 @@ import pytest
 from fakes.websocket_bytes import WebSocketTerminal
 from session_clients import Daemon
 
+from mtnet.services.ticks.verbs.bar_sender import BarSender
 from mtnet.testing import EPOCH, connect
 
 MINUTE = 60_000
@@ -95,3 +96,32 @@ def test_a_page_that_lags_is_sent_the_newest_tick_and_what_was_skipped(daemon, p
     assert last["bid"] == "2999"
     assert len(before) + 1 + int(last["skipped"]) == 3_000
     assert json.dumps(before).count("skipped") == 0
+
+
+BROWSER = {"Origin": "http://localhost", "Sec_WebSocket_Extensions": "permessage-deflate"}
+
+
+def test_pages_on_one_chart_share_what_is_made_and_are_each_sent_every_bar(daemon, monkeypatch):
+    pages = [
+        WebSocketTerminal(connect(daemon.factory("web"), daemon.clock), **BROWSER) for _ in range(3)
+    ]
+    daemon.feed(f"EURUSD 1.10 1.2 - - {EPOCH}")
+    for each in pages:
+        each.ask(HELLO, {"verb": "BARS", "symbol": "EURUSD", "period": "M1", "count": 5})
+    daemon.clock.pump([0.25] * 4)
+    for each in pages:
+        each.received()
+    made = []
+    make = BarSender._next
+    monkeypatch.setattr(BarSender, "_next", lambda *of: made.append(of) or make(*of))
+    for at in range(8):
+        daemon.feed(f"EURUSD 1.1{at} 1.2 - - {EPOCH + at * MINUTE // 2}")
+        daemon.clock.pump([0.25] * 2)
+    told = [[each.json for each in page.received() if b'"BAR"' in each.payload] for page in pages]
+    assert told[0] == told[1] == told[2]
+    closed = [each["time"] for each in told[0] if "current" not in each]
+    first = EPOCH // MINUTE * MINUTE
+    assert closed == [*range(first, told[0][-1]["time"], MINUTE)]
+    assert len(closed) >= 3
+    assert told[0][-1]["close"] == "1.17"
+    assert len(made) == 8
