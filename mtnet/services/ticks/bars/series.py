@@ -112,7 +112,7 @@ def merge(bars: Iterable[tuple[Any, ...]], opening: Callable[[int], int]) -> Ite
 @dataclass(slots=True)
 class Coverage:
     """
-    Which ticks are in the bars in memory.
+    The ticks that the bars in memory have.
 
     Attributes:
         before: the highest order time of the ticks that came before the first one here, or more.

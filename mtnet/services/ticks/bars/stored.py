@@ -63,7 +63,7 @@ class Past(NamedTuple):
 
 class _Missing(NamedTuple):
     """
-    What the bars in memory lack of the ticks of a symbol.
+    The ticks of a symbol that its bars in memory lack.
 
     Attributes:
         cut: chooses these ticks.
