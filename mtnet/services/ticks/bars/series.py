@@ -171,7 +171,7 @@ class Series:
 
     @property
     def form(self) -> tuple[str, int]:
-        """What the bars are made of; when it changes, they begin again."""
+        """Clock and price that the bars are made of; when these change, the bars begin again."""
         return self.clock, self.price
 
     def __len__(self) -> int:
