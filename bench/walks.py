@@ -5,6 +5,9 @@ Counted by `sys.setprofile` over transports in memory: each call of a function w
 the package (generators and lambdas count; C and Twisted do not), from `dataReceived` until the
 answer is written. Each walk is done once before it is counted. No time is measured.
 
+The clock is the test's, and the worker the caller's own thread: a daemon adds a call of
+`clock.py`, which asks the system for the time, and some of `storage/worker.py`.
+
 Run it from the checkout that is to be measured: `python bench/walks.py [--files]`. It works with
 every version since the tree has rooms.
 """
