@@ -1,16 +1,18 @@
-"""Coroutines that seldom wait: a Deferred is made only when one does."""
+"""Coroutines and Deferreds that seldom wait, or never."""
 
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
 
 T = TypeVar("T")
 
 
 def run(coroutine: "Coroutine[Deferred[Any], Any, T | Deferred[T]]") -> "T | Deferred[T]":
     """
-    Run a coroutine up to the first Deferred that it waits for; it may return a Deferred, too.
+    Run a coroutine up to the first Deferred that it waits for; it may return a Deferred, too. A
+    Deferred is made only when it waits.
 
     Returns:
         Its result, or, if it waits, a Deferred of it.
@@ -38,3 +40,18 @@ async def _go_on(coroutine: Coroutine[Any, Any, Any], waiting: Any) -> Any:
                 waiting = coroutine.send(result)
         except StopIteration as end:
             return await end.value if isinstance(end.value, Deferred) else end.value
+
+
+def result_of(work: "Deferred[T]") -> T:
+    """
+    Return the result of what never waits.
+
+    Raises:
+        Exception: what it failed with.
+    """
+    done: list[T | Failure] = []
+    work.addBoth(done.append)
+    (found,) = done
+    if isinstance(found, Failure):
+        found.raiseException()
+    return found

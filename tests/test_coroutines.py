@@ -3,7 +3,7 @@
 import pytest
 from twisted.internet.defer import Deferred, fail, succeed
 
-from mtnet.coroutines import run
+from mtnet.coroutines import result_of, run
 
 
 async def twice(*waiting):
@@ -57,3 +57,9 @@ def test_it_can_catch_what_it_waited_for():
     run(catch(waiting)).addCallback(found.append)
     waiting.errback(ZeroDivisionError())
     assert found == ["caught"]
+
+
+def test_what_never_waits_has_its_result_or_raises_its_error():
+    assert result_of(succeed(1)) == 1
+    with pytest.raises(ZeroDivisionError):
+        result_of(fail(ZeroDivisionError()))

@@ -6,14 +6,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mtnet.cli import local, parsers
 from mtnet.errors import ClientError
 
 if TYPE_CHECKING:
-    from twisted.internet.defer import Deferred
-
     from mtnet.config.schema import Config
     from mtnet.daemon.datadir import DataFolder
 
@@ -84,22 +82,12 @@ def backup(arguments: Namespace) -> None:
 
 @contextmanager
 def _offline(config: "Config", folder: "DataFolder") -> Iterator[local.RunCommand]:
+    from mtnet.coroutines import result_of
     from mtnet.daemon.backup.offline import offline_backup
 
     folder.check_restored()
     commands = offline_backup(config, folder).commands()
-    yield lambda command, **asked: _result(commands[command](asked))
-
-
-def _result(work: "Deferred[Any]") -> Any:
-    """Return the result of what never waits, or raise its error."""
-    from twisted.python.failure import Failure
-
-    done: list[Any] = []
-    work.addBoth(done.append)
-    if isinstance(done[0], Failure):
-        done[0].raiseException()
-    return done[0]
+    yield lambda command, **asked: result_of(commands[command](asked))
 
 
 def restore(arguments: Namespace) -> None:

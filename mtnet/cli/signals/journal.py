@@ -5,19 +5,18 @@ import os
 import sys
 import time
 from argparse import Namespace
-from collections.abc import Coroutine, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
-from typing import Any
 
 import msgspec
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.task import Clock
-from twisted.python.failure import Failure
 
 from mtnet.cli import local
 from mtnet.cli.output import print_json
 from mtnet.clock import WallClock, system_time
+from mtnet.coroutines import result_of
 from mtnet.daemon.configuration import load
 from mtnet.daemon.datadir import DataFolder
 from mtnet.services.signals.journal import maintenance
@@ -146,15 +145,8 @@ def _offline(settings: SignalSettings, folder: DataFolder) -> Iterator[local.Run
     signals = SignalService(settings, journal, Clock(), clock, maybeDeferred)
     signals.open()
     try:
-        yield lambda command, channel, new_epoch: _result(signals.epochs.accept(channel, new_epoch))
+        yield lambda command, channel, new_epoch: result_of(
+            Deferred.fromCoroutine(signals.epochs.accept(channel, new_epoch))
+        )
     finally:
         journal.close()
-
-
-def _result(work: Coroutine[Any, Any, int]) -> int:
-    """Return the result of a coroutine that never waits, or raise its error."""
-    done: list[int | Failure] = []
-    Deferred.fromCoroutine(work).addBoth(done.append)
-    if isinstance(done[0], Failure):
-        done[0].raiseException()
-    return done[0]

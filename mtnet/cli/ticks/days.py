@@ -7,13 +7,11 @@ from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.defer import Deferred
-from twisted.python.failure import Failure
-
 from mtnet.callbacks import noop
 from mtnet.cli import local
 from mtnet.client.core.prices.ticks import wire_symbol
 from mtnet.clock import system_time
+from mtnet.coroutines import result_of
 from mtnet.daemon.configuration import load
 from mtnet.errors import ClientError
 from mtnet.services.ticks.cold.service import ColdCommands
@@ -98,15 +96,6 @@ def _offline(arguments: Namespace, folder: "DataFolder") -> Iterator[local.RunCo
     cold = ColdStore(store, worker, worker, noop)
     commands = ColdCommands(cold, settings, system_time).commands()
     try:
-        yield lambda command, **values: _result(commands[command](values))
+        yield lambda command, **values: result_of(commands[command](values))
     finally:
         store.close()
-
-
-def _result(work: "Deferred[Any]") -> Any:
-    """Return the result of what never waits, or raise its error."""
-    done: list[Any] = []
-    work.addBoth(done.append)
-    if isinstance(done[0], Failure):
-        done[0].raiseException()
-    return done[0]
