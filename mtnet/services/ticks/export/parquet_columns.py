@@ -12,10 +12,10 @@ from typing import Any, NamedTuple
 from mtnet.errors import JournalError
 from mtnet.services.ticks.cold import parquet
 from mtnet.services.ticks.cold.parquet import Span, literal
-from mtnet.services.ticks.export.table import COLUMNS, NUMBERS, Table, arrow, numpy
+from mtnet.services.ticks.export.table import COLUMNS, NUMBERS, Table, array_of, arrow, numpy
 
 ABSENT = {"time_msc": -1, "flags": -1, **dict.fromkeys(NUMBERS, float("nan"))}
-"""What stands for an absent value."""
+"""What stands for an absent value; see `array_of`."""
 _NOT_ONE = object()
 """A column has several values, or the file does not say how many."""
 
@@ -107,8 +107,7 @@ def _table_of_group(file: Any, number: int, facts: dict[str, Any]) -> Table:
         if only[name] is not _NOT_ONE:
             value = ABSENT[name] if only[name] is None else only[name]
             return np.full(rows, value, kind)
-        values = found[name]
-        return (values.fill_null(ABSENT[name]) if values.null_count else values).to_numpy()
+        return array_of(found[name])
 
     if only["source"] is _NOT_ONE:
         names = found["source"].combine_chunks()

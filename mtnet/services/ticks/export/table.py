@@ -197,8 +197,16 @@ def _columns(text: bytes) -> list[Any]:
         csv.ParseOptions(delimiter=" ", quote_char=False),
         csv.ConvertOptions(column_types=kinds, null_values=["-"]),
     )
-    whole = [found[name].fill_null(-1).to_numpy() for name in FIELDS[4:]]
-    return [*(found[name].to_numpy() for name in NUMBERS), *whole]
+    return [array_of(found[name]) for name in FIELDS]
+
+
+def array_of(column: Any) -> Any:
+    """Return a column of pyarrow as an array; an absent integer is -1, an absent number NaN."""
+    import pyarrow as pa
+
+    is_whole = pa.types.is_integer(column.type)
+    # pyarrow imports pandas for the value that fills.
+    return (column.fill_null(-1) if is_whole and column.null_count else column).to_numpy()
 
 
 def _columns_by_numpy(text: bytes) -> list[Any]:
