@@ -11,6 +11,7 @@ from contextlib import suppress
 import pytest
 from live_daemon import until
 
+from mtnet.daemon.control.client import ask
 from mtnet.errors import JournalError
 from mtnet.services.ticks.model import Source
 from mtnet.services.ticks.storage.blocks import Series
@@ -18,6 +19,9 @@ from mtnet.services.ticks.storage.commits import Commit, snapshot
 from mtnet.services.ticks.storage.reader import TickReader
 from mtnet.services.ticks.storage.store import Store
 from mtnet.storage.sqlite import MIN_FREE_BYTES
+
+DAY = 20_000 * 86_400_000
+"""Midnight of 2024-10-04, milliseconds."""
 
 
 @pytest.fixture
@@ -158,3 +162,41 @@ def test_a_disk_that_fills_while_blocks_of_ticks_are_joined_loses_none(tmp_path,
     join(full)
     assert [each.rest for each in TickReader(full.path).ticks(b"EURUSD")] == records
     full.close()
+
+
+def test_a_disk_that_fills_while_days_become_files_loses_none_and_goes_on(daemon, small_disk):
+    pytest.importorskip("duckdb", reason="The cold store needs DuckDB.")
+    sent = 0
+    daemon.start("--set=ticks.flush=0.1")
+    with daemon.dial("ticks") as sender:
+        for part in (1, 2):
+            lines = [b"EURUSD %d - - - %d\n" % (n, DAY + n) for n in range(sent, sent + 6_000)]
+            sender.sendall(b"".join(lines) + b"SYNC:\n")
+            sent += len(lines)
+            assert sender.recv(100) == b"OK: SYNC %d\r\n" % sent
+            leave(small_disk, MIN_FREE_BYTES + 65_536)
+            trouble = ask(daemon.data / "control", "ticks compact")["trouble"]
+            assert "2024-10-04 of EURUSD" in trouble
+            assert "No space left on device" in trouble
+            assert daemon.status()["ticks"]["warning"] == trouble
+            assert not list(small_disk.glob("ticks/*.new"))
+            assert stored(small_disk) == sent
+            (small_disk / "junk").unlink()
+            made = ask(daemon.data / "control", "ticks compact")
+            assert made == {"files": 1, "ticks": 6_000, "trouble": None}
+            assert "warning" not in daemon.status()["ticks"]
+            assert stored(small_disk) == sent
+            assert len(list(small_disk.glob("ticks/**/*.parquet"))) == part
+
+
+def leave(folder, size):
+    """Fill a disk but for some bytes."""
+    with (folder / "junk").open("wb") as file:
+        os.posix_fallocate(file.fileno(), 0, shutil.disk_usage(folder).free - size)
+
+
+def stored(folder):
+    """Return how many ticks of EURUSD there are, each of them once."""
+    found = [each.rest for each in TickReader(folder / "ticks.sqlite").ticks(b"EURUSD")]
+    assert len(set(found)) == len(found)
+    return len(found)
