@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from contextlib import contextmanager
 
 import pytest
 from test_cli import sentence
@@ -50,6 +51,22 @@ def test_closed_days_are_compacted_and_read_as_before(said, data):
 
 
 @needs_duckdb
+def test_a_progress_bar_counts_the_ticks_that_are_compacted(said, monkeypatch):
+    monkeypatch.setattr("mtnet.cli.ticks.days.PIECE", 1)
+    moves = []
+
+    @contextmanager
+    def bar(total):
+        moves.append(total)
+        yield moves.append
+
+    monkeypatch.setattr("mtnet.cli.ticks.days.progress_bar", bar)
+    assert said("compact") == "6 ticks are in 3 new Parquet files.\n"
+    assert moves == [6, 2, 2, 2]
+    assert said("compact") == "0 ticks are in 0 new Parquet files.\n"
+
+
+@needs_duckdb
 def test_days_are_deleted_from_both_stores(said, data):
     said("compact", "--before", "2024-10-05")
     assert said("delete", "EURUSD", "--to", "2024-10-06", "--yes") == "4 ticks are deleted.\n"
@@ -66,7 +83,29 @@ def test_nothing_is_deleted_without_yes(capsys, data):
     assert stored(data) == 6
 
 
-@pytest.mark.parametrize("day", ["2024-13-01", "yesterday", "20241004"])
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (("GBPUSD",), "no ticks of GBPUSD"),
+        (("eurusd",), "Stored symbols: EURUSD"),
+        (("*",), "no ticks of *"),
+        (("EURUSD", "--from", "2024-10-05", "--to", "2024-10-05"), "There is no day from"),
+        (("EURUSD", "--from", "2024-10-06", "--to", "2024-10-05"), "There is no day from"),
+    ],
+)
+def test_a_deletion_of_nothing_says_why(capsys, data, words, text):
+    got, status = sentence(capsys, "ticks", "delete", *words, "--yes", "--data", data)
+    assert (status, text in got) == (1, True)
+    assert stored(data) == 6
+
+
+def test_a_day_may_be_written_as_terminals_write_it(said, data):
+    words = ("EURUSD", "--from", "2024.10.05", "--to", "2024.10.06", "--yes")
+    assert said("delete", *words) == "2 ticks are deleted.\n"
+    assert stored(data) == 4
+
+
+@pytest.mark.parametrize("day", ["2024-13-01", "yesterday", "20241004", "2024.10-04"])
 def test_a_day_is_a_date(capsys, data, day):
     words = ("ticks", "delete", "EURUSD", "--from", day, "--yes", "--data", data)
     got, status = sentence(capsys, *words)
@@ -82,6 +121,9 @@ def test_days_are_pruned_by_the_settings(capsys, said, data, tmp_path, monkeypat
     file.write_text('[ticks.retain]\nEURUSD = 2\n"*" = 1\n')
     assert said("prune", "--config", str(file)) == "2 ticks are deleted.\n"
     assert stored(data) == 4
+    file.write_text('[ticks.retain]\n"a|b" = 2\n')
+    got, status = sentence(capsys, "ticks", "prune", "--config", file, "--data", data)
+    assert (status, "ticks.retain: " in got) == (1, True)
 
 
 def test_without_duckdb_a_sentence_says_what_to_install(capsys, data, monkeypatch):

@@ -183,7 +183,7 @@ def test_a_disk_that_fills_while_days_become_files_loses_none_and_goes_on(daemon
             assert stored(small_disk) == sent
             (small_disk / "junk").unlink()
             made = ask(daemon.data / "control", "ticks compact")
-            assert made == {"files": 1, "ticks": 6_000, "trouble": None}
+            assert made == {"files": 1, "ticks": 6_000, "left": 0, "trouble": None}
             assert "warning" not in daemon.status()["ticks"]
             assert stored(small_disk) == sent
             assert len(list(small_disk.glob("ticks/**/*.parquet"))) == part

@@ -4,14 +4,8 @@ import os
 from argparse import Namespace
 from functools import partial
 
-from mtnet.cli.ticks.export import (
-    check_options,
-    chosen_symbols,
-    clocks_of,
-    write,
-    write_parquet,
-)
-from mtnet.cli.ticks.stored import progress_bar, store_path
+from mtnet.cli.ticks.export import check_options, clocks_of, write, write_parquet
+from mtnet.cli.ticks.stored import chosen_symbols, progress_bar, store_path
 from mtnet.daemon.configuration import load
 from mtnet.services.ticks.bars.history import BarHistory
 from mtnet.services.ticks.bars.periods import PERIODS

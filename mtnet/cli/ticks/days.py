@@ -3,20 +3,22 @@
 import os
 from argparse import Namespace
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from mtnet.callbacks import noop
 from mtnet.cli import local
-from mtnet.client.core.prices.ticks import wire_symbol
+from mtnet.cli.ticks.stored import progress_bar, stored_symbol
 from mtnet.clock import system_time
 from mtnet.coroutines import result_of
 from mtnet.daemon.configuration import load
 from mtnet.errors import ClientError
 from mtnet.services.ticks.cold.service import ColdCommands
 from mtnet.services.ticks.cold.store import ColdStore
+from mtnet.services.ticks.preflight import check
 from mtnet.services.ticks.storage.hot import HotStore
+from mtnet.services.ticks.storage.reader import TickReader
 from mtnet.services.ticks.wire import plain_symbol
 from mtnet.storage.worker import InlineWorker
 
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
 
 FILE = "ticks.sqlite"
 """In the data folder."""
+PIECE = 100_000
+"""Ticks between two moves of the progress bar: about a second."""
 
 
 def compact(arguments: Namespace) -> None:
@@ -35,8 +39,15 @@ def compact(arguments: Namespace) -> None:
         ClientError: there are no ticks, a day cannot be compacted, or the daemon refuses.
         JournalError: DuckDB is not installed, or the disk failed.
     """
-    made = _run(arguments, "ticks compact", before=arguments.before)
-    print(f"{made['ticks']} ticks are in {made['files']} new Parquet files.", flush=True)
+    files = ticks = 0
+    with _session(arguments) as run:
+        made = run("ticks compact", before=arguments.before, most=0)
+        with progress_bar(made["left"]) as progress:
+            while made["left"]:
+                made = run("ticks compact", before=arguments.before, most=PIECE)
+                progress(made["ticks"])
+                files, ticks = files + made["files"], ticks + made["ticks"]
+    print(f"{ticks} ticks are in {files} new Parquet files.", flush=True)
     if made["trouble"]:
         raise ClientError(f"A day stays in SQLite. {made['trouble']}")
 
@@ -49,7 +60,8 @@ def prune(arguments: Namespace) -> None:
         ClientError, JournalError: as `compact`.
         WireError: `ticks.retain` is empty.
     """
-    print(f"{_run(arguments, 'ticks prune')['ticks']} ticks are deleted.", flush=True)
+    with _session(arguments) as run:
+        print(f"{run('ticks prune')['ticks']} ticks are deleted.", flush=True)
 
 
 def delete(arguments: Namespace) -> None:
@@ -57,17 +69,19 @@ def delete(arguments: Namespace) -> None:
     Delete the ticks of a symbol.
 
     Raises:
-        ClientError, JournalError: as `compact`.
-        WireError: a day is not a date.
+        ClientError, JournalError: as `compact`; or there are no ticks of it.
+        WireError: a day is not a date, or there is none between the two.
     """
-    symbol = plain_symbol(wire_symbol(arguments.symbol))
+    known = {row["symbol"] for row in _store(arguments).symbols()}
+    symbol = plain_symbol(stored_symbol(arguments.symbol, known).encode())
     span = {"start": arguments.start, "stop": arguments.stop}
     if not arguments.yes:
         days = " ".join(f"{name} {day}" for name, day in _named(span)) or "of all days"
         raise ClientError(
             f"Nothing is deleted: add --yes to delete the ticks of {symbol} {days}, for good."
         )
-    done = _run(arguments, "ticks delete", symbol=symbol, **span)
+    with _session(arguments) as run:
+        done = run("ticks delete", symbol=symbol, **span)
     print(f"{done['ticks']} ticks are deleted.", flush=True)
 
 
@@ -78,12 +92,13 @@ def _named(span: dict[str, str | None]) -> Iterator[tuple[str, str]]:
             yield name, day
 
 
-def _run(arguments: Namespace, command: str, **values: Any) -> Any:
-    folder = local.folder(arguments)
-    if not (folder / FILE).exists():
-        raise ClientError(f"There are no ticks in {folder}: {FILE} is not there.")
-    with local.admin_session(folder, partial(_offline, arguments), wait=None) as run:
-        return run(command, **values)
+def _store(arguments: Namespace) -> TickReader:
+    return TickReader(local.folder(arguments) / FILE)
+
+
+def _session(arguments: Namespace) -> AbstractContextManager[local.RunCommand]:
+    _store(arguments)  # or a sentence says that there is none
+    return local.admin_session(local.folder(arguments), partial(_offline, arguments), wait=None)
 
 
 @contextmanager
@@ -91,6 +106,7 @@ def _offline(arguments: Namespace, folder: "DataFolder") -> Iterator[local.RunCo
     """Yield a function that runs the commands on the folder."""
     folder.check_restored()
     settings = load(arguments.config, os.environ, data=arguments.data).section("ticks")
+    check(settings)
     store, worker = HotStore(folder.path / FILE), InlineWorker()
     store.prepare()
     cold = ColdStore(store, worker, worker, noop)

@@ -6,13 +6,11 @@ import sys
 from argparse import Namespace
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
-from mtnet.cli.ticks.stored import progress_bar, store_path
-from mtnet.client.core.prices.ticks import wire_symbol
+from mtnet.cli.ticks.stored import check_span, chosen_symbols, progress_bar, store_path
 from mtnet.errors import ClientError
 from mtnet.services.ticks.clocks.rules import ALL, CONFIGURED, Clocks
 from mtnet.services.ticks.export import stream
@@ -37,7 +35,7 @@ def export(arguments: Namespace) -> None:
     """
     reader = TickReader(store_path(arguments))
     known = {row["symbol"]: row["ticks"] for row in reader.symbols()}
-    names = chosen_symbols(arguments.symbols, list(known))
+    names = chosen_symbols(arguments.symbols, known)
     check_options(arguments, names)
     span = arguments.start, arguments.stop
     chosen = Selection([name.encode() for name in names], *span, arguments.limit)
@@ -49,31 +47,15 @@ def export(arguments: Namespace) -> None:
             write(_pieces(arguments, reader, chosen, progress), arguments.output)
 
 
-def chosen_symbols(symbols: list[str], known: list[str]) -> list[str]:
-    """
-    Return the stored symbols that were named, as on the wire.
-
-    Raises:
-        ClientError: there are no ticks of one.
-    """
-    if ALL in symbols:
-        return known
-    names = [wire_symbol(symbol).decode() for symbol in symbols]
-    for name in names:
-        if name not in known:
-            near = ", ".join(get_close_matches(name, known)) or "`mtnet ticks symbols` lists them"
-            raise ClientError(f"There are no ticks of {name}. Stored symbols: {near}.")
-    return names
-
-
 def check_options(arguments: Namespace, names: list[str]) -> None:
     """
-    Check that the format can hold what is asked for.
+    Check that the format can hold what is asked for, and that there is a time of which it is.
 
     Raises:
-        ClientError: it cannot.
-        JournalError: it needs a package that is not installed.
+        ClientError: that is not so.
+        JournalError: the format needs a package that is not installed.
     """
+    check_span(arguments)
     name = arguments.format
     if name == "mt5" and len(names) > 1:
         raise ClientError(

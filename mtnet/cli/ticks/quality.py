@@ -8,8 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 from mtnet.cli.output import print_result, table, utc_exact
-from mtnet.cli.ticks.export import chosen_symbols
-from mtnet.cli.ticks.stored import progress_bar, store_path
+from mtnet.cli.ticks.stored import check_span, chosen_symbols, progress_bar, store_path
 from mtnet.daemon.configuration import load
 from mtnet.services.ticks.clocks.rules import Clocks
 from mtnet.services.ticks.health.calendar import calendar_of
@@ -22,12 +21,13 @@ def report(arguments: Namespace) -> None:
     Print the quality of the ticks of symbols; all of them are read.
 
     Raises:
-        ClientError: there are no ticks of a symbol.
+        ClientError: there are no ticks of a symbol, or no time from `--from` to `--to`.
         ConfigError: the configuration cannot be read.
     """
+    check_span(arguments)
     reader = TickReader(store_path(arguments))
     known = {row["symbol"]: row["ticks"] for row in reader.symbols()}
-    names = chosen_symbols(arguments.symbols, list(known))
+    names = chosen_symbols(arguments.symbols, known)
     section = load(arguments.config, os.environ, data=arguments.data).section("ticks")
     span, clocks = (arguments.start, arguments.stop), Clocks.read(section.clock)
     found: dict[str, Quality] = {}

@@ -2,13 +2,16 @@
 
 import sys
 from argparse import Namespace
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mtnet.cli import local
 from mtnet.cli.output import print_result, table, utc_exact
+from mtnet.errors import ClientError
+from mtnet.services.ticks.clocks.rules import ALL
 from mtnet.services.ticks.storage.reader import TickReader
 
 if TYPE_CHECKING:
@@ -92,6 +95,47 @@ def _readable(rows: Iterable[dict[str, Any]], dates: tuple[str, ...]) -> list[di
 
 
 # Files
+
+
+def stored_symbol(symbol: str, known: Collection[str]) -> str:
+    """
+    Return a symbol as on the wire.
+
+    Raises:
+        ClientError: it is none of those that are known; or there can be none.
+    """
+    from mtnet.client.core.prices.ticks import wire_symbol
+
+    name = wire_symbol(symbol).decode()
+    if name in known:
+        return name
+    spelt = {each.casefold(): each for each in known}
+    near = [spelt[each] for each in get_close_matches(name.casefold(), spelt)]
+    shown = ", ".join(near) or "`mtnet ticks symbols` lists them"
+    raise ClientError(f"There are no ticks of {symbol}. Stored symbols: {shown}.")
+
+
+def chosen_symbols(symbols: list[str], known: Collection[str]) -> list[str]:
+    """
+    Return the stored symbols that were named, each once; `*` stands for all.
+
+    Raises:
+        ClientError: there are no ticks of one.
+    """
+    if ALL in symbols:
+        return list(known)
+    return list(dict.fromkeys(stored_symbol(each, known) for each in symbols))
+
+
+def check_span(arguments: Namespace) -> None:
+    """
+    Check that there is a time from `--from` to `--to`.
+
+    Raises:
+        ClientError: there is none.
+    """
+    if None not in (arguments.start, arguments.stop) and arguments.start >= arguments.stop:
+        raise ClientError("There is no time from --from to --to: the second has to be later.")
 
 
 def store_path(arguments: Namespace) -> Path:

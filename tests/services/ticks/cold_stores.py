@@ -66,8 +66,8 @@ class Both:
         while self.store.join(age):
             age = False
 
-    def compact(self, day=DAY + 1):
-        return result(self.cold.compact(day))
+    def compact(self, day=DAY + 1, most=None):
+        return result(self.cold.compact(day, most))
 
     def delete(self, symbol=EURUSD, start=None, stop=None):
         return result(self.cold.delete(symbol, start, stop))

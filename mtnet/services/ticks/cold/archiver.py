@@ -11,7 +11,7 @@ import shutil
 import sqlite3
 import struct
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
@@ -95,6 +95,11 @@ class Archiver:
         """Return the oldest day of each symbol that has ticks in SQLite before the day `closed`."""
         with snapshot(self._path) as connection:
             return catalog.due(connection, closed)
+
+    def left(self, closed: int, failed: Collection[bytes]) -> int:
+        """Return how many ticks blocks hold with days before `closed`; of `failed` symbols none."""
+        with snapshot(self._path) as connection:
+            return catalog.left(connection, closed, failed)
 
     def plan(self, due: DueDay) -> Unit:
         """

@@ -8,7 +8,7 @@ a process that was killed, and its ticks are where they were.
 
 import json
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -38,6 +38,10 @@ _BLOCKS = """
 SELECT id, ticks, first, last FROM large_block WHERE symbol = :symbol AND first < :stop
 UNION ALL SELECT id, ticks, first, last FROM small_block WHERE symbol = :symbol AND first < :stop
 ORDER BY id LIMIT :most
+"""
+_LEFT = """
+SELECT name, sum(block.ticks) FROM block JOIN symbol ON symbol.id = block.symbol
+WHERE first < :closed GROUP BY symbol.id
 """
 _IN = "IN (SELECT value ->> 0, value ->> 1 FROM json_each(:blocks))"
 _SUMMARY = """
@@ -126,6 +130,12 @@ def due(connection: sqlite3.Connection, closed: int) -> list[DueDay]:
         return []
     rows = connection.execute(_DUE, {"never": _NEVER, "closed": closed * DAY_MS})
     return [DueDay(row[0], row[1].encode(), row[2] // DAY_MS) for row in rows]
+
+
+def left(connection: sqlite3.Connection, closed: int, failed: Collection[bytes]) -> int:
+    """Return how many ticks blocks hold with days before `closed`; of `failed` symbols none."""
+    rows = connection.execute(_LEFT, {"closed": closed * DAY_MS})
+    return sum(ticks for name, ticks in rows if name.encode() not in failed)
 
 
 def blocks_before(connection: sqlite3.Connection, due: DueDay, most: int) -> list[BlockKey]:

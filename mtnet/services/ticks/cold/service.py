@@ -40,7 +40,7 @@ METRICS = {
 
 Asked = Mapping[str, Any]
 
-_DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
+_DATE = re.compile(r"\d{4}([-.])\d\d\1\d\d", re.ASCII)
 
 
 class StoppedError(Exception):
@@ -90,7 +90,7 @@ class ColdCommands:
         today = day_of(self._now())
         if before is None:
             before = closed_before(self._settings, self._now())
-        made = await self._cold.compact(min(before, today))
+        made = await self._cold.compact(min(before, today), asked.get("most"))
         return {**made, "trouble": self._cold.trouble}
 
     async def _prune(self, asked: Asked) -> dict[str, Any]:
@@ -104,6 +104,9 @@ class ColdCommands:
     async def _delete(self, asked: Asked) -> dict[str, Any]:
         symbol = encode_symbol(str(asked.get("symbol")))
         start, stop = _day(asked.get("start")), _day(asked.get("stop"))
+        if start is not None and stop is not None and start >= stop:
+            span = f"from {asked['start']} to {asked['stop']}"
+            raise WireError("date", f"There is no day {span}: the second has to be later")
         return {"ticks": await self._cold.delete(symbol, start, stop)}
 
 
@@ -118,7 +121,8 @@ def _day(text: Any) -> int | None:
     if not isinstance(text, str) or _DATE.fullmatch(text) is None:
         raise WireError("date", "A day is a date such as 2026-11-27", str(text).encode())
     try:
-        return date.fromisoformat(text).toordinal() - date(1970, 1, 1).toordinal()
+        day = date.fromisoformat(text.replace(".", "-"))
+        return day.toordinal() - date(1970, 1, 1).toordinal()
     except ValueError:
         raise WireError("date", "There is no such day", text.encode()) from None
 

@@ -55,11 +55,18 @@ class ColdStore:
         self.trouble: str | None = None
         self.kept = Lock()
 
-    async def compact(self, closed: int) -> dict[str, int]:
+    async def compact(self, closed: int, most: int | None = None) -> dict[str, int]:
         """
-        Compact all days before the day `closed`; returns how many `files` and `ticks` that made.
+        Compact the days before the day `closed`.
 
         A day that cannot be compacted is left out, and `trouble` says why.
+
+        Args:
+            most: ticks, after which the next days are left for another call; None = compact all.
+
+        Returns:
+            How many `files` and `ticks` that made, and how many ticks are `left`; those that are in
+            one block with ticks of later days count as well.
 
         Raises:
             JournalError: DuckDB is not installed, or SQLite cannot be read.
@@ -68,12 +75,15 @@ class ColdStore:
             raise JournalError(
                 f"Closed days stay in SQLite: Parquet files need DuckDB: {parquet.INSTALL}."
             )
-        made, failed = {"files": 0, "ticks": 0}, set[bytes]()
+        made, failed = {"files": 0, "ticks": 0, "left": 0}, set[bytes]()
         self.trouble = None
         async with self._working:
             await self._in_store(self._store.merge, closed * DAY_MS)
             await self._clean()
             while due := await self._due(closed, failed):
+                if most is not None and made["ticks"] >= most:
+                    made["left"] = await self._in_thread(self._archiver.left, closed, failed)
+                    break
                 for each in due:
                     ticks = await self._try(each, failed)
                     made["files"] += ticks > 0

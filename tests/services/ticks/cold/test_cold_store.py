@@ -230,10 +230,27 @@ def test_an_import_of_a_cold_day_adds_what_is_missing_and_nothing_else(both):
 
 def test_only_closed_days_are_compacted_and_a_block_of_two_days_is_cut(both):
     both.put((MIDNIGHT, b"1"), (MIDNIGHT + DAY_MS, b"2"), (MIDNIGHT + 1, b"3"))
-    assert both.compact(DAY) == {"files": 0, "ticks": 0}
-    assert both.compact(DAY + 1) == {"files": 1, "ticks": 2}
+    assert both.compact(DAY) == {"files": 0, "ticks": 0, "left": 0}
+    assert both.compact(DAY + 1) == {"files": 1, "ticks": 2, "left": 0}
     assert both.ask("SELECT ticks, first FROM block") == [(1, MIDNIGHT + DAY_MS)]
     assert [each.split()[0] for each in both.told()] == [b"1", b"3", b"2"]
+
+
+def test_days_may_be_compacted_some_ticks_at_a_time(both):
+    for symbol in (EURUSD, b"GBPUSD"):
+        both.put((MIDNIGHT, b"1"), (MIDNIGHT + DAY_MS, b"2"), symbol=symbol)
+    assert both.compact(DAY + 2, most=0) == {"files": 0, "ticks": 0, "left": 4}
+    assert both.compact(DAY + 1, most=1) == {"files": 2, "ticks": 2, "left": 0}
+    assert both.compact(DAY + 2, most=1) == {"files": 2, "ticks": 2, "left": 0}
+
+
+def test_ticks_of_a_damaged_block_are_not_left_for_another_call(both):
+    for symbol in (EURUSD, b"GBPUSD"):
+        both.put((MIDNIGHT, b"1"), (MIDNIGHT + DAY_MS, b"2"), symbol=symbol)
+    both.store.change(lambda c: c.execute("UPDATE small_block SET data = x'00' WHERE id = 1"))
+    assert both.compact(DAY + 2, most=1) == {"files": 1, "ticks": 1, "left": 1}
+    assert both.cold.trouble.startswith("2024-10-04 of EURUSD: Block 1 ")
+    assert both.compact(DAY + 2, most=1) == {"files": 1, "ticks": 1, "left": 0}
 
 
 def test_without_duckdb_days_stay_where_they_are_and_a_sentence_says_so(both, monkeypatch):
@@ -254,7 +271,7 @@ def test_without_duckdb_days_stay_where_they_are_and_a_sentence_says_so(both, mo
 def test_a_file_that_does_not_give_the_ticks_back_is_not_used(both, monkeypatch):
     both.put((MIDNIGHT, b"1"), (MIDNIGHT, b"2"))
     monkeypatch.setattr(parquet, "_SENT", "'1 - - - 0'")
-    assert both.compact() == {"files": 0, "ticks": 0}
+    assert both.compact() == {"files": 0, "ticks": 0, "left": 0}
     assert "not what was written" in both.cold.trouble
     assert (both.files(), both.ask("SELECT count(*) FROM cold_file")) == ([], [(0,)])
     assert len(both.told()) == 2
@@ -265,7 +282,7 @@ def test_a_damaged_block_holds_up_its_own_symbol_alone(both):
     both.put((MIDNIGHT, b"1"), symbol=b"GBPUSD")
     both.ask("SELECT 1")
     both.store.change(lambda c: c.execute("UPDATE small_block SET data = x'00' WHERE id = 1"))
-    assert both.compact() == {"files": 1, "ticks": 1}
+    assert both.compact() == {"files": 1, "ticks": 1, "left": 0}
     assert both.cold.trouble.startswith("2024-10-04 of EURUSD: Block 1 ")
     assert len(both.told(b"GBPUSD")) == 1
 
@@ -328,7 +345,7 @@ def test_blocks_that_are_joined_meanwhile_are_compacted_the_next_time(both, monk
         both.join()
 
     monkeypatch.setattr(archiver.Archiver, "write", write)
-    assert both.compact() == {"files": 1, "ticks": 2}
+    assert both.compact() == {"files": 1, "ticks": 2, "left": 0}
     assert len(both.told()) == 2
     assert len(both.files()) == 1
 

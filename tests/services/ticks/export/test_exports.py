@@ -69,6 +69,7 @@ def test_several_symbols_come_one_after_another(said):
     named = rows(said("UK 100", "EURUSD", "--format", "csv"))
     assert [row["symbol"] for row in named] == ["UK%20100"] + ["EURUSD"] * 12
     assert len(rows(said("*", "--format", "csv", "--limit", 5))) == 5
+    assert len(rows(said("EURUSD", "EURUSD", "--format", "csv"))) == 12
 
 
 def test_more_columns_and_times_as_people_read_them(said):
@@ -123,6 +124,8 @@ def test_no_tick_is_a_stream_with_columns_alone(said):
         (("EURUSD", "--format", "csv", "--utc", "Mars"), "expected UTC+2, NY+7"),
         (("EURUSD", "--format", "csv", "--utc", "/etc/passwd"), "expected UTC+2, NY+7"),
         (("EURUSD", "--limit", "0"), "expected one such as 1000"),
+        (("eurusd",), "no ticks of eurusd. Stored symbols: EURUSD"),
+        (("EURUSD", "--from", "2024-10-05", "--to", "2024-10-05"), "no time from --from to --to"),
     ],
 )
 def test_an_export_that_cannot_be_says_why(refused, words, text):
