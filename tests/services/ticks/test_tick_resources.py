@@ -7,8 +7,10 @@ from fakes.daemon import FakeDaemon, basic
 from fakes.http import Answer, HttpPort, request
 from twisted.internet.defer import fail
 
+from mtnet.callbacks import noop
 from mtnet.errors import JournalError
 from mtnet.interfaces import ITicks
+from mtnet.services.ticks.files.importer import Importer
 from mtnet.services.ticks.http.downloads import ThreadedPieces
 from mtnet.storage.worker import InlineWorker
 
@@ -201,6 +203,14 @@ def test_history_has_utc_by_a_clock(env_with, rule):
 def test_history_that_is_not_there(web):
     assert web.ask("GET", "/v1/ticks/XYZ").error == (404, "missing")
     assert web.ask("GET", "/v1/ticks/A%7CB").error == (422, "field")
+
+
+def test_history_that_was_imported_has_no_other_sender(web, tmp_path):
+    file = tmp_path / "data" / "ticks.sqlite"
+    rows = [(1, DAY, b"1.2 1.3 - - %d" % DAY)]
+    Importer(file, b"GBPUSD", DAY).run(lambda: rows, noop)
+    assert b"GBPUSD,1.2,1.3" in chunks(web.ask("GET", "/v1/ticks/GBPUSD"))
+    assert len(json.loads(chunks(web.ask("GET", "/v1/bars/GBPUSD")))["bars"]) == 1
 
 
 def test_a_format_whose_package_is_missing_is_503(history, monkeypatch):

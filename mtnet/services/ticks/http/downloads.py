@@ -137,11 +137,12 @@ class Downloads:
             HttpError: 404, there is no tick of the symbol; 503, too many are downloaded at once.
             JournalError: the format needs a package that is not installed.
         """
-        symbol = self._admit(request, asked.symbol)
+        symbol, known = self._admit(request, asked.symbol)
         chosen = Selection([symbol], *_span(asked), asked.limit)
         columns = self._columns(asked)
 
         def make() -> Iterator[bytes]:
+            self._check_stored(symbol, known)
             return self._ticks(asked.format, TickReader(self._path), chosen, columns)
 
         return self._begin(make, f"{asked.symbol}.{asked.format}", stream.TYPES[asked.format])
@@ -153,7 +154,7 @@ class Downloads:
         Raises:
             HttpError, JournalError: as `ticks`.
         """
-        symbol = self._admit(request, asked.symbol)
+        symbol, known = self._admit(request, asked.symbol)
         by_last = {wire.encode_symbol(each) for each in self._env.section.bars_of_last}
         period = PERIODS[asked.period]
         chosen = BarSelection([symbol], period, *_span(asked), asked.limit, by_last)
@@ -161,6 +162,7 @@ class Downloads:
         columns = self._columns(asked)
 
         def make() -> Iterator[bytes]:
+            self._check_stored(symbol, known)
             history = BarHistory(self._path)
             return bars.stream(asked.format, history, chosen, self._folder, columns)
 
@@ -169,13 +171,20 @@ class Downloads:
         name = f"{asked.symbol}-{asked.period}.{asked.format}"
         return stored.addCallback(lambda _: self._begin(make, name, bars.TYPES[asked.format]))
 
-    def _admit(self, request: HttpRequest, name: str) -> bytes:
-        """Return a symbol as on the wire, of which there are ticks that the client may read."""
+    def _admit(self, request: HttpRequest, name: str) -> tuple[bytes, bool]:
+        """
+        Return a symbol as on the wire that the client may read, and whether there came a tick of it
+        to this daemon or one before.
+        """
         symbol = wire_symbol(name)
         request.demand("read", TICKS, symbol.decode())
-        if self._collector.last_tick(symbol) is None:
+        return symbol, self._collector.last_tick(symbol) is not None
+
+    def _check_stored(self, symbol: bytes, known: bool) -> None:
+        """Check, in the thread, that there is a tick of a symbol, which may have been imported."""
+        if not known and TickReader(self._path).extent(symbol) is None:
+            name = wire.plain_symbol(symbol)
             raise HttpError(404, "missing", f"There is no tick of {name!r}.")
-        return symbol
 
     def _begin(
         self, make: Callable[[], Iterator[bytes]], name: str, media_type: str
