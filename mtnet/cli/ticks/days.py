@@ -5,7 +5,7 @@ from argparse import Namespace
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mtnet.callbacks import noop
 from mtnet.cli import local
