@@ -4,6 +4,7 @@ import os
 import re
 import signal
 import socket
+from contextlib import ExitStack
 
 from browser_page import MARKUP, account, provider, publish, tick
 from live_daemon import until
@@ -34,7 +35,7 @@ def test_a_pause_wants_the_name_of_the_channel_typed(daemon, open_page):
         page.tab.select_option("#pause-action", "resume")
         page.tab.fill("#pause-name", "main")
         act.click()
-        page.shows("#channels .badge.ok", "open")
+        page.shows("#channels .badge.ok", "not paused")
         assert page.trouble() == []
 
 
@@ -208,6 +209,24 @@ def test_a_wrong_clock_of_the_browser_changes_no_age(daemon, open_page):
         page.tab.locator("#positions td", has_text=re.compile(r"^\d+ s$")).wait_for()
 
 
+def test_one_of_many_followers_is_found_by_name(daemon, open_page):
+    daemon.start()
+    with ExitStack() as crowd:
+        publish(crowd.enter_context(provider(daemon)), 1, "0.25")
+        for number in range(120):
+            each = crowd.enter_context(daemon.dial("signals"))
+            each.sendall(f"<<HELLO|v=2|name=f{number}>><<SUBSCRIBE|channel=main>>".encode())
+        page = open_page()
+        page.shows("#people button", "Show all 121")
+        assert page.tab.locator("#people tbody tr").count() == 100
+        page.tab.fill("#people input[type=search]", "F119")
+        page.shows("#people tr", "f119")
+        assert page.tab.locator("#people tbody tr").count() == 1
+        page.tab.fill("#people input[type=search]", MARKUP)
+        page.shows("#people", f"Nobody here has {MARKUP} in the name.")
+        assert page.trouble() == []
+
+
 def test_what_a_classic_follower_holds_is_unknown_and_never_green(daemon, open_page):
     daemon.start()
     with provider(daemon) as desk, daemon.dial("signals"):
@@ -216,7 +235,7 @@ def test_what_a_classic_follower_holds_is_unknown_and_never_green(daemon, open_p
         row = page.shows("#people tr", "classic")
         assert row.locator(".badge.unknown").inner_text() == "unknown"
         assert row.locator("td", has_text="unknown").count() == 2
-        page.shows("#summary.unknown", "whether 1 of 1 follower is right is unknown")
+        page.shows("#summary.unknown", "whether 1 of 1 follower holds what it should is unknown")
         assert page.tab.locator("#summary.ok").count() == 0
         assert row.locator("td", has_text="–").first.get_attribute("title")
         assert page.trouble() == []

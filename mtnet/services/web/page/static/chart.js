@@ -11,6 +11,10 @@ const LISTED = 12;
 // The broker's clock is ahead of UTC by quarters of an hour; what is left over is delay.
 const QUARTER = 900_000;
 const HEIGHT = 340;
+// Milliseconds in which a signal belongs to the open bar; later ones are placed by their time.
+const FRESH = 5_000;
+// Milliseconds in which a fill belongs to the bar of its signal.
+const SOON = 60_000;
 // Milliseconds before the names of symbols are asked for a second time.
 const PAUSE = 1_000;
 // Milliseconds for which a clock keeps its distance from UTC before that is told.
@@ -243,14 +247,18 @@ export class Chart {
     const add = (...mark) => prices.set(mark.join(), at_price(...mark));
     for (const each of this.own) {
       // A signal that came just now belongs to the open bar, whatever the two clocks say.
-      if (each.live && each.bar === undefined) each.bar = times.at(-1);
+      if (each.live && each.bar === undefined && now() - each.time < FRESH) each.bar = times.at(-1);
       const time = each.bar ?? this.bar_of(times, each.time);
       if (time === undefined) continue;
       marks.set(time, [...(marks.get(time) ?? []), each]);
       if (each.price) add(time, Number(each.price), "circle", colours("link"));
     }
-    for (const [when, price] of this.fills.of(this.symbol.value)) {
-      const time = this.bar_of(times, when);
+    const signals = new Map(this.own.map((each) => [each.seq, each]));
+    for (const [seq, when, price] of this.fills.of(this.symbol.value)) {
+      const signal = signals.get(seq);
+      // What was filled soon stands where its signal does.
+      const soon = signal?.bar !== undefined && when - signal.time < SOON;
+      const time = soon ? signal.bar : this.bar_of(times, when);
       if (time !== undefined) add(time, price, "square", colours("fill"));
     }
     const shown = [...marks].map(([time, each]) => marker(each, time, colours));

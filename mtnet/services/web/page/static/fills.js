@@ -64,13 +64,14 @@ export class Fills {
     }
   }
 
-  // Returns [time in UTC, price] of the lowest and the highest fill of each signal of a symbol.
+  // Returns the number of the signal, the time in UTC, and the price, of the lowest and the highest
+  // fill of each signal of a symbol.
   of(symbol) {
     const own = this.rows.filter((each) => each.symbol === symbol && each.fills.length > 0);
-    return own.flatMap(({ fills }) => {
-      const sorted = fills.map((each) => [each.time, Number(each.price)]).sort(([, a], [, b]) => a - b);
+    return own.flatMap(({ seq, fills }) => {
+      const sorted = fills.map((each) => [seq, each.time, Number(each.price)]).sort(([, , a], [, , b]) => a - b);
       const [low, high] = [sorted[0], sorted.at(-1)];
-      return low[1] === high[1] ? [low] : [low, high];
+      return low[2] === high[2] ? [low] : [low, high];
     });
   }
 }

@@ -38,7 +38,7 @@ export function delay(milliseconds) {
 export function moment(time) {
   const date = new Date(time);
   const clock = date.toLocaleTimeString([], { hour12: false });
-  return now() - time < 43_200_000 ? clock : `${date.toLocaleDateString()} ${clock}`;
+  return now() - time < 43_200_000 ? clock : `${day(time)} ${clock}`;
 }
 
 // The time zone of this browser, with what it is ahead of UTC.
@@ -56,8 +56,11 @@ export function utc(ahead) {
   return `UTC${ahead < 0 ? "\u2212" : "+"}${Math.floor(minutes / 60)}${rest}`;
 }
 
+// The date as people of every country read it: 2026-11-30.
 export function day(time) {
-  return time ? new Date(time).toLocaleDateString() : "";
+  if (!time) return "";
+  const date = new Date(time);
+  return [date.getFullYear(), date.getMonth() + 1, date.getDate()].map((each) => String(each).padStart(2, "0")).join("-");
 }
 
 // How long it is until a time, as "in 3 d"; past times are "over".

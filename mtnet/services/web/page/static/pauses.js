@@ -4,7 +4,7 @@ import { ask } from "./api.js";
 import { ago } from "./format.js";
 
 const KINDS = ["channel_paused", "channel_frozen", "channel_flattened"];
-const MODES = { close_only: "closes only", frozen: "frozen" };
+const MODES = { close_only: "paused: closes only", frozen: "frozen: takes nothing" };
 const CODES = { paused: "close_only", frozen: "frozen" };
 
 export class Pauses {

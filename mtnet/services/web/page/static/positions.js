@@ -59,7 +59,7 @@ function state(pause, people, observed, status) {
   const broken = people.flatMap((row) => row.warnings).find((each) => each.code in BROKEN);
   if (broken) return { kind: "error", text: BROKEN[broken.code], who: "" };
   if (pause) return { kind: "warning", text: pause.words, who: pause.who };
-  return observed?.synced || status ? { kind: "ok", text: "open", who: "" } : { kind: "unknown", text: "unknown", who: "" };
+  return observed?.synced || status ? { kind: "ok", text: "not paused", who: "" } : { kind: "unknown", text: "unknown", who: "" };
 }
 
 function how({ state: { kind, text, who } }) {

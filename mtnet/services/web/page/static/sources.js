@@ -45,7 +45,7 @@ export class Terminals {
         { title: "Terminal", text: (row) => row.who, name: true },
         { title: "Equity", text: (row) => money(row.report, "equity"), number: true, none: untold, class: (row) => (Number(row.report.equity) < Number(row.report.balance) ? "sell" : "") },
         { title: "Balance", text: (row) => money(row.report, "balance"), number: true, none: untold },
-        { title: "Trading", text: (row) => ({ 1: "on", 0: "off" })[Number(row.report.trading)] ?? "", none: untold, class: (row) => (Number(row.report.trading) === 0 ? "bad" : "") },
+        { title: "Trading", titled: true, text: (row) => ({ 1: "on", 0: "off" })[Number(row.report.trading)] ?? "", none: untold, class: (row) => (Number(row.report.trading) === 0 ? "bad" : "") },
         { title: "Account", text: (row) => row.report.account ?? "", number: true, wide: true, none: untold },
         { title: "Server", text: (row) => row.report.server ?? "", name: true, wide: true, none: untold },
         { title: "Build", text: (row) => String(row.report.build ?? ""), number: true, wide: true, none: untold },

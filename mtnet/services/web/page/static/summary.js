@@ -49,13 +49,13 @@ function plain(text) {
 
 function paused(name, { mode, words, who }) {
   const effect = mode === "frozen" ? "nothing is taken, closings wait too" : "only what reduces positions is taken";
-  return `Channel ${name} ${words === "frozen" ? "is frozen" : "is paused"} ${who}: ${effect}, until somebody resumes it.`;
+  return `Channel ${name} is ${words.split(":")[0]} ${who}: ${effect}, until somebody resumes it.`;
 }
 
 function uncertain(rows, who, alone) {
   const all = people(rows, "follower");
   const more = who.length > NAMED ? ` and ${count(who.length - NAMED)} more` : "";
-  const text = `whether ${who.length} of ${named(all, "follower")} ${who.length === 1 ? "is" : "are"} right is unknown: ${who.slice(0, NAMED).join(", ")}${more}`;
+  const text = `whether ${who.length} of ${named(all, "follower")} ${who.length === 1 ? "holds what it should" : "hold what they should"} is unknown: ${who.slice(0, NAMED).join(", ")}${more}`;
   return alone ? `No trouble is known, but ${text}.` : `${text[0].toUpperCase()}${text.slice(1)}.`;
 }
 
