@@ -2,7 +2,8 @@
 Reads the ticks on disk, also while a daemon runs.
 
 Pure: no Twisted, no clock. Order time is TIME where it was sent, else the time of receipt; both
-are milliseconds. Of equal order times, the tick that came first is first.
+are milliseconds. Of equal order times, the tick of a source that came first is first; of several
+sources, that which was in blocks first, as the ticks of an import, which pass the log.
 
 Closed days are in Parquet files, the newest ticks in a log, and both are read with the blocks as
 one. Each page of blocks is a snapshot of its own. Blocks may be joined or compacted between two

@@ -13,6 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from mtnet.errors import JournalError
 from mtnet.services.ticks.export.reading import read_table
+from mtnet.services.ticks.files.importer import Importer
 from mtnet.services.ticks.model import Seen, Source
 from mtnet.services.ticks.storage import hot, log, log_records, rows
 from mtnet.services.ticks.storage.blocks import Series
@@ -197,6 +198,27 @@ def test_ticks_of_the_log_are_read_as_those_of_blocks(store):
     assert in_blocks(store.path) == 4
     assert (TickReader(store.path).symbols(), TickReader(store.path).report()) == before
     assert got(store.path) == [tick(1), tick(2), tick(3)]
+
+
+def test_ticks_of_one_time_have_one_order_before_and_behind_a_merge(store):
+    def got_all():
+        return [(each.source, each.rest) for each in TickReader(store.path).ticks(EURUSD)]
+
+    def ticks(*prices):
+        return [b"%b - - - %d" % (price, NOON) for price in prices]
+
+    store.commit(commit_of({EURUSD: ticks(b"2", b"1")}))
+    importer = Importer(store.path, EURUSD, NOON)
+    importer.run(lambda: [(1, NOON, rest) for rest in ticks(b"4", b"3")], lambda count: None)
+    store.commit(commit_of({EURUSD: ticks(b"5", b"0")}))
+    imported = [("(import)", rest) for rest in ticks(b"4", b"3")]
+    expected = [*imported, *(("desk", rest) for rest in ticks(b"2", b"1", b"5", b"0"))]
+    assert got_all() == expected
+    store.merge()
+    assert got_all() == expected
+    importer = Importer(store.path, EURUSD, NOON)
+    importer.run(lambda: [(1, NOON, rest) for rest in ticks(b"6")], lambda count: None)
+    assert got_all() == [*expected, ("(import)", *ticks(b"6"))]
 
 
 def test_a_reader_that_began_before_a_merge_reads_each_tick_once(store):
