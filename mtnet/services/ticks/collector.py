@@ -173,7 +173,7 @@ class Collector:
 
     def is_storing(self) -> bool:
         """Return whether the disk takes what comes, and nothing waits for a second attempt."""
-        return self.has_room and self._writer.trouble is None and not self._writer.has_failed
+        return self.has_room and self._writer.trouble is None
 
     def count_dropped(self, source: Source, records: int, when: int) -> None:
         """Count records that there is no room for."""

@@ -282,6 +282,21 @@ def test_a_sync_fires_once_what_was_taken_is_on_disk_and_not_before(harness):
     assert outcome == [[0, 1, 2]]
 
 
+def test_a_disk_that_is_slow_takes_ticks_and_one_that_refuses_does_not(harness):
+    thread = ManualThread()
+    here = harness(in_thread=thread)
+    for broken in (False, True, False):
+        here.disk.broken = broken
+        here.take()
+        here.collector.sync().addErrback(lambda failure: None)
+        assert here.collector.is_storing(), "the attempt goes on"
+        thread.work()
+        assert here.collector.is_storing() is not broken
+        here.disk.broken = False
+        here.collector.sync()
+        thread.work()
+
+
 def test_a_sync_waits_for_what_was_taken_during_the_commit_before_it(harness):
     thread, outcome = ManualThread(), []
     here = harness(in_thread=thread)
