@@ -30,7 +30,7 @@ class FillReading:
 
     def _get(self, request: HttpRequest, path: ChannelPath) -> list[SignalFills]:
         channel = RequestAccess(request, self._signals).find(path.channel)
-        return sorted(self._signals.channels.followers.acks.fills(channel.name), key=_seq)
+        return sorted(self._signals.channels.followers.fills.of(channel.name), key=_seq)
 
 
 def _seq(each: SignalFills) -> int:

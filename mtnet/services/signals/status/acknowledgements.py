@@ -70,16 +70,16 @@ class AckHistory:
         return None if self._latencies is None else self._latencies.percentiles
 
 
-class AckHistories:
+class FillTables:
     """The fills of each channel that anybody has followed since the start."""
 
     def __init__(self) -> None:
         self._fills = defaultdict[str, ChannelFills](ChannelFills)
 
-    def begin(self, channel: str) -> AckHistory:
-        """Return the history of a new follower of a channel."""
-        return AckHistory(self._fills[channel])
+    def begin(self, channel: str) -> ChannelFills:
+        """Return the fills of a channel for a new follower."""
+        return self._fills[channel]
 
-    def fills(self, channel: str) -> Iterable[SignalFills]:
+    def of(self, channel: str) -> Iterable[SignalFills]:
         """Return what became of the last signals of a channel."""
         return self._fills.get(channel, ())

@@ -77,9 +77,9 @@ class FactCollector:
         """Yield everybody who takes part in a channel, providers first."""
         channels = self.channels(moment)
         for number, provider in enumerate(self.providers(channels, moment)):
-            yield Participant(number, "provider", provider)
+            yield Participant(number, provider)
         for follower, facts in self.followers(channels, moment):
-            yield Participant(follower, "follower", facts, follower)
+            yield Participant(follower, facts, follower)
 
     def channels(self, moment: Moment) -> dict[str, ChannelFacts]:
         """Return the facts about each channel, views included."""
@@ -252,7 +252,7 @@ def _online(
         follower.acked_at,
         follower.held or NONE,
         classic=feed is None,
-        latency=follower.acks.latency,
+        latency=follower.latency,
     )
 
 

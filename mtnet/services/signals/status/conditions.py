@@ -153,14 +153,14 @@ class SignalConditions:
     def _refused(self, wanted: Condition) -> Iterator[tuple[str, str]]:
         now = self._now()
         for each in self._of("follower", wanted):
-            count = 0 if each.follower is None else each.follower.acks.refusals(now)
+            count = 0 if each.follower is None else each.follower.refusals(now)
             if wanted.holds(count):
                 text = f"{each.facts.who} could not carry out {count} signals"
                 yield _subject(each), f"{text} of {each.facts.channel.name} within an hour."
 
     def _warned(self, codes: tuple[Code, ...], wanted: Condition) -> Iterator[tuple[str, str]]:
         for each in self._participants.judged():
-            texts = [one.text for one in each.judgement.warnings if one.code in codes]
+            texts = [one.text for one in each.warnings if one.code in codes]
             own = each.role == ("provider" if codes is ABSENT else "follower")
             if texts and own and _concerns(wanted, each):
                 yield _subject(each), texts[0]

@@ -99,7 +99,6 @@ def _of_follower(facts: FollowerFacts, when: int) -> Iterator[Finding]:
 def _presence(facts: FollowerFacts, when: int) -> Iterator[Finding]:
     if not facts.connected:
         names = {
-            "who": facts.who,
             "ago": duration(when - facts.since),
             "sent": facts.sent,
             "seq": facts.channel.seq,
@@ -109,21 +108,21 @@ def _presence(facts: FollowerFacts, when: int) -> Iterator[Finding]:
 
 def _connection(facts: FollowerFacts, when: int) -> Iterator[Finding]:
     if _older(facts.heard, SILENCE, when):
-        yield Finding("blind", _ago(facts.who, facts.heard, when))
+        yield Finding("blind", _ago(facts.heard, when))
     if _older(facts.stalled, STALL, when):
-        yield Finding("slow", _ago(facts.who, facts.stalled, when))
+        yield Finding("slow", _ago(facts.stalled, when))
     if _older(facts.waits, CATCH_UP, when):
         names = {"channel": facts.channel.name, "behind": facts.channel.seq - facts.sent}
-        yield Finding("behind", {**_ago(facts.who, facts.waits, when), **names})
+        yield Finding("behind", {**_ago(facts.waits, when), **names})
 
 
 def _acknowledgements(facts: FollowerFacts, when: int) -> Iterator[Finding]:
     if not facts.acknowledges:
-        yield Finding("unconfirmed", {"who": facts.who})
+        yield Finding("unconfirmed")
     elif facts.untold:
-        yield Finding("untold", {"who": facts.who, "symbols": ", ".join(facts.untold)})
+        yield Finding("untold", {"symbols": ", ".join(facts.untold)})
     if facts.expected and _older(facts.due, ACK_TIME, when):
-        yield Finding("not_acknowledged", {**_ago(facts.who, facts.due, when), "next": facts.next})
+        yield Finding("not_acknowledged", {**_ago(facts.due, when), "next": facts.next})
 
 
 def _copies(facts: FollowerFacts) -> Iterator[Finding]:
@@ -131,7 +130,6 @@ def _copies(facts: FollowerFacts) -> Iterator[Finding]:
     exact = view is not None and view.exact
     for key, copy in facts.copies.items():
         names = {
-            "who": facts.who,
             "symbol": _name(key),
             "wanted": _lots(copy.wanted),
             "held": "nothing" if not copy.held else _lots(copy.held),
@@ -191,7 +189,7 @@ def _absence(who: str, left: bool) -> Code:
 
 def _of_provider(facts: ProviderFacts, when: int) -> Iterator[Finding]:
     channel = facts.channel
-    names = {"channel": channel.name, "provider": facts.who, "who": facts.who}
+    names = {"channel": channel.name, "provider": facts.who}
     yield from _channel(channel)
     if facts.fenced:
         yield Finding("fenced", names)
@@ -208,7 +206,7 @@ def _of_provider(facts: ProviderFacts, when: int) -> Iterator[Finding]:
 
 def _terminal(facts: FollowerFacts, when: int) -> Iterator[Finding]:
     if facts.reports and facts.reports[0].report.trading is False:
-        yield Finding("trading_off", {"who": facts.who})
+        yield Finding("trading_off")
     yield from _reports(facts, when)
 
 
@@ -216,12 +214,12 @@ def _reports(facts: FollowerFacts | ProviderFacts, when: int) -> Iterator[Findin
     """Yield what REPORTs show of the terminal of somebody who is connected."""
     reports = facts.reports
     if reports and _older(max(reports[0].time, facts.since), FRESH, when):
-        yield Finding("report_stale", _ago(facts.who, reports[0].time, when))
+        yield Finding("report_stale", _ago(reports[0].time, when))
     if len(reports) > 1 and account(reports[0].report) != account(reports[1].report):
-        yield Finding("two_accounts", {"who": facts.who, "accounts": _accounts(reports)})
+        yield Finding("two_accounts", {"accounts": _accounts(reports)})
     expert = EXPERT.fullmatch(facts.client)
     if expert is not None and (int(expert[1]), int(expert[2])) < WANTED:
-        names = {"who": facts.who, "client": facts.client, "wanted": "{}.{:02}".format(*WANTED)}
+        names = {"client": facts.client, "wanted": "{}.{:02}".format(*WANTED)}
         yield Finding("old_client", names)
 
 
@@ -230,8 +228,8 @@ def _older(since: int | None, most: int, when: int) -> bool:
     return since is not None and when - since > most
 
 
-def _ago(who: str, since: int | None, when: int) -> dict[str, object]:
-    return {"who": who, "ago": duration(when - (since or 0))}
+def _ago(since: int | None, when: int) -> dict[str, object]:
+    return {"ago": duration(when - (since or 0))}
 
 
 def _accounts(reports: Sequence[Reported]) -> str:

@@ -22,7 +22,7 @@ class Key(NamedTuple):
     ticket: str
 
 
-class Copy(Struct, frozen=True):
+class Copy(Struct, frozen=True, gc=False):
     """
     The copy of one position, as its follower acknowledged it.
 
@@ -43,7 +43,7 @@ class Copy(Struct, frozen=True):
     same_side: bool = True
 
 
-class ProviderState(Struct, frozen=True):
+class ProviderState(Struct, frozen=True, gc=False):
     """
     The provider of a channel, as its followers see it.
 
@@ -66,7 +66,7 @@ class ProviderState(Struct, frozen=True):
     missing: tuple[str, ...] = ()
 
 
-class ViewState(Struct, frozen=True):
+class ViewState(Struct, frozen=True, gc=False):
     """
     A view.
 
@@ -81,7 +81,7 @@ class ViewState(Struct, frozen=True):
     exact: bool = False
 
 
-class ChannelFacts(Struct, frozen=True):
+class ChannelFacts(Struct, frozen=True, gc=False):
     """
     A channel.
 
@@ -102,7 +102,7 @@ class ChannelFacts(Struct, frozen=True):
     newest: int | None = None
 
 
-class FollowerFacts(Struct, frozen=True):
+class FollowerFacts(Struct, frozen=True, gc=False):
     """
     A follower of one channel.
 
@@ -166,7 +166,7 @@ class FollowerFacts(Struct, frozen=True):
         return self.acknowledges or bool(self.reports)
 
 
-class ProviderFacts(Struct, frozen=True):
+class ProviderFacts(Struct, frozen=True, gc=False):
     """
     A publisher of one channel, or the one who is missed there.
 

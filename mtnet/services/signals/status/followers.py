@@ -16,9 +16,10 @@ from mtnet.services.signals.model import Entry
 from mtnet.services.signals.ownership.publishers import Connection
 from mtnet.services.signals.ownership.transitions import POSITION
 from mtnet.services.signals.reports.registry import TerminalKey
-from mtnet.services.signals.status.acknowledgements import AckHistories, AckHistory
+from mtnet.services.signals.status.acknowledgements import AckHistory, FillTables
 from mtnet.services.signals.status.facts import Copy, Key
 from mtnet.services.signals.status.fills import ChannelFills
+from mtnet.services.signals.status.latency import Percentiles
 from mtnet.services.signals.wire import Ack
 
 MAX_OFFLINE = 10_000
@@ -74,6 +75,9 @@ class Follower:
     """
     A follower of one channel.
 
+    Args:
+        registry: has the fills of its channel, and counts what is to be stored; None = nobody.
+
     Attributes:
         key: login and name; empty ones = it gave none.
         who: these, else its address, for people.
@@ -84,14 +88,13 @@ class Follower:
         epoch: of the journal that the numbers are about.
         acked: the last entry that it acknowledged, or had before.
         acked_at: when; 0 = it has acknowledged nothing.
-        acks: its refusals, latencies and fills.
         sent: the last entry that it was sent before it went.
         held: lots by symbol, as it said; another object once they change.
         copies: those that are not simply right; likewise.
     """
 
     __slots__ = (
-        "_changed", "acked", "acked_at", "acks", "channel", "connection", "copies", "epoch",
+        "_acks", "_registry", "acked", "acked_at", "channel", "connection", "copies", "epoch",
         "feed", "held", "key", "left", "sent", "since", "who",
     )  # fmt: skip
 
@@ -103,11 +106,11 @@ class Follower:
         key: TerminalKey,
         who: str,
         when: int,
-        acks: AckHistory,
-        changed: Callable[[], object] = noop,
+        registry: "Followers | None" = None,
     ) -> None:
         self.channel, self.key, self.who, self.since = channel, key, who, when
-        self.acks, self._changed = acks, changed
+        self._registry = registry
+        self._acks: AckHistory | None = None
         self.left = False
         self.connection: Connection | None = None
         self.feed: Feed | None = None
@@ -120,7 +123,8 @@ class Follower:
         """Go on from what is known of a former connection of the same follower."""
         self.epoch, self.acked, self.acked_at = former.epoch, former.acked, former.acked_at
         self.held, self.copies = former.held, former.copies
-        self.acks.inherit(former.acks)
+        if former._acks is not None:
+            self._history().inherit(former._acks)
 
     def begin(self, epoch: str, seq: int) -> None:
         """Note that it has all up to an entry, as it says."""
@@ -160,8 +164,24 @@ class Follower:
             if len(held) > MAX_HELD:
                 del held[next(iter(held))]
             self.held = held
-        self.acks.note(ack, entry, self.who, self.since, when)
+        self._history().note(ack, entry, self.who, self.since, when)
         self._note(Key(entry.symbol, entry.ticket), _copy(ack, entry, net))
+
+    def leave(self, when: int, left: bool) -> None:
+        """Note that its connection is gone; `left` = it said BYE."""
+        self.sent, self.since, self.left = _sent(self), when, left
+        self.connection = self.feed = None
+        if self._acks is not None:
+            self._acks.leave()
+
+    def refusals(self, when: int) -> int:
+        """Return how many entries it could not carry out of late, see `AckHistory`."""
+        return 0 if self._acks is None else self._acks.refusals(when)
+
+    @property
+    def latency(self) -> Percentiles | None:
+        """Percentiles of its latencies; None = there was none since it came."""
+        return None if self._acks is None else self._acks.latency
 
     @property
     def place(self) -> Place:
@@ -173,6 +193,17 @@ class Follower:
         """Reasons for which it could not carry out entries, by symbol."""
         copies = (self.copies or {}).items()
         return {key.symbol: copy.reason for key, copy in copies if copy.failed and copy.reason}
+
+    def _history(self) -> AckHistory:
+        if self._acks is None:  # most wait long for the first one
+            registry = self._registry
+            fills = ChannelFills() if registry is None else registry.fills.begin(self.channel)
+            self._acks = AckHistory(fills)
+        return self._acks
+
+    def _changed(self) -> None:
+        if self._registry is not None and self.key != NOBODY:
+            self._registry.note_change()
 
     def _note(self, key: Key, copy: Copy | None) -> None:
         if copy is not None:
@@ -233,7 +264,7 @@ class Observer(Follower):
     observes = True
 
     def __init__(self, channel: str, address: str, when: int) -> None:
-        super().__init__(channel, NOBODY, address, when, AckHistory(ChannelFills()))
+        super().__init__(channel, NOBODY, address, when)
 
 
 class Followers:
@@ -247,14 +278,13 @@ class Followers:
         changes: how often somebody came or went, or a copy became wrong or right; what is stored
             is compared with it.
         changed: called then.
-        acks: what the followers of each channel have acknowledged of late.
+        fills: at which prices the followers of each channel carried its last signals out.
     """
 
     def __init__(self, keep: int) -> None:
         self._keep, self.changes = keep, 0
-        self.acks = AckHistories()
+        self.fills = FillTables()
         self.changed: Callable[[], object] = noop
-        self._noted = self._note_change  # one method for all: each access would make another
         self._connected: dict[Follower, None] = {}
         self._offline = OfflineFollowers()
         self._twins: dict[Place, dict[Follower, None]] = {}  # connected, the newest last
@@ -267,8 +297,7 @@ class Followers:
         """Remember those of the last run; who was connected is offline since the start."""
         for each in saved:
             key = TerminalKey(each.login, each.name)
-            acks = self.acks.begin(each.channel)
-            follower = Follower(each.channel, key, _who(key, ""), each.since, acks)
+            follower = Follower(each.channel, key, _who(key, ""), each.since, self)
             follower.epoch, follower.sent, follower.acked = each.epoch, each.sent, each.acked
             follower.acked_at = each.since if each.acknowledges else 0
             follower.left, follower.held = each.left, each.held or None
@@ -309,13 +338,11 @@ class Followers:
         Add a follower that is connected; one without login and name is forgotten when it goes.
         """
         key = TerminalKey(login, name)
-        changed = noop if key == NOBODY else self._noted
-        acks = self.acks.begin(channel)
-        follower = Follower(channel, key, _who(key, address), when, acks, changed)
+        follower = Follower(channel, key, _who(key, address), when, self)
         follower.connection = connection
         self._connected[follower] = None
         if key != NOBODY:
-            self._note_change()
+            self.note_change()
             twins = self._twins.setdefault(follower.place, {})
             former = self._offline.pop(follower.place) or next(reversed(twins), None)
             if former is not None:
@@ -336,10 +363,7 @@ class Followers:
         """
         if self._part(follower):
             return
-        follower.sent = _sent(follower)
-        follower.since, follower.left = when, left
-        follower.acks.leave()
-        follower.connection = follower.feed = None
+        follower.leave(when, left)
         self._offline.add(follower)
 
     def forget(self, follower: Follower) -> None:
@@ -362,7 +386,7 @@ class Followers:
         for each in found:
             self._offline.pop(each.place)
         if found:
-            self._note_change()
+            self.note_change()
         return found
 
     def is_connected(self, who: str, channel: str = "") -> bool:
@@ -375,9 +399,10 @@ class Followers:
         for each in old:
             self._offline.pop(each.place)
         if old:
-            self._note_change()
+            self.note_change()
 
-    def _note_change(self) -> None:
+    def note_change(self) -> None:
+        """Count that what is stored has changed."""
         self.changes += 1
         self.changed()
 
@@ -388,7 +413,7 @@ class Followers:
         del self._connected[follower]
         if follower.key == NOBODY:
             return True
-        self._note_change()
+        self.note_change()
         twins = self._twins[follower.place]
         del twins[follower]
         if not twins:

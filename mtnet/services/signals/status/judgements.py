@@ -12,7 +12,7 @@ from msgspec import Struct, to_builtins
 from mtnet.services.signals.status.engine import judge, lasts
 from mtnet.services.signals.status.facts import FollowerFacts, ProviderFacts
 from mtnet.services.signals.status.followers import Follower
-from mtnet.services.signals.status.warnings import Judgement, Role
+from mtnet.services.signals.status.warnings import Judgement, Role, StatusWarning
 
 Facts: TypeAlias = FollowerFacts | ProviderFacts
 Row: TypeAlias = dict[str, Any]
@@ -24,7 +24,6 @@ class Judged(Struct, eq=False):
     A participant, and its status; a participant of `IParticipants`.
 
     Attributes:
-        name: its role, channel and `who`.
         facts: what is known of it.
         judgement: the same object for as long as it says the same.
         follower: None = it is a provider.
@@ -32,7 +31,6 @@ class Judged(Struct, eq=False):
             the end is not computed yet.
     """
 
-    name: tuple[Role, str, str]
     facts: Facts
     judgement: Judgement
     follower: Follower | None
@@ -42,7 +40,17 @@ class Judged(Struct, eq=False):
     @property
     def role(self) -> Role:
         """Its role in the channel."""
-        return self.name[0]
+        return "provider" if self.follower is None else "follower"
+
+    @property
+    def name(self) -> tuple[Role, str, str]:
+        """Its role, channel and `who`."""
+        return self.role, self.facts.channel.name, self.facts.who
+
+    @property
+    def warnings(self) -> list[StatusWarning]:
+        """The warnings of its judgement, the most urgent first, with its name."""
+        return self.judgement.about(self.facts.who)
 
     def holds(self, facts: Facts, when: int) -> bool:
         """Return whether a judgement of these facts would say the same."""
@@ -53,17 +61,17 @@ class Judged(Struct, eq=False):
 
     def row(self) -> Row:
         """Return it in plain JSON values."""
-        facts, judgement = self.facts, self.judgement
+        facts = self.facts
         row: Row = {
             "role": self.role,
             "who": facts.who,
             "channel": facts.channel.name,
-            "status": judgement.status,
+            "status": self.judgement.status,
             "connected": facts.connected,
             "since": facts.since,
             "client": facts.client,
             "build": facts.reports[0].report.build if facts.reports else None,
-            "warnings": to_builtins(judgement.warnings),
+            "warnings": to_builtins(self.warnings),
         }
         if isinstance(facts, FollowerFacts):
             row.update(_progress(facts, *self.behind()))
@@ -94,7 +102,6 @@ class Participant(NamedTuple):
     """
 
     key: Hashable
-    role: Role
     facts: Facts
     follower: Follower | None = None
 
@@ -117,8 +124,7 @@ class Judgements:
         judgement = judge(facts, when)
         if before is not None and before.judgement == judgement:
             judgement = before.judgement
-        name = known.role, facts.channel.name, facts.who
-        return Judged(name, facts, judgement, known.follower, when)
+        return Judged(facts, judgement, known.follower, when)
 
 
 def _progress(facts: FollowerFacts, count: int, since: int | None) -> Row:

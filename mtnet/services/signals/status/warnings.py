@@ -5,9 +5,11 @@ Pure. The priorities 10, 20, 30, 40, 50, 60, 70 and 80 are those of the copiers 
 """
 
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Literal, NamedTuple, cast
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 Status = Literal["ok", "unknown", "warning", "error", "offline"]
 """How somebody is: all is well, nobody knows whether it is, somebody should look, somebody must
@@ -46,6 +48,11 @@ Code = Literal[
 UNITS = ((86_400, "days"), (3_600, "h"), (60, "min"))
 """Seconds and names of the units in which people are told durations of at least two of them."""
 ORDER: Mapping[Status, int] = {"ok": 0, "unknown": 1, "warning": 2, "error": 3, "offline": 4}
+WHO = "\0"
+"""Stands for the participant in the sentences of a judgement, so that all who are judged alike
+share one: a judgement with its sentences takes 500 bytes, and most followers wait alike."""
+SHARED = 1_024
+"""Judgements that are remembered to be shared."""
 
 
 class Rule(NamedTuple):
@@ -256,7 +263,7 @@ RULES: Mapping[Code, Rule] = {
 }
 
 
-class StatusWarning(Struct, frozen=True, omit_defaults=True):
+class StatusWarning(Struct, frozen=True, omit_defaults=True, gc=False):
     """A warning: its code, its priority, and the sentence; `public` as of `Rule`."""
 
     code: Code
@@ -265,36 +272,48 @@ class StatusWarning(Struct, frozen=True, omit_defaults=True):
     public: str = ""
 
 
-class Judgement(Struct, frozen=True):
+class Judgement(Struct, frozen=True, gc=False):
     """
-    The status of one participant.
+    A status, of all participants that are judged alike.
 
     Attributes:
-        warnings: the most urgent first.
+        warnings: the most urgent first; `WHO` stands for the participant.
     """
 
     status: Status
     warnings: tuple[StatusWarning, ...] = ()
 
+    def about(self, who: str) -> list[StatusWarning]:
+        """Return the warnings of one participant."""
+        return [
+            replace(each, text=each.text.replace(WHO, who), public=each.public.replace(WHO, who))
+            for each in self.warnings
+        ]
+
 
 class Finding(NamedTuple):
-    """Trouble of a participant, with the words of its sentence."""
+    """Trouble of a participant, with the words of its sentence besides `who`."""
 
     code: Code
-    details: Mapping[str, object]
+    details: Mapping[str, object] = {}
 
 
 OK = Judgement("ok")
 
 
 def judgement(role: Role, found: Iterable[Finding]) -> Judgement:
-    """Return the worst status of findings, and their warnings in order."""
+    """Return the worst status of findings, and their warnings in order; the same when equal."""
     warnings = [_warning(each) for each in found]
     if not warnings:
         return OK
     warnings.sort(key=lambda warning: warning.priority)
     status = max((status_of(role, each.code) for each in warnings), key=ORDER.__getitem__)
-    return Judgement(status, tuple(warnings))
+    return _shared(Judgement(status, tuple(warnings)))
+
+
+@lru_cache(SHARED)
+def _shared(found: Judgement) -> Judgement:
+    return found
 
 
 def status_of(role: Role, code: Code) -> Status:
@@ -304,7 +323,8 @@ def status_of(role: Role, code: Code) -> Status:
 
 def _warning(finding: Finding) -> StatusWarning:
     rule = RULES[finding.code]
-    text, public = (each.format_map(finding.details) for each in (rule.text, rule.public))
+    words = {**finding.details, "who": WHO}
+    text, public = (each.format_map(words) for each in (rule.text, rule.public))
     return StatusWarning(finding.code, rule.priority, text, public)
 
 

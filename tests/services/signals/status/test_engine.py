@@ -159,7 +159,7 @@ def test_every_sentence_is_whole_and_names_who_or_where():
     table = [(BOB, FOLLOWERS), (ALICE, PROVIDERS)]
     for facts, situations in table:
         for changes, _, _ in situations.values():
-            for warning in judge(replace(facts, **changes), NOW).warnings:
+            for warning in judge(replace(facts, **changes), NOW).about(facts.who):
                 assert warning.text.endswith(".")
                 assert not warning.text.startswith(" ")
                 assert any(name in warning.text for name in ("bob", "alice", "gold", "provider"))
@@ -167,17 +167,24 @@ def test_every_sentence_is_whole_and_names_who_or_where():
 
 def test_a_sentence_says_what_is_held_and_what_to_do():
     facts = replace(BOB, **copies(TICKET, held="0.3", failed=True, right=False, reason="no money"))
-    wrong, refused = judge(facts, NOW).warnings
+    wrong, refused = judge(facts, NOW).about("bob")
     assert wrong.text == (
         "bob holds 0.3 of EURUSD #77, and 1 was told (no money): correct it at the terminal."
     )
     assert refused.text.startswith("bob could not carry out EURUSD #77 1 (no money):")
 
 
+def test_followers_that_are_judged_alike_share_one_judgement():
+    bob, carol = (judge(replace(BOB, who=who, acknowledges=False), NOW) for who in ("bob", "carol"))
+    assert bob is carol
+    (warning,) = carol.about("carol")
+    assert warning.text.startswith("carol has acknowledged nothing")
+
+
 def test_accounts_and_balances_stand_in_no_public_sentence():
     reports = (reported(), reported(SECOND, "4711"))
     view = ViewState(struck="`max_drawdown` 5% was reached: 4711 became 4000")
-    found = judge(replace(BOB, reports=reports, **channel(view=view)), NOW).warnings
+    found = judge(replace(BOB, reports=reports, **channel(view=view)), NOW).about("bob")
     assert [each.code for each in found] == ["two_accounts", "limit_struck"]
     for each in found:
         assert "4711" in each.text

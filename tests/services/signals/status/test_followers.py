@@ -253,8 +253,8 @@ def test_refused_entries_are_counted_for_an_hour(followers):
     follower = join(followers)
     for seq in range(1, 7):
         acknowledge(follower, ack(seq, "failed", "0"), "1", when=NOON + seq)
-    assert follower.acks.refusals(NOON + 6) == 6
-    assert follower.acks.refusals(NOON + 1 + WINDOW) == 0
+    assert follower.refusals(NOON + 6) == 6
+    assert follower.refusals(NOON + 1 + WINDOW) == 0
 
 
 def test_what_is_not_right_is_bounded(followers, monkeypatch):
