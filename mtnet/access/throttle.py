@@ -1,6 +1,7 @@
 """Rate limits: a token bucket, and a throttle for log lines."""
 
 from collections import OrderedDict
+from sys import intern
 
 from mtnet.access.addresses import network_of
 
@@ -43,7 +44,7 @@ class LogThrottle:
             kind: lines of one kind do not use up the room of another. There are few kinds.
             login: each one of a network has room of its own.
         """
-        key = network_of(host), login, kind
+        key = network_of(host), login, intern(kind)
         admitted = self._count(key, when) and self._count_kind(when, kind)
         self.left_out += not admitted
         return admitted

@@ -71,17 +71,11 @@ HIDDEN.hides = True
 
 
 class RefusalCounter:
-    """
-    Counter of refused frames in windows of a minute.
+    """Counter of refused frames in windows of a minute."""
 
-    Attributes:
-        lacks: something that the connection sent is not stored.
-    """
-
-    __slots__ = ("_count", "_since", "lacks")
+    __slots__ = ("_count", "_since")
 
     def __init__(self) -> None:
-        self.lacks = False
         self._count, self._since = 0, 0.0
 
     def add(self, when: float) -> int:
@@ -113,7 +107,8 @@ class SignalsProtocol(Protocol):
         self._follower: ClassicFollower | None = None
         self._publisher: Publisher | None = None
         self._session: Session | None = None
-        self._mask, self._refusals = PasswordMask(), RefusalCounter()
+        self._mask = PasswordMask()
+        self._refusals: RefusalCounter | None = None  # all that it sent is stored
         self._ended = self._peer_ended = False
 
     def connectionMade(self) -> None:
@@ -152,7 +147,6 @@ class SignalsProtocol(Protocol):
             self.end(f"ended without a frame: {self._unframed()}")
             return
         if self._decoder.unfinished and not self._ended:
-            self._refusals.lacks = True
             self._count_refusal()
             self._warn("ended in the middle of a frame", "cut")
         if self.peer.closing:
@@ -313,7 +307,7 @@ class SignalsProtocol(Protocol):
         self.peer.close(half)
 
     def _refused(self, error: WireError) -> None:
-        self._refusals.lacks = True
+        self._refusals = self._refusals or RefusalCounter()
         # What its channel does not take, or our disk, is no error of the client.
         if not isinstance(error, PolicyError) and error.code != "server":
             self._count_refusal()
@@ -334,6 +328,7 @@ class SignalsProtocol(Protocol):
 
     def _count_refusal(self) -> None:
         most = self._env.section.refusals
+        self._refusals = self._refusals or RefusalCounter()
         if self._refusals.add(self._env.clock.seconds()) > most:
             self.peer.report_abuse(Offence.FRAME)
             self.end(f"sent more than {most} frames that are refused within a minute")
@@ -364,7 +359,7 @@ class SignalsProtocol(Protocol):
             return
         idle = self._stop()
         self._ended = True
-        if idle and not self._refusals.lacks:
+        if idle and self._refusals is None:
             self.transport.loseConnection()
         else:
             self.transport.abortConnection()
