@@ -75,14 +75,12 @@ class TokenBucket:
         when: seconds of the clock.
     """
 
-    __slots__ = ("_free", "_rate", "_when")
+    __slots__ = ("_full", "_rate")
 
     def __init__(self, rate: float, when: float) -> None:
-        self._rate, self._when, self._free = rate, when, rate
+        self._rate, self._full = rate, when
 
     def spend(self, count: float, when: float) -> float:
         """Take `count` tokens; return the seconds until there is one again."""
-        gained = (when - self._when) * self._rate
-        self._free = min(self._rate, self._free + gained) - count
-        self._when = when
-        return max(0.0, -self._free / self._rate)
+        self._full = max(self._full, when) + count / self._rate  # when all are back
+        return max(0.0, self._full - when - 1.0)

@@ -56,22 +56,20 @@ class ReadThrottle:
                 self.transport.resumeProducing()
 
 
-class ReadRateLimit:
+class ReadRateLimit(ReadThrottle):
     """
-    Rate limiter of what a connection sends: a token bucket that pauses reading.
+    Read throttle with a rate limit: a token bucket pauses reading, and others may, too.
 
     Args:
         transport: of the connection.
         rate: how much of it a second may have.
-
-    Attributes:
-        throttle: what it pauses; others may pause it, too.
     """
 
-    __slots__ = ("_budget", "_clock", "_timer", "throttle")
+    __slots__ = ("_budget", "_clock", "_timer")
 
     def __init__(self, transport: Transport, clock: IReactorTime, rate: float) -> None:
-        self.throttle, self._clock = ReadThrottle(transport), clock
+        super().__init__(transport)
+        self._clock = clock
         self._budget = TokenBucket(rate, clock.seconds())
         self._timer: IDelayedCall | None = None
 
@@ -79,7 +77,7 @@ class ReadRateLimit:
         """Take tokens for what came, and pause while there are none."""
         delay = self._budget.spend(count, self._clock.seconds())
         if delay and self._timer is None:
-            self.throttle.pause("pace")
+            self.pause("pace")
             self._timer = self._clock.callLater(delay, self._go_on)
 
     def stop(self) -> None:
@@ -90,4 +88,4 @@ class ReadRateLimit:
 
     def _go_on(self) -> None:
         self._timer = None
-        self.throttle.resume("pace")
+        self.resume("pace")

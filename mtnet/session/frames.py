@@ -148,7 +148,7 @@ class FrameProtocol(Protocol):
         self._deadline = self.env.clock.callLater(seconds, self._late)
 
     def _late(self) -> None:
-        if self.rate_limit.throttle.paused:  # the rest of it waits for us
+        if self.rate_limit.paused:  # the rest of it waits for us
             self._wait_for_frame()
             return
         self._deadline = None

@@ -33,6 +33,7 @@ MAX_SESSION_PAYLOAD = 8_192
 and lists of symbols and texts of other services are long."""
 MAX_SESSION_GAP = 16_384
 """The same as `MAX_GAP` after WELCOME: twice the longest frame."""
+_LINE_END = b"\r\n"
 SEPARATORS = b"\0\r\n\t "
 """Bytes without a meaning, between frames."""
 T = TypeVar("T")
@@ -98,7 +99,8 @@ class FrameDecoder:
                     most = self._max_payload
                     raise FrameError("frame", f"A frame of more than {most} bytes", payload)
                 yield payload
-        self._rest = buffer[start:]
+        rest = buffer[start:]
+        self._rest = _LINE_END if rest == _LINE_END else rest  # one for all who wait
         if not self._framed:
             self.unframed = (self.unframed + data).lstrip(SEPARATORS)[: QUOTED + 1]
         # One byte back: a `>` at the end may be half of the mark.

@@ -39,9 +39,7 @@ class SessionProtocol(FrameProtocol):
         configure_keepalive(self.transport)
         sessions = self.env.find(ISessions)
         self.begin(sessions.settings.frames)
-        self._session = sessions.open(
-            Road(self.transport, self.peer, self.rate_limit.throttle, self)
-        )
+        self._session = sessions.open(Road(self.transport, self.peer, self.rate_limit, self))
         seconds = self.env.config.access.login
         self.wait_for_login(lambda: f"did not say HELLO within {seconds:g} s")
 

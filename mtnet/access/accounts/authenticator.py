@@ -195,7 +195,7 @@ class Authenticator:
         account = self._accounts.certified(shown.names)
         if account is None:
             raise WireError("login", WRONG)
-        return self._let_in(Identity(account.name, account.rights), origin)
+        return self._let_in(account.identity, origin)
 
     # Without a hash
 
@@ -261,7 +261,7 @@ class Authenticator:
 
     def _identity(self, name: str) -> Identity | None:
         account = self._usable(name)
-        return Identity(account.name, account.rights) if account else None
+        return account.identity if account else None
 
     def _usable(self, name: str) -> Account | None:
         account = self._accounts.get(name)

@@ -8,9 +8,11 @@ import re
 import secrets
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from hashlib import sha256
 from typing import Protocol
 
+from mtnet.access.accounts.cred import Identity
 from mtnet.access.accounts.login_history import KNOWN, Login, LoginHistory
 from mtnet.access.rights import Permissions, Rights
 from mtnet.callbacks import noop
@@ -60,6 +62,11 @@ class Account:
     created: int
     changed: int
     password: str = field(default="", repr=False)
+
+    @cached_property
+    def identity(self) -> Identity:
+        """The identity with all of its rights; one object for all who log in."""
+        return Identity(self.name, self.rights)
 
     @property
     def certificates(self) -> list[str]:

@@ -224,7 +224,7 @@ class SignalsProtocol(Protocol):
 
     def _dripped(self) -> None:
         self._deadline = None
-        if self._rate_limit.throttle.paused:  # the rest of it waits for us
+        if self._rate_limit.paused:  # the rest of it waits for us
             self._deadline = self._env.clock.callLater(self._limits.frame, self._dripped)
             return
         self.peer.report_abuse(Offence.DEADLINE)
@@ -285,7 +285,7 @@ class SignalsProtocol(Protocol):
         self._leave()
         # HELLO may hold a password: nothing that this connection says is shown from now on.
         self._mask = HIDDEN
-        road = Road(self.transport, self.peer, self._rate_limit.throttle, self)
+        road = Road(self.transport, self.peer, self._rate_limit, self)
         self._session = self._port.sessions.open(road)
         self._session.frame(payload)
 
@@ -345,7 +345,7 @@ class SignalsProtocol(Protocol):
         if self._publisher is None:
             self._stop()
             peer = show(self.transport.getPeer())
-            producer = self._rate_limit.throttle.producer("disk")
+            producer = self._rate_limit.producer("disk")
             self._publisher = self._port.signals.join(
                 peer, producer, refuse=self._refused, close=self.end, address=self.peer.host
             )

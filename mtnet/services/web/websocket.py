@@ -138,8 +138,7 @@ class WebSocketConnection(Protocol):
     ) -> None:
         self.env, self.peer, self.upgrade = env, peer, upgrade
         self._reader = MessageReader(self, limit, upgrade.deflate)
-        self._rate_limit = ReadRateLimit(self, env.clock, rate)  # type: ignore[arg-type]
-        self.throttle = self._rate_limit.throttle
+        self.throttle = ReadRateLimit(self, env.clock, rate)  # type: ignore[arg-type]
         self._incoming = b""
         self._working = self._peer_ended = False
 
@@ -161,7 +160,7 @@ class WebSocketConnection(Protocol):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self._reader.end()
-        self._rate_limit.stop()
+        self.throttle.stop()
 
     # Of the throttle
 
@@ -187,7 +186,7 @@ class WebSocketConnection(Protocol):
             data, self._incoming = self._incoming[:SLICE], self._incoming[SLICE:]
             count = self._reader.feed(data)
             if not self.peer.trusted:
-                self._rate_limit.spend(count)
+                self.throttle.spend(count)
 
     # Of the client
 

@@ -1,6 +1,7 @@
 """Collects what the engine judges, from sessions, acknowledgements, REPORTs and the book."""
 
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from functools import lru_cache
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -27,6 +28,8 @@ from mtnet.services.signals.views.views import Summary
 NONE: Mapping[Any, Any] = {}
 NAMED = 3
 """Symbols that a sentence names."""
+TENTHS = 1_024
+"""Tenths of a second of which each number is shared: a session is heard every few seconds."""
 
 
 class Moment(NamedTuple):
@@ -49,7 +52,13 @@ class Moment(NamedTuple):
         if seconds is None:
             return None
         age = int((self.seconds - seconds) * 1000)
-        return (self.when - age + 50) // 100 * 100
+        return _tenth((self.when - age + 50) // 100)
+
+
+@lru_cache(TENTHS)
+def _tenth(count: int) -> int:
+    """Return tenths of a second in milliseconds; one number for all that were heard then."""
+    return count * 100
 
 
 class FactCollector:
