@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime, ISSLTransport
 
+from mtnet.callbacks import noop
 from mtnet.net.output.direct import end_half
 from mtnet.net.transport import StreamTransport, Transport, innermost
 
@@ -61,6 +62,7 @@ class StallDetector:
         """Stop watching; harmless when it has ended."""
         if self._call.active():
             self._call.cancel()
+        self._mark = self._stalled = noop  # they refer back to this detector
 
     def _look(self) -> None:
         now = self._mark()
@@ -108,6 +110,7 @@ class LingeringClose:
     def stop(self) -> None:
         """Stop watching: the connection is gone."""
         self._detector.stop()
+        self._unsent = int  # it refers back to this close
 
     def _watch(self) -> StallDetector:
         return StallDetector(self._clock, self._seconds, self._pending, self._stalled)

@@ -62,11 +62,12 @@ def describe(head: bytes) -> str:
 
 def begins_with(*words: bytes) -> Recognize:
     """Return a recognizer of connections that begin with one of `words`."""
+    longest = max(map(len, words))
 
     def recognize(head: bytes) -> bool | None:
         if head.startswith(words):
             return True
-        return None if can_become(head, words) else False
+        return None if len(head) < longest and can_become(head, words) else False
 
     return recognize
 

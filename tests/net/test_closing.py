@@ -1,6 +1,8 @@
 """Stall detectors, and closes that end."""
 
+import gc
 import socket
+import weakref
 
 import pytest
 from twisted.internet.interfaces import ISSLTransport
@@ -164,6 +166,19 @@ def test_a_close_whose_connection_is_lost_does_nothing_more(peer):
     peer.wait(20)
     assert calls == ["half"]
     assert peer.clock.getDelayedCalls() == []
+
+
+def test_a_close_whose_connection_is_lost_is_freed_without_a_collection_of_garbage():
+    gc.disable()
+    try:
+        peer = Peer()
+        peer.close(half=True)
+        peer.closing.stop()
+        freed = weakref.ref(peer), weakref.ref(peer.closing)
+        del peer
+        assert [each() for each in freed] == [None, None]
+    finally:
+        gc.enable()
 
 
 def test_a_connection_that_is_lost_by_the_close_itself_is_watched_no_longer(peer):

@@ -76,9 +76,8 @@ class TemplatesProtocol(Protocol):
         self.peer.connected(self.transport, self._abort)
         if self._is_raw:
             self._raw()
-        else:
+        else:  # the first bytes of a command follow in this turn
             self._decoder = CommandDecoder(codepage=self._codepage)
-            self.peer.mark_unauthenticated()
 
     @abort_on_error
     def dataReceived(self, data: bytes) -> None:
@@ -95,8 +94,10 @@ class TemplatesProtocol(Protocol):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self._lost = True
         self._still()
-        # They refer to an upload, which would stay in memory until a garbage collection.
+        # They refer back to this protocol: an upload, or an answer, and the connection would stay
+        # in memory until a garbage collection.
         self._receive, self._ended = noop, noop
+        self._segments = None
         self.peer.disconnected()
 
     def _late(self) -> None:

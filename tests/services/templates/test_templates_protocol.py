@@ -1,5 +1,8 @@
 """The templates port, bytes in and bytes out."""
 
+import gc
+import weakref
+
 import pytest
 from fakes.ports import FakePort
 from hypothesis import HealthCheck, example, given, settings
@@ -17,8 +20,9 @@ from mtnet.errors import TemplateError
 from mtnet.interfaces import IListenerAware, IServicePlugin, ITemplates
 from mtnet.net.endpoints import Listener
 from mtnet.plugins.templates import templates
+from mtnet.services.templates.protocol import TemplatesFactory
 from mtnet.services.templates.wire import raw_prefix
-from mtnet.testing import TerminalTransport
+from mtnet.testing import Terminal, TerminalTransport
 
 LISTENER = Listener("templates", "tcp:8080")
 PREFIX = raw_prefix("EURUSD", "H1", "mt5")
@@ -180,10 +184,15 @@ class TcpTransport(TerminalTransport):
         producer.resumeProducing()
 
 
-def dial_tcp(server, clock, room):
+def tcp_transport(clock, room):
     transport = TcpTransport(clock, "127.0.0.1", "127.0.0.1")
     alsoProvides(transport, ITCPTransport, ISystemHandle)
     transport.sock = Socket(room)
+    return transport
+
+
+def dial_tcp(server, clock, room):
+    transport = tcp_transport(clock, room)
     server.factory.buildProtocol(transport.getPeer()).makeConnection(transport)
     clock.advance(0.2)
     return transport
@@ -211,6 +220,34 @@ def test_on_plain_tcp_the_whole_answer_leaves_and_the_half_is_closed(server, clo
     transport = dial_tcp(server, clock, room=1 << 20)
     assert transport.sock.taken == PREFIX + mt5_stored
     assert (transport.ended, transport.producer, transport.disconnecting) == (True, None, False)
+
+
+def test_an_answered_connection_is_freed_at_once_without_a_collection_of_garbage(
+    server, clock, monkeypatch
+):
+    freed, build = [], TemplatesFactory.build
+
+    def watched(factory, peer):
+        protocol = build(factory, peer)
+        weakref.finalize(protocol, freed.append, protocol._is_raw)
+        return protocol
+
+    monkeypatch.setattr(TemplatesFactory, "build", watched)
+    gc.disable()
+    try:
+        for line in (b"", b"FETCH EURUSD H1\n"):
+            transport = tcp_transport(clock, room=1 << 20)
+            terminal = Terminal(server.factory.buildProtocol(transport.getPeer()), transport)
+            terminal.protocol.makeConnection(transport)
+            terminal.send(line)
+            clock.advance(0.2)
+            assert transport.ended
+            terminal.hang_up()
+            del terminal, transport
+            clock.advance(10)
+        assert freed == [True, False]
+    finally:
+        gc.enable()
 
 
 # The first bytes
