@@ -6,6 +6,7 @@ Services bring their verbs through `mtnet.interfaces.ISessionVerbs`.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from enum import IntEnum
+from sys import intern
 from typing import Any, NamedTuple
 
 from msgspec import Struct
@@ -196,7 +197,8 @@ class Session:
         """Answer HELLO: the client may use the verbs of the services from now on."""
         if self._state is State.CLOSED:
             return
-        self.name, self.client = name, client
+        # Most clients run the same programs: one text for all.
+        self.name, self.client = intern(name), intern(client)
         fields: dict[str, str] = {}
         for each in self.handlers():
             fields.update(each.welcomed())

@@ -123,6 +123,7 @@ class Follower:
         """Go on from what is known of a former connection of the same follower."""
         self.epoch, self.acked, self.acked_at = former.epoch, former.acked, former.acked_at
         self.held, self.copies = former.held, former.copies
+        self.key, self.who = former.key, former.who  # they are equal: one object for all
         if former._acks is not None:
             self._history().inherit(former._acks)
 
@@ -287,7 +288,8 @@ class Followers:
         self.changed: Callable[[], object] = noop
         self._connected: dict[Follower, None] = {}
         self._offline = OfflineFollowers()
-        self._twins: dict[Place, dict[Follower, None]] = {}  # connected, the newest last
+        self._newest: dict[Place, Follower] = {}  # connected
+        self._twins: dict[Place, dict[Follower, None]] = {}  # where several are, the newest last
 
     def __iter__(self) -> Iterator[Follower]:
         yield from self._connected
@@ -343,11 +345,14 @@ class Followers:
         self._connected[follower] = None
         if key != NOBODY:
             self.note_change()
-            twins = self._twins.setdefault(follower.place, {})
-            former = self._offline.pop(follower.place) or next(reversed(twins), None)
+            place = follower.place
+            newest = self._newest.get(place)
+            former = self._offline.pop(place) or newest
             if former is not None:
                 follower.inherit(former)
-            twins[follower] = None
+            self._newest[place] = follower
+            if newest is not None:
+                self._twins.setdefault(place, {newest: None})[follower] = None
         return follower
 
     def observer(self, channel: str, address: str, when: int) -> Follower:
@@ -414,11 +419,16 @@ class Followers:
         if follower.key == NOBODY:
             return True
         self.note_change()
-        twins = self._twins[follower.place]
+        place = follower.place
+        twins = self._twins.get(place)
+        if twins is None:
+            del self._newest[place]
+            return False
         del twins[follower]
-        if not twins:
-            del self._twins[follower.place]
-        return bool(twins)
+        self._newest[place] = next(reversed(twins))
+        if len(twins) == 1:
+            del self._twins[place]
+        return True
 
 
 def _lots_of(ack: Ack, entry: Entry) -> Decimal | None:
