@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 from harness import machine
 
@@ -65,8 +66,10 @@ class AccountChanges:
 
     def _run(self, name: str, **values: object) -> dict[str, str]:
         found: list[dict[str, str]] = []
-        done: Deferred[object] = self._commands[f"account {name}"]({"name": "alice", **values})
-        done.addCallback(found.append)  # type: ignore[arg-type]
+        done: Deferred[Any] = Deferred.fromCoroutine(
+            self._commands[f"account {name}"]({"name": "alice", **values})
+        )
+        done.addCallback(found.append)
         return found[0]
 
 

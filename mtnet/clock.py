@@ -11,9 +11,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
-from twisted.logger import Logger
-
 from mtnet.durations import DAY
+from mtnet.late_logger import LateLogger
 
 JUMP = 600.0
 """Seconds by which wall time may drift from monotonic time; more is a jump. NTP corrects a running
@@ -70,7 +69,7 @@ class WallClock:
         time, seconds: these, for what is called for each signal.
     """
 
-    log = Logger()
+    log = LateLogger()
 
     def __init__(self, time: Callable[[], int], seconds: Callable[[], float]) -> None:
         self.time, self.seconds = time, seconds

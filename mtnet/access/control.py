@@ -1,6 +1,6 @@
 """Access control: accounts, bans and limits in one object, and their files."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from functools import partial
 from typing import Any
 
@@ -92,8 +92,9 @@ class AccessControl:
         self._ban_commands.load()
 
     def commands(self) -> dict[str, Callable[[Mapping[str, Any]], Any]]:
-        """Return the commands for the control socket."""
-        return {**self._account_commands.commands(), **self._ban_commands.commands()}
+        """Return the commands for the control socket; each begins when it is called."""
+        own = {**self._account_commands.commands(), **self._ban_commands.commands()}
+        return {name: partial(_begin, command) for name, command in own.items()}
 
     def reload(self) -> None:
         """Read the accounts again."""
@@ -142,3 +143,9 @@ class AccessControl:
 
     async def _store_hash(self, name: str, password: str, old: str) -> None:
         await self._account_commands.rehash(name, old, await self._hash(password))
+
+
+def _begin(
+    command: Callable[[Mapping[str, Any]], Coroutine[Any, Any, Any]], arguments: Mapping[str, Any]
+) -> "Deferred[Any]":
+    return Deferred.fromCoroutine(command(arguments))

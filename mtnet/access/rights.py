@@ -185,6 +185,27 @@ class Permissions:
             for name, texts in self.roles.items()
         }
 
+    @classmethod
+    def of(
+        cls,
+        services: Mapping[str, Iterable[str]],
+        roles: Iterable[Mapping[str, Iterable[str]]],
+        named: Collection[str],
+    ) -> "Permissions":
+        """
+        Join what services add to the roles; arguments and errors as above.
+
+        Args:
+            roles: of each service.
+        """
+        joined: dict[str, list[str]] = {}
+        for own in roles:
+            for role, rights in own.items():
+                joined.setdefault(role, []).extend(rights)
+        # In lists and examples first those that everybody uses.
+        ordered = sorted(services, key=lambda name: (name in named, name))
+        return cls({name: services[name] for name in ordered}, joined, named)
+
     def rights(self, grants: Iterable[str]) -> Rights:
         """
         Return the rights of roles and of rights as texts.

@@ -9,9 +9,8 @@ into the wrong field.
 from collections.abc import Callable
 from typing import NamedTuple
 
-from twisted.logger import Logger, LogLevel
-
 from mtnet.access.throttle import LogThrottle
+from mtnet.late_logger import LateLogger
 
 KIND = 100
 """Lines of one kind in a minute, such as logins refused for one reason, of all networks together;
@@ -65,7 +64,7 @@ class SecurityLog:
         observer: called for each line that is written.
     """
 
-    log = Logger()
+    log = LateLogger()
 
     def __init__(self, seconds: Callable[[], float]) -> None:
         self._seconds = seconds
@@ -130,11 +129,9 @@ class SecurityLog:
 
     def _write(self, event: str, level: str, **fields: str) -> None:
         line = f"{event}: {' '.join(f'{key}={text}' for key, text in fields.items())}"
-        self.log.emit(_LEVELS[level], "{line}", line=line, **fields)
+        write = self.log.info if level == "info" else self.log.warn
+        write("{line}", line=line, **fields)
         self.observer(event.replace(" ", "_"), line, level, **fields)
-
-
-_LEVELS = {"info": LogLevel.info, "warning": LogLevel.warn}
 
 
 def _named(who: str) -> dict[str, str]:

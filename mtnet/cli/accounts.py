@@ -2,21 +2,17 @@
 
 import re
 import sys
-import warnings
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from functools import partial
-from getpass import GetPassWarning, getpass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mtnet.access.accounts.model import check_label, check_name, parse_grant
 from mtnet.cli import local, parsers
+from mtnet.cli.declared import permissions
 from mtnet.cli.output import print_result, table, utc_minute
 from mtnet.cli.output import show as as_text
-from mtnet.cli.signals.views import check_view, give_view
-from mtnet.daemon.registry import permissions
 from mtnet.errors import AccountError
 
 if TYPE_CHECKING:
@@ -60,13 +56,14 @@ def _configure_add(group: "Commands") -> None:
     summary = "create an account; its password comes from a prompt or a line of standard input"
     parser = local.add(group, "add", add, summary, "alice --role follower")
     _add_name(parser)
+    roles = permissions().roles
     parser.add_argument(
         "--role",
-        choices=permissions().roles,
+        choices=roles,
         action="append",
         default=[],
         dest="roles",
-        help=f"one of {', '.join(permissions().roles)}",
+        help=f"one of {', '.join(roles)}",
         metavar="ROLE",
     )
     _add_grants(parser, "a right, such as follow:signals/gold, or certificate:dns:NAME")
@@ -92,9 +89,7 @@ def _configure_token(group: "Commands") -> None:
     summary = "print a new secret that a program uses instead of the password, or withdraw one"
     parser = local.add(group, "token", token, summary, "alice --label terminal-7 --days 90")
     _add_name(parser)
-    parser.add_argument(
-        "--label", metavar="TEXT", default="", type=check_label, help="what it is for"
-    )
+    parser.add_argument("--label", metavar="TEXT", default="", type=_label, help="what it is for")
     _add_grants(parser, "what it allows (default: whatever the account may do)")
     parser.add_argument("--days", metavar="N", type=float, help="until it expires (default: never)")
     parser.add_argument(
@@ -103,7 +98,7 @@ def _configure_token(group: "Commands") -> None:
 
 
 def _add_name(parser: ArgumentParser) -> None:
-    parser.add_argument("name", metavar="NAME", type=check_name)
+    parser.add_argument("name", metavar="NAME", type=_name)
 
 
 def _add_grants(parser: ArgumentParser, text: str) -> None:
@@ -112,7 +107,21 @@ def _add_grants(parser: ArgumentParser, text: str) -> None:
     )
 
 
+def _name(text: str) -> str:
+    from mtnet.access.accounts.model import check_name
+
+    return check_name(text)
+
+
+def _label(text: str) -> str:
+    from mtnet.access.accounts.model import check_label
+
+    return check_label(text)
+
+
 def _grant(text: str) -> str:
+    from mtnet.access.accounts.model import parse_grant
+
     return parse_grant(text, permissions())
 
 
@@ -141,7 +150,7 @@ def admin_session(folder: Path) -> AbstractContextManager[local.RunCommand]:
 
 
 def _offline(folder: "DataFolder") -> AbstractContextManager[local.RunCommand]:
-    from mtnet.cli.offline import on_accounts
+    from mtnet.cli.offline.accounts import on_accounts
 
     return on_accounts(folder)
 
@@ -163,6 +172,8 @@ def add(arguments: Namespace) -> None:
     """
     view, roles = arguments.view, arguments.roles
     if view is not None:
+        from mtnet.cli.signals.views import check_view, give_view
+
         check_view(arguments, view)
         roles = [f"follow:signals/{view}" if role == FOLLOWER else role for role in roles]
     password = "" if arguments.no_password else read_password()
@@ -246,6 +257,8 @@ def read_password() -> str:
     Raises:
         AccountError: it is missing or invalid, or the two that were typed differ.
     """
+    from getpass import GetPassWarning
+
     from mtnet.access.accounts.passwords import LONGEST, check_password
 
     try:
@@ -263,6 +276,9 @@ def read_password() -> str:
 
 
 def _prompted(prompt: str) -> str:
+    import warnings
+    from getpass import GetPassWarning, getpass
+
     with warnings.catch_warnings():
         warnings.simplefilter("error", GetPassWarning)  # the prompt would echo it
         return getpass(prompt)

@@ -12,7 +12,6 @@ from mtnet.cli import local, parsers
 from mtnet.errors import ClientError
 
 if TYPE_CHECKING:
-    from mtnet.config.schema import Config
     from mtnet.daemon.datadir import DataFolder
 
 
@@ -56,20 +55,19 @@ def backup(arguments: Namespace) -> None:
 
     Raises:
         ClientError: there is no data folder, or the daemon refuses.
+        ConfigError: the configuration is wrong.
         StartError: the folder cannot be used.
         JournalError: there is no backup: a file is damaged, or the disk is full or failed.
     """
     from mtnet.daemon.backup.manifest import NAME
-    from mtnet.daemon.configuration import load
 
-    config, target = load(arguments.config, os.environ, data=arguments.data), arguments.folder
-    folder = Path(config.data)
+    folder, target = local.folder(arguments), arguments.folder
     if not (folder / "lock").exists():
         raise ClientError(
             f"Invalid data folder {folder}: name one in which a daemon has run. "
             "Example: --data /var/lib/mtnet"
         )
-    with local.admin_session(folder, partial(_offline, config), wait=None) as run:
+    with local.admin_session(folder, partial(_offline, arguments), wait=None) as run:
         made = run("backup", folder=str(target.absolute()))
     if not (target / NAME).exists():
         raise ClientError(
@@ -81,10 +79,12 @@ def backup(arguments: Namespace) -> None:
 
 
 @contextmanager
-def _offline(config: "Config", folder: "DataFolder") -> Iterator[local.RunCommand]:
+def _offline(arguments: Namespace, folder: "DataFolder") -> Iterator[local.RunCommand]:
     from mtnet.coroutines import result_of
     from mtnet.daemon.backup.offline import offline_backup
+    from mtnet.daemon.configuration import load
 
+    config = load(arguments.config, os.environ, data=arguments.data)
     folder.check_restored()
     commands = offline_backup(config, folder).commands()
     yield lambda command, **asked: result_of(commands[command](asked))

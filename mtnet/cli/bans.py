@@ -123,6 +123,6 @@ def _run(arguments: Namespace, command: str, **values: Any) -> Any:
 def _offline(
     arguments: Namespace, folder: "DataFolder"
 ) -> AbstractContextManager[local.RunCommand]:
-    from mtnet.cli.offline import on_bans
+    from mtnet.cli.offline.bans import on_bans
 
     return on_bans(arguments, folder)

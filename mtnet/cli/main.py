@@ -4,16 +4,15 @@ The commands of services come from their plugins, those of other packages includ
 """
 
 import argparse
-import ast
 import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from pkgutil import resolve_name
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NoReturn
 
 from mtnet import __version__
+from mtnet.cli.declared import Command, service_commands
 from mtnet.cli.parsers import sentence
 from mtnet.errors import MtnetError
 
@@ -21,25 +20,11 @@ INTERRUPTED = 130
 """Exit status after Ctrl-C: 128 and the number of SIGINT."""
 
 
-class Command(NamedTuple):
-    """
-    A command that is not imported yet.
-
-    Attributes:
-        summary: its line in `mtnet --help`.
-        module: the module whose `configure(parser)` adds its arguments, or `MODULE:FUNCTION`.
-            A parser calls the function that was set by `parser.set_defaults(run=…)`.
-    """
-
-    summary: str
-    module: str
-
-
 COMMANDS = {
     "run": Command("run the daemon in the foreground", "mtnet.cli.run"),
     "check": Command("check the configuration and start nothing", "mtnet.cli.run"),
     "demo": Command(
-        "show everything at once on this machine, with made-up ticks", "mtnet.cli.demo"
+        "show everything at once on this machine, with made-up ticks", "mtnet.cli.demo.command"
     ),
     "status": Command("report on the running daemon", "mtnet.cli.status"),
     "events": Command("print what happened, and what happens", "mtnet.cli.events"),
@@ -58,15 +43,13 @@ COMMANDS = {
         "put a backup back, while the daemon is stopped",
         "mtnet.cli.backup:configure_restore",
     ),
-    "cert": Command("make, show and check certificates", "mtnet.cli.cert"),
+    "cert": Command("make, show and check certificates", "mtnet.cli.cert.command"),
     "mql5": Command("give out the experts for MetaTrader 5", "mtnet.cli.mql5"),
     "doctor": Command(
         "find out what is wrong between this machine and a server", "mtnet.cli.doctor.command"
     ),
 }
 """The commands that belong to no service; a service's plugin names its own."""
-PLUGINS = Path(__file__).parent.parent / "plugins"
-"""The plugins of mtnet, a file each."""
 TWISTD = ("run", "check")
 """Commands whose arguments are read by twistd."""
 
@@ -84,66 +67,6 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Exit with status 2."""
         self.exit(2, f"mtnet: {message}; see `{self.prog} --help`.\n")
-
-
-def service_commands(used: str | None = None) -> dict[str, Command]:
-    """
-    Return the commands that plugins name.
-
-    Plugins are imported only where a package outside has any: those of mtnet say in their source
-    what Twisted's plugin search would find.
-
-    Args:
-        used: the only one that is needed; None or empty = all.
-
-    Raises:
-        ConfigError: two plugins have one name.
-    """
-    if used and used.isidentifier():
-        found = declared_command(PLUGINS / f"{used}.py")
-        if found is not None:
-            return {used: found}
-    elif not any(outside_plugins()):
-        own = {file.stem: declared_command(file) for file in sorted(PLUGINS.glob("*.py"))}
-        return {name: command for name, command in own.items() if command is not None}
-    from mtnet.daemon.registry import installed
-
-    return {
-        name: Command(plugin.description, plugin.command)
-        for name, plugin in installed().items()
-        if plugin.command is not None
-    }
-
-
-def declared_command(file: Path) -> Command | None:
-    """Read the command from the file of a plugin, called as the service; None = it has none."""
-    try:
-        body = ast.parse(file.read_bytes()).body
-    except OSError:
-        return None
-    for each in body:
-        said = dict(_constants(each)) if isinstance(each, ast.ClassDef) else {}
-        if said.get("name") == file.stem and "command" in said:
-            return Command(said["description"], said["command"])
-    return None
-
-
-def _constants(node: ast.ClassDef) -> Iterator[tuple[str, str]]:
-    for each in node.body:
-        if isinstance(each, ast.Assign) and isinstance(each.value, ast.Constant):
-            for target in each.targets:
-                if isinstance(target, ast.Name) and isinstance(each.value.value, str):
-                    yield target.id, each.value.value
-
-
-def outside_plugins() -> Iterator[Path]:
-    """Yield the files of plugins that other packages have, where Twisted looks for them."""
-    from mtnet.daemon.editable import plugin_folders
-
-    folders = [Path(each or ".", "mtnet", "plugins") for each in sys.path]
-    found = [each for each in folders if not (each / "__init__.py").exists()]
-    for folder in (*found, *map(Path, plugin_folders("mtnet.plugins", [str(PLUGINS)]))):
-        yield from folder.glob("*.py")
 
 
 def parser(used: str | None = None) -> Parser:

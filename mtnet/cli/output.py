@@ -1,10 +1,12 @@
 """Formats what commands print: JSON, tables, times and lengths of time."""
 
+import sys
 import time
 from argparse import Namespace
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
@@ -75,3 +77,38 @@ def utc_exact(milliseconds: int | None) -> str:
         return "-"
     seconds, rest = divmod(milliseconds, 1_000)
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M:%S}.{rest:03}"
+
+
+class ProgressBar(Protocol):
+    """
+    How much of something is done.
+
+    Attributes:
+        total: how much there is; None = it is not known.
+    """
+
+    total: Any
+
+    def update(self, n: int = 1, /) -> object:
+        """Add what was done meanwhile."""
+
+
+class UnseenBar:
+    """A progress bar where nobody looks."""
+
+    total: int | None = None
+
+    def update(self, n: int = 1, /) -> None:
+        """Show nothing."""
+
+
+@contextmanager
+def progress_bar(unit: str, total: int | None = None) -> Iterator[ProgressBar]:
+    """Show a progress bar in a terminal; elsewhere nothing is imported for it."""
+    if not sys.stderr.isatty():
+        yield UnseenBar()
+        return
+    from tqdm import tqdm
+
+    with tqdm(total=total, unit=unit, unit_scale=True) as bar:
+        yield bar

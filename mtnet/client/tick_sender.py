@@ -18,7 +18,7 @@ from twisted.protocols.basic import LineReceiver
 from twisted.python.failure import Failure
 
 from mtnet.client.core.lines import MAX_LINE
-from mtnet.client.core.prices.ticks import wire_symbol
+from mtnet.client.core.symbols import wire_symbol
 from mtnet.client.failures import why
 from mtnet.client.login import Login, check_private
 from mtnet.errors import ClientError, WireError, quote

@@ -5,7 +5,6 @@ An error is a `ConfigError`, whose sentence names the section and the key.
 """
 
 import sys
-import tomllib
 from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Iterable, Mapping
 from functools import cache
@@ -99,6 +98,40 @@ def data_folder(
     return Path(named or _default_data(environ)).expanduser().absolute()
 
 
+def load_section(
+    name: str,
+    kind: type[Struct] | None = None,
+    file: Path | None = None,
+    environ: Mapping[str, str] | None = None,
+    data: str | None = None,
+    warn: Warn = print_warning,
+) -> Config:
+    """
+    Load the data folder and one section; the other arguments are those of `load`.
+
+    As of `data_folder`, nothing else is looked at.
+
+    Args:
+        kind: the type of the section of a component; None = it is the daemon's own.
+
+    Returns:
+        A configuration with the defaults elsewhere.
+
+    Raises:
+        ConfigError: the file cannot be read, or something is wrong in that section.
+    """
+    tree = {} if file is None else _read(file)
+    tree = {key: value for key, value in tree.items() if key == name}
+    tree["data"] = str(data_folder(file, environ, data))
+    schema = Config if kind is None else with_sections((name, kind))
+    rename_keys(tree, schema, str(file), warn)
+    prefix = f"MTNET_{name.upper()}__"
+    named = {key: text for key, text in (environ or {}).items() if key.startswith(prefix)}
+    _apply_variables(tree, schema, named, warn)
+    _gather_tables(tree, schema, file)
+    return _convert(tree, schema, file)
+
+
 @cache
 def with_sections(*sections: tuple[str, type[Struct]]) -> type[Config]:
     """Return the type of the whole configuration, with the sections of components."""
@@ -117,6 +150,8 @@ def endpoints(config: Config, name: str, defaults: list[str]) -> list[str]:
 
 
 def _read(file: Path) -> dict[str, Any]:
+    import tomllib  # most commands have no file
+
     try:
         return tomllib.loads(_decoded(file.read_bytes()))
     except OSError as error:

@@ -1,8 +1,8 @@
 """Finds the plugin folders of editable installs, whose sources need not be on Python's path."""
 
 import json
+import sys
 from collections.abc import Iterable, Iterator
-from importlib.metadata import Distribution, distributions
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -21,7 +21,7 @@ def plugin_folders(package: str, known: Iterable[str]) -> list[str]:
 
 def _folders(package: str) -> Iterator[Path]:
     parts = package.split(".")
-    for source in filter(None, map(_source, distributions())):
+    for source in filter(None, map(_source, _notes())):
         for root in (source, source / "src"):
             folder = root.joinpath(*parts)
             # A package of its own would be another one, as in a second checkout.
@@ -30,11 +30,17 @@ def _folders(package: str) -> Iterator[Path]:
                 yield folder
 
 
-def _source(distribution: Distribution) -> Path | None:
+def _notes() -> Iterator[Path]:
+    """Yield the notes of pip on where distributions are from; importlib.metadata imports much."""
+    for folder in sys.path:
+        yield from Path(folder or ".").glob("*.dist-info/direct_url.json")
+
+
+def _source(note: Path) -> Path | None:
     """Return the folder that a distribution was installed from as editable."""
     try:
-        found = json.loads(distribution.read_text("direct_url.json") or "{}")
-    except ValueError:
+        found = json.loads(note.read_text("utf-8"))
+    except (OSError, ValueError):
         return None
     if not found.get("dir_info", {}).get("editable"):
         return None

@@ -19,7 +19,8 @@ from mtnet.errors import ConfigError, JournalError, StartError
 from mtnet.interfaces import IReferences, IServicePlugin, ISettingsCheck
 from mtnet.net.endpoints import Listener
 from mtnet.net.proxy.protocol import TrustedProxies
-from mtnet.net.tls.store import CertificateStore, default_files
+from mtnet.net.tls.files import default_files
+from mtnet.net.tls.store import CertificateStore
 
 T = TypeVar("T")
 

@@ -190,11 +190,9 @@ def permissions(plugins: Mapping[str, IServicePlugin] | None = None) -> Permissi
         ConfigError: a role has a right that no service knows.
     """
     found = installed() if plugins is None else plugins
-    roles: dict[str, list[str]] = {}
-    for plugin in found.values():
-        for role, rights in plugin.roles.items():
-            roles.setdefault(role, []).extend(rights)
     named = {name for name, plugin in found.items() if IAlwaysNamed.providedBy(plugin)}
-    # In lists and examples first those that everybody uses.
-    ordered = sorted(found, key=lambda name: (name in named, name))
-    return Permissions({name: found[name].permissions for name in ordered}, roles, named)
+    return Permissions.of(
+        {name: plugin.permissions for name, plugin in found.items()},
+        [plugin.roles for plugin in found.values()],
+        named,
+    )

@@ -10,7 +10,7 @@ from twisted.internet.testing import StringTransport
 
 from mtnet.access.accounts.authenticator import Threads
 from mtnet.access.accounts.cred import BearerToken, Password
-from mtnet.access.accounts.passwords import HASHER, needs_rehash
+from mtnet.access.accounts.passwords import hasher, needs_rehash
 from mtnet.access.accounts.store import AccountStore
 from mtnet.access.bans.policy import Offence
 from mtnet.access.bans.store import BanStore
@@ -22,9 +22,11 @@ from mtnet.daemon.control.protocol import ControlFactory
 from mtnet.errors import ConfigError, JournalError
 
 PASSWORD, HOST, WALL = "correct horse", "192.0.2.7", 1_700_000_000_000
-WEAK = HASHER.from_parameters(
-    type(HASHER)(time_cost=1, memory_cost=64, parallelism=1)._parameters
-).hash(PASSWORD)
+WEAK = (
+    hasher()
+    .from_parameters(type(hasher())(time_cost=1, memory_cost=64, parallelism=1)._parameters)
+    .hash(PASSWORD)
+)
 
 
 class Connection:

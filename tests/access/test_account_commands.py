@@ -314,7 +314,7 @@ def test_changing_one_account_after_the_other_is_the_same_as_reading_all_of_them
             asked = {"name": who, "grants": grants, "token": issued[who][-1]}
             if name == "token":
                 asked["grants"] = None
-            done = made[f"account {name}"](asked)
+            done = maybeDeferred(made[f"account {name}"], asked)
             if name == "token":
                 done.addCallback(lambda made, who=who: issued[who].append(made["id"]))
             done.addErrback(lambda failure: failure.trap(AccountError))
@@ -333,10 +333,10 @@ def test_a_change_of_an_account_reads_no_other(tmp_path, monkeypatch):
     log, now = SecurityLog(lambda: 0.0), WallClock(lambda: 1_800_000_000_000, lambda: 0.0)
     made = AccountCommands(accounts, store, maybeDeferred, now, succeed, log).commands()
     for name in ("alice", "bob"):
-        made["account add"]({"name": name})
+        outcome(maybeDeferred(made["account add"], {"name": name}))
     read = []
     monkeypatch.setattr(store, "_account", lambda db, name: read.append(name) or _account(name))
-    made["account disable"]({"name": "bob"})
+    outcome(maybeDeferred(made["account disable"], {"name": "bob"}))
     assert set(read) == {"bob"}
 
 

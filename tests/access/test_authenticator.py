@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred
 from zope.interface.verify import verifyObject
 
 from mtnet.access.accounts.cred import BearerToken, Certificate, CredChecker, Identity, Password
-from mtnet.access.accounts.passwords import DUMMY_HASH, HASHER, matches, needs_rehash
+from mtnet.access.accounts.passwords import DUMMY_HASH, hasher, matches, needs_rehash
 from mtnet.access.bans.policy import Offence
 from mtnet.access.bans.store import BanStore
 from mtnet.access.security_log import Origin
@@ -163,7 +163,7 @@ def test_a_hash_that_changes_while_it_is_checked_is_checked_again(
 
     monkeypatch.setattr(harness.daemon.hasher, "in_thread", later)
     results = harness.results(ALICE)
-    harness.daemon.change("alice", grants=["provider"], password=HASHER.hash(password))
+    harness.daemon.change("alice", grants=["provider"], password=hasher().hash(password))
     finish()
     assert results == []
     finish()
@@ -180,16 +180,18 @@ def test_an_account_that_is_disabled_while_the_hash_is_made_cannot_log_in(harnes
 
 def test_a_changed_password_leaves_the_cache(harness):
     harness.log_in("alice")
-    harness.daemon.change("alice", grants=["provider"], password=HASHER.hash("another one"))
+    harness.daemon.change("alice", grants=["provider"], password=hasher().hash("another one"))
     assert harness.log_in("alice") == "login"
 
 
 def test_a_weak_hash_is_replaced(tmp_path, clock, monkeypatch):
     daemon, replaced = FakeDaemon(tmp_path / "data", clock), []
     monkeypatch.setattr(daemon.env.access.authenticator, "_rehash", lambda *w: replaced.append(w))
-    weak = HASHER.from_parameters(
-        type(HASHER)(time_cost=1, memory_cost=64, parallelism=1)._parameters
-    ).hash(PASSWORD)
+    weak = (
+        hasher()
+        .from_parameters(type(hasher())(time_cost=1, memory_cost=64, parallelism=1)._parameters)
+        .hash(PASSWORD)
+    )
     daemon.change("alice", grants=["provider"], password=weak)
     daemon.env.access.authenticator.authenticate(ALICE, Origin(HOST))
     assert replaced == [("alice", PASSWORD, weak)]

@@ -15,12 +15,12 @@ from twisted.internet.testing import StringTransport
 
 from mtnet.access.accounts.commands import AccountCommands
 from mtnet.access.accounts.model import Accounts, is_token
-from mtnet.access.accounts.passwords import HASHER
+from mtnet.access.accounts.passwords import hasher
 from mtnet.access.accounts.store import AccountStore
 from mtnet.access.security_log import SecurityLog
 from mtnet.cli import accounts as cli
-from mtnet.cli import offline
 from mtnet.cli.main import parser
+from mtnet.cli.offline import accounts as offline
 from mtnet.clock import WallClock
 from mtnet.daemon.control.client import _result, answers
 from mtnet.daemon.control.protocol import ControlFactory
@@ -229,7 +229,7 @@ def terminal(monkeypatch):
     """Answer prompts: `terminal("first", "second")`; what stays in the list was not asked for."""
     typed = []
     monkeypatch.setattr("sys.stdin", Terminal())
-    monkeypatch.setattr(cli, "getpass", lambda prompt: typed.pop(0))
+    monkeypatch.setattr("getpass.getpass", lambda prompt: typed.pop(0))
     return typed
 
 
@@ -264,9 +264,9 @@ def test_no_argument_takes_a_password(mtnet, capsys):
 
 
 def test_the_hash_of_a_program_without_a_daemon_is_the_daemons():
-    stored = []
-    offline._hash(PASSWORD).addCallback(stored.append)
-    assert HASHER.verify(stored[0], PASSWORD)
+    with pytest.raises(StopIteration) as stored:
+        offline._hash(PASSWORD).send(None)
+    assert hasher().verify(stored.value.value, PASSWORD)
 
 
 # The folder

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from tls_samples import Authority, Files, key_pem, new_key, pem
 
-from mtnet.cli import cert
+from mtnet.cli.cert import work as cert
 from mtnet.cli.main import main, parser
 from mtnet.config.schema import Tls
 from mtnet.durations import DAY_MS

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mtnet.cli import demo as module
+from mtnet.cli.demo import show as module
 from mtnet.cli.main import parser
 from mtnet.demo import market
 

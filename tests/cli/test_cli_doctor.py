@@ -15,11 +15,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tls_samples import DAY, Authority, Files, pem
 
-from mtnet.cli.doctor import command, probe
-from mtnet.cli.doctor.command import in_threads, parse_target
+from mtnet.cli.doctor import diagnosis, probe
+from mtnet.cli.doctor.diagnosis import in_threads, parse_target
 from mtnet.cli.doctor.findings import NOTE, OK, WRONG, Target, fits, judge
+from mtnet.cli.doctor.ports import HTTPS
 from mtnet.cli.doctor.probe import (
-    HTTPS,
     HttpReply,
     PortReport,
     Reply,
@@ -629,8 +629,8 @@ def test_a_name_without_an_address_is_something_to_do(capsys, monkeypatch, error
             time.sleep(5)
         raise error
 
-    monkeypatch.setattr(command, "resolve", resolve)
-    monkeypatch.setattr(command, "NAME", 0.1)
+    monkeypatch.setattr(diagnosis, "resolve", resolve)
+    monkeypatch.setattr(diagnosis, "NAME", 0.1)
     status, said = run(capsys, "fx.example")
     assert status == 1
     assert "The name fx.example has no address" in said
@@ -638,9 +638,9 @@ def test_a_name_without_an_address_is_something_to_do(capsys, monkeypatch, error
 
 
 def test_every_address_is_looked_at_on_every_port(capsys, monkeypatch):
-    monkeypatch.setattr(command, "resolve", lambda host: ["192.0.2.7", "2001:db8::7"])
+    monkeypatch.setattr(diagnosis, "resolve", lambda host: ["192.0.2.7", "2001:db8::7"])
     monkeypatch.setattr(
-        command,
+        diagnosis,
         "probe_port",
         lambda host, address, port, ca: PortReport(address, port, service="ticks"),
     )
@@ -654,8 +654,8 @@ def test_every_address_is_looked_at_on_every_port(capsys, monkeypatch):
 
 
 def test_an_examination_that_hangs_is_left_behind(capsys, monkeypatch):
-    monkeypatch.setattr(command, "PORTS", 0.1)
-    monkeypatch.setattr(command, "probe_port", lambda *_: time.sleep(5))
+    monkeypatch.setattr(diagnosis, "PORTS", 0.1)
+    monkeypatch.setattr(diagnosis, "probe_port", lambda *_: time.sleep(5))
     before = set(threading.enumerate())
     status, said = run(capsys, "192.0.2.7:8081")
     assert status == 1
@@ -665,7 +665,7 @@ def test_an_examination_that_hangs_is_left_behind(capsys, monkeypatch):
 
 def test_what_a_server_says_cannot_move_the_cursor_of_a_person(capsys, monkeypatch):
     report = PortReport("192.0.2.7", 8080, service="templates", detail="\x1b[2J\u202e 16385")
-    monkeypatch.setattr(command, "probe_port", lambda *_: report)
+    monkeypatch.setattr(diagnosis, "probe_port", lambda *_: report)
     said = run(capsys, "192.0.2.7:8080")[1]
     assert r"\x1b[2J\u202e H1" in said
     assert "\x1b" not in said

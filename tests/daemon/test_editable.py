@@ -1,7 +1,7 @@
 """The plugins of packages that were installed as editable."""
 
-import importlib.metadata
 import json
+import sys
 
 import pytest
 
@@ -20,8 +20,7 @@ def install(tmp_path, monkeypatch):
         url = {"url": folder.as_uri(), "dir_info": info}
         (notes / "direct_url.json").write_text(json.dumps(url))
 
-    found = importlib.metadata.distributions
-    monkeypatch.setattr("mtnet.daemon.editable.distributions", lambda: found(path=[str(site)]))
+    monkeypatch.setattr(sys, "path", [str(site)])
     return add
 
 

@@ -5,13 +5,13 @@ from base64 import b64encode
 from fakes.rights import rights, rights_of
 
 from mtnet.access.accounts.model import Account, Accounts, Directory, Token, digest, new_secret
-from mtnet.access.accounts.passwords import HASHER
+from mtnet.access.accounts.passwords import hasher
 from mtnet.net.endpoints import Listener
 from mtnet.session import messages
 from mtnet.testing import connect, make_environment
 
 PASSWORD = "correct horse"
-HASH = HASHER.hash(PASSWORD)
+HASH = hasher().hash(PASSWORD)
 TOKEN = new_secret()
 GRANTS = {
     "alice": ("provider",),

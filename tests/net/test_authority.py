@@ -36,7 +36,8 @@ from mtnet.net.tls.authority import (
     thumbprints,
 )
 from mtnet.net.tls.certificates import Pair, names, read_certificates, read_pair
-from mtnet.net.tls.store import CertificateStore, default_files
+from mtnet.net.tls.files import default_files
+from mtnet.net.tls.store import CertificateStore
 
 NOW = int(datetime.now(UTC).timestamp() * 1000)
 OWN = make_authority("trading-pc", NOW)

@@ -1,13 +1,11 @@
 """The owner's commands on accounts: the control socket's part of `mtnet account`."""
 
 from collections import Counter
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from functools import partial
 from typing import Any
 
 import msgspec
-from twisted.internet.defer import Deferred
-from twisted.logger import Logger
 
 from mtnet.access.accounts.login_history import Login
 from mtnet.access.accounts.model import Account, Accounts, Directory, Token
@@ -17,7 +15,7 @@ from mtnet.access.security_log import SecurityLog
 from mtnet.clock import WallClock
 from mtnet.durations import DAY_MS
 from mtnet.errors import AccountError, JournalError, WireError
-from mtnet.storage.worker import InThread
+from mtnet.late_logger import LateLogger
 from mtnet.values import Json
 
 LONGEST = 36_500
@@ -66,22 +64,22 @@ class AccountCommands:
         security_log: logs each change.
     """
 
-    log = Logger()
+    log = LateLogger()
 
     def __init__(
         self,
         accounts: Accounts,
         store: AccountStore,
-        in_thread: InThread,
+        in_thread: Callable[..., Awaitable[Any]],
         now: WallClock,
-        hash: Callable[[str], "Deferred[str]"],
+        hash: Callable[[str], Awaitable[str]],
         security_log: SecurityLog,
     ) -> None:
         self._accounts, self._store, self._in_thread = accounts, store, in_thread
         self._now, self._hash, self._security_log = now, hash, security_log
         self._reported: set[tuple[str, str]] = set()
 
-    def commands(self) -> dict[str, Callable[[Mapping[str, Json]], "Deferred[Json]"]]:
+    def commands(self) -> dict[str, Callable[[Mapping[str, Json]], Coroutine[Any, Any, Json]]]:
         """
         Return the commands for the control socket; `Arguments` has their arguments.
 
@@ -234,12 +232,12 @@ class AccountCommands:
         return *self._store.load(), self._store.uses()
 
 
-def _begin(command: Command, arguments: Mapping[str, Json]) -> "Deferred[Json]":
+def _begin(command: Command, arguments: Mapping[str, Json]) -> Coroutine[Any, Any, Json]:
     try:
         read = msgspec.convert(arguments, type=Arguments)
     except msgspec.ValidationError as error:
         raise WireError("request", f"Invalid argument: {error}.") from error
-    return Deferred.fromCoroutine(command(read))
+    return command(read)
 
 
 def _milliseconds(days: float) -> int:

@@ -3,17 +3,17 @@
 import os
 from base64 import b64encode
 from collections import OrderedDict
+from functools import cache
 from hashlib import blake2b
+from typing import TYPE_CHECKING
 from unicodedata import category
-
-from argon2 import PasswordHasher
-from argon2.exceptions import InvalidHashError, VerificationError
 
 from mtnet.access.accounts.model import PREFIX
 from mtnet.errors import AccountError
 
-HASHER = PasswordHasher(time_cost=2, memory_cost=19_456, parallelism=1)
-"""Argon2id, 19 MiB and two passes: OWASP's recommendation, in some 20 ms of one core."""
+if TYPE_CHECKING:
+    from argon2 import PasswordHasher
+
 SHORTEST = 8
 """Characters."""
 LONGEST = 128
@@ -27,9 +27,21 @@ CACHED = 4_096
 """Verified passwords that are kept."""
 
 
+@cache
+def hasher() -> "PasswordHasher":
+    """
+    Return Argon2id, 19 MiB and two passes: OWASP's recommendation, in some 20 ms of one core.
+
+    It is imported late, as most commands on accounts see no password.
+    """
+    from argon2 import PasswordHasher
+
+    return PasswordHasher(time_cost=2, memory_cost=19_456, parallelism=1)
+
+
 def hash_password(text: str) -> str:
     """Return the PHC string to store for a password; blocks for some 20 ms."""
-    return HASHER.hash(text)
+    return hasher().hash(text)
 
 
 def check_password(text: str) -> None:
@@ -56,17 +68,19 @@ def check_password(text: str) -> None:
 
 def matches(hashed: str, password: str) -> bool:
     """Return whether a password has this hash; takes 15 ms and 19 MiB."""
+    from argon2.exceptions import InvalidHashError, VerificationError
+
     if len(password.encode("utf-8", "surrogateescape")) > LONGEST:
         password, hashed = "", DUMMY_HASH
     try:
-        return HASHER.verify(hashed, password.encode("utf-8", "surrogateescape"))
+        return hasher().verify(hashed, password.encode("utf-8", "surrogateescape"))
     except (VerificationError, InvalidHashError):
         return False
 
 
 def needs_rehash(hashed: str) -> bool:
     """Return whether a hash has weaker parameters than today's."""
-    return HASHER.check_needs_rehash(hashed)
+    return hasher().check_needs_rehash(hashed)
 
 
 class PasswordCache:

@@ -1,19 +1,20 @@
 """The owner's commands on bans, and their persistence."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from functools import partial
 from math import isfinite
-from typing import Any
-
-from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IReactorTime
+from typing import TYPE_CHECKING, Any
 
 from mtnet.access.bans.policy import Bans
 from mtnet.access.bans.store import BanStore
 from mtnet.access.security_log import SecurityLog
 from mtnet.clock import WallClock
 from mtnet.errors import WireError
-from mtnet.storage.worker import InThread
+
+if TYPE_CHECKING:
+    from twisted.internet.interfaces import IReactorTime
+
+    from mtnet.storage.worker import InThread
 
 LISTED = 1_000
 """Rows of an answer; a flood leaves more behind than anybody reads."""
@@ -74,8 +75,8 @@ class BanCommands:
         self,
         bans: Bans,
         store: BanStore,
-        in_thread: InThread,
-        clock: IReactorTime,
+        in_thread: "InThread",
+        clock: "IReactorTime",
         now: WallClock,
         on_manual_ban: Callable[[float], None],
         log: SecurityLog,
@@ -84,9 +85,9 @@ class BanCommands:
         self._clock, self._now, self._on_manual_ban = clock, now, on_manual_ban
         self._log = log
 
-    def commands(self) -> dict[str, Callable[[Arguments], Any]]:
+    def commands(self) -> dict[str, Callable[[Arguments], Coroutine[Any, Any, Any]]]:
         """Return the commands for the control socket."""
-        return {name: partial(self._begin, command) for name, command in COMMANDS.items()}
+        return {name: partial(self._run, command) for name, command in COMMANDS.items()}
 
     def load(self) -> None:
         """
@@ -111,9 +112,6 @@ class BanCommands:
         if changes:
             await self._in_thread(self._store.store, changes)
             self._bans.mark_stored(changes)
-
-    def _begin(self, command: Command, arguments: Arguments) -> "Deferred[Any]":
-        return Deferred.fromCoroutine(self._run(command, arguments))
 
     async def _run(self, command: Command, arguments: Arguments) -> Any:
         result = command(self._bans, arguments, self._clock.seconds())

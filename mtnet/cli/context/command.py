@@ -3,6 +3,7 @@
 import os
 import re
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -131,7 +132,7 @@ def add(arguments: Namespace) -> None:
     for server in filter(None, (context.server, *services.values())):
         _check_server(server, context.ca)
     if context.login is not None:
-        from mtnet.client.login import Login
+        from mtnet.client.core.login import Login
 
         Login(context.login, "x")  # raises when the name cannot be one
     known = load()
@@ -141,12 +142,27 @@ def add(arguments: Namespace) -> None:
 
 
 def _check_server(server: str, ca: str | None) -> None:
-    from twisted.internet import reactor  # imported late: other commands have one of their own
+    kind = server.partition(":")[0].lower()
+    trusted = Path(ca) if ca is not None and kind in ("secure", "wss", "https") else None
+    if _is_plain(server):
+        return
+    # Files of its own, and strings that Twisted alone reads, need its reactor, whose import takes
+    # four times as long as all the rest.
+    from twisted.internet import reactor
 
     from mtnet.client.endpoints import server_from_string
 
-    secure = server.partition(":")[0].lower() in ("secure", "wss", "https")
-    server_from_string(reactor, server, Path(ca) if ca is not None and secure else None)
+    server_from_string(reactor, server, trusted)
+
+
+def _is_plain(server: str) -> bool:
+    """Return whether a server is a right address that names no file."""
+    from mtnet.client.core.address import read_address
+
+    with suppress(ClientError):
+        address = read_address(server, http=True)
+        return address.ca is None and address.certificate is None
+    return False
 
 
 def _checked_ca(arguments: Namespace) -> str | None:

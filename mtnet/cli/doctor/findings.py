@@ -9,15 +9,14 @@ from service_identity import CertificateError as NoNamesError
 from service_identity import VerificationError
 from service_identity.cryptography import verify_certificate_hostname, verify_certificate_ip_address
 
-from mtnet.cli.doctor.probe import CONNECT, HTTPS, HttpReply, PortReport, TlsReport
+from mtnet.cli.doctor.ports import DEFAULTS, HTTPS
+from mtnet.cli.doctor.probe import CONNECT, HttpReply, PortReport, TlsReport
 from mtnet.durations import DAY_MS
 from mtnet.errors import TemplateError
 from mtnet.net.tls.authority import thumbprints
 from mtnet.net.tls.certificates import day, names
 from mtnet.services.templates.wire import parse_period
 
-DEFAULTS = (8080, 8081, 8082, 8083, HTTPS)
-"""The ports that are looked at when none is named."""
 SKEW = 30.0
 """Seconds between two clocks from which on they are called wrong."""
 EXPIRES_SOON, EXPIRES_VERY_SOON = 30, 7

@@ -17,6 +17,7 @@ from typing import Any
 
 from cryptography import x509
 
+from mtnet.cli.doctor.ports import HTTPS
 from mtnet.errors import quote
 from mtnet.services.templates.wire import FIELD
 
@@ -28,8 +29,6 @@ ANSWER = 3.0
 """Seconds for an answer."""
 MAX_READ = 16_384
 """Bytes of an answer that are read."""
-HTTPS = 443
-"""Where terminals start TLS by themselves."""
 
 Dial = Callable[[], socket.socket]
 """Opens a connection, which the caller closes; raises OSError."""

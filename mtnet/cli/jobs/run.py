@@ -1,6 +1,5 @@
 """`mtnet jobs run`."""
 
-import sys
 from argparse import Namespace
 from collections.abc import Callable
 from typing import Any
@@ -11,7 +10,7 @@ from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
 from mtnet.callbacks import noop
 from mtnet.cli import remote
 from mtnet.cli.jobs.tables import read_input, write_output
-from mtnet.cli.output import print_result
+from mtnet.cli.output import print_result, progress_bar
 from mtnet.client.connection import Runner
 from mtnet.client.core.events import Connected, LeftOut, Lost, Notice, Refused
 from mtnet.client.core.tasks.jobs import FATAL, Full, OfferCore, OfferEvent, Offering, Terms
@@ -32,9 +31,7 @@ async def run(server: IStreamClientEndpoint, clock: IReactorTime, arguments: Nam
     ends: dict[str, Ended] = {}
     finished: Deferred[None] = Deferred()
     watch = remote.StreamReporter(finished, arguments.server)
-    from tqdm import tqdm
-
-    with tqdm(total=len(inputs), unit=" jobs", disable=not sys.stderr.isatty()) as bar:
+    with progress_bar(" jobs", len(inputs)) as bar:
 
         def ended(event: Ended) -> None:
             ends[event.id] = event

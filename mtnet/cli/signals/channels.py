@@ -151,7 +151,9 @@ def _configure_record(commands: "Commands") -> None:
 
 def _configure_accept(commands: "Commands") -> None:
     summary = "continue a channel that is damaged, or whose history went back, as it is"
-    parser = local.add(commands, "accept", parsers.later(f"{_JOURNAL}:accept"), summary, "main")
+    parser = local.add(
+        commands, "accept", parsers.later("mtnet.cli.signals.accept:accept"), summary, "main"
+    )
     _add_channel(parser)
     parser.add_argument(
         "--new-epoch",

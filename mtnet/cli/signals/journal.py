@@ -1,29 +1,16 @@
 """The commands of `mtnet signals` that read the journal itself."""
 
 import csv
-import os
 import sys
-import time
 from argparse import Namespace
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from functools import partial
+from collections.abc import Mapping
 
 import msgspec
-from twisted.internet.defer import Deferred, maybeDeferred
-from twisted.internet.task import Clock
 
 from mtnet.cli import local
-from mtnet.cli.output import print_json
-from mtnet.clock import WallClock, system_time
-from mtnet.coroutines import result_of
-from mtnet.daemon.configuration import load
-from mtnet.daemon.datadir import DataFolder
+from mtnet.cli.output import print_json, progress_bar
 from mtnet.services.signals.journal import maintenance
 from mtnet.services.signals.journal.export import export, prove_entries
-from mtnet.services.signals.journal.journal import Journal
-from mtnet.services.signals.service import SignalService
-from mtnet.services.signals.settings import SignalSettings
 
 CSV = (
     "channel", "seq", "time", "symbol", "ticket", "type", "volume", "id", "price", "sl", "tp",
@@ -95,10 +82,8 @@ def verify(arguments: Namespace) -> None:
         JournalError: there is none.
         SystemExit: something is wrong.
     """
-    from tqdm import tqdm
-
     path, wrong, done = local.folder(arguments) / "signals.sqlite", 0, 0
-    with tqdm(unit=" rows", unit_scale=True, disable=not sys.stderr.isatty()) as bar:
+    with progress_bar(" rows") as bar:
         for progress in maintenance.verify(path, arguments.channel):
             bar.total = progress.total
             bar.update(progress.done - done)
@@ -120,33 +105,3 @@ def backup(arguments: Namespace) -> None:
     """
     maintenance.backup(local.folder(arguments) / "signals.sqlite", arguments.file)
     print(f"{arguments.file}: {arguments.file.stat().st_size} bytes.", flush=True)
-
-
-def accept(arguments: Namespace) -> None:
-    """
-    Continue a channel as it is, in the running daemon or without one.
-
-    Raises:
-        StartError: the folder cannot be used.
-        JournalError: the disk failed.
-        WireError: the channel is sound or does not exist.
-    """
-    settings = load(arguments.config, os.environ).section("signals")
-    with local.admin_session(local.folder(arguments), partial(_offline, settings)) as asked:
-        held = asked("signals accept", channel=arguments.channel, new_epoch=arguments.new_epoch)
-    print(f"{arguments.channel} goes on with {held} positions and orders.", flush=True)
-
-
-@contextmanager
-def _offline(settings: SignalSettings, folder: DataFolder) -> Iterator[local.RunCommand]:
-    """Yield a function that accepts a channel while no daemon runs."""
-    journal = Journal(folder.path / "signals.sqlite", settings.retain)
-    clock = WallClock(system_time, time.monotonic)
-    signals = SignalService(settings, journal, Clock(), clock, maybeDeferred)
-    signals.open()
-    try:
-        yield lambda command, channel, new_epoch: result_of(
-            Deferred.fromCoroutine(signals.epochs.accept(channel, new_epoch))
-        )
-    finally:
-        journal.close()

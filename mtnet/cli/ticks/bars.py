@@ -1,12 +1,10 @@
 """`mtnet ticks bars`: bars of the stored ticks as text, Parquet or Arrow."""
 
-import os
 from argparse import Namespace
 from functools import partial
 
-from mtnet.cli.ticks.export import check_options, clocks_of, write, write_parquet
+from mtnet.cli.ticks.export import check_options, clocks_of, settings_of, write, write_parquet
 from mtnet.cli.ticks.stored import chosen_symbols, progress_bar, store_path
-from mtnet.daemon.configuration import load
 from mtnet.services.ticks.bars.history import BarHistory
 from mtnet.services.ticks.bars.periods import PERIODS
 from mtnet.services.ticks.export import bars
@@ -29,7 +27,7 @@ def export_bars(arguments: Namespace) -> None:
     known = [row["symbol"] for row in TickReader(path).symbols()]
     names = chosen_symbols(arguments.symbols, known)
     check_options(arguments, names)
-    settings = load(arguments.config, os.environ, data=arguments.data).section("ticks")
+    settings = settings_of(arguments)
     chosen = bars.BarSelection(
         [name.encode() for name in names],
         PERIODS[arguments.period],

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from mtnet.cli.ticks.stored import check_span, chosen_symbols, progress_bar, store_path
 from mtnet.errors import ClientError
@@ -18,6 +18,9 @@ from mtnet.services.ticks.export.formats import Columns
 from mtnet.services.ticks.export.stream import Selection
 from mtnet.services.ticks.storage.reader import TickReader
 from mtnet.storage.files import TEMPORARY, atomic_file
+
+if TYPE_CHECKING:
+    from mtnet.services.ticks.settings import TickSettings
 
 EXTRA = ("csv", "jsonl")
 """The formats that can have more columns."""
@@ -96,10 +99,22 @@ def clocks_of(arguments: Namespace) -> Clocks | None:
     """
     if arguments.utc != CONFIGURED:
         return None if arguments.utc is None else Clocks({ALL: arguments.utc})
-    from mtnet.daemon.configuration import load
+    return Clocks.read(settings_of(arguments).clock)
 
-    section = load(arguments.config, os.environ, data=arguments.data).section("ticks")
-    return Clocks.read(section.clock)
+
+def settings_of(arguments: Namespace) -> "TickSettings":
+    """
+    Return the section [ticks].
+
+    Raises:
+        ConfigError: it is wrong.
+    """
+    from mtnet.config.loader import load_section
+    from mtnet.services.ticks.settings import TickSettings
+
+    found = load_section("ticks", TickSettings, arguments.config, os.environ, arguments.data)
+    section: TickSettings = found.section("ticks")
+    return section
 
 
 def write(pieces: Iterator[bytes], path: Path | None) -> None:

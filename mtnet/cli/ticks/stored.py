@@ -1,6 +1,5 @@
 """The commands of `mtnet ticks` on the stored ticks."""
 
-import sys
 from argparse import Namespace
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from mtnet.cli import local
 from mtnet.cli.output import print_result, table, utc_exact
+from mtnet.cli.output import progress_bar as shown_progress
 from mtnet.errors import ClientError
 from mtnet.services.ticks.clocks.rules import ALL
 from mtnet.services.ticks.storage.reader import TickReader
@@ -26,7 +26,7 @@ def import_ticks(arguments: Namespace) -> None:
         ClientError: a line of it cannot be read, or goes back in time.
         JournalError: the store is damaged, or takes nothing.
     """
-    from mtnet.client.core.prices.ticks import wire_symbol
+    from mtnet.client.core.symbols import wire_symbol
     from mtnet.clock import system_time
     from mtnet.daemon.datadir import make_folder
     from mtnet.services.ticks.files import mt5
@@ -104,7 +104,7 @@ def stored_symbol(symbol: str, known: Collection[str]) -> str:
     Raises:
         ClientError: it is none of those that are known; or there can be none.
     """
-    from mtnet.client.core.prices.ticks import wire_symbol
+    from mtnet.client.core.symbols import wire_symbol
 
     name = wire_symbol(symbol).decode()
     if name in known:
@@ -147,7 +147,5 @@ def progress_bar(
     total: int | None = None, unit: str = " ticks"
 ) -> Iterator[Callable[[int], object]]:
     """Show a progress bar in a terminal; `total` = how many there are, if that is known."""
-    from tqdm import tqdm
-
-    with tqdm(total=total, unit=unit, unit_scale=True, disable=not sys.stderr.isatty()) as bar:
+    with shown_progress(unit, total) as bar:
         yield bar.update

@@ -22,14 +22,11 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from mtnet.errors import CertificateError
 from mtnet.net.tls.certificates import Key, Pair, read_certificates, read_pair
+from mtnet.net.tls.lifetimes import DAYS
 from mtnet.storage.files import replace_files
 
 CA, CA_KEY, CERTIFICATE, KEY = "ca.pem", "ca-key.pem", "certificate.pem", "key.pem"
 """The files of `DATA/tls`."""
-DAYS = 365
-"""Life of a server's certificate: Mozilla's intermediate profile wants it no longer."""
-LONGEST = 825
-"""Days; some clients refuse certificates that live longer."""
 CA_DAYS = 3_650
 SLACK = timedelta(hours=1)
 """How long before now a certificate begins: clocks of clients differ."""

@@ -23,15 +23,13 @@ from mtnet.durations import DAY_MS
 from mtnet.errors import CertificateError
 from mtnet.net.tls.certificates import Pair, Stamp, day, read_authorities, read_pair, stamp
 from mtnet.net.tls.context import build_context, set_curves
+from mtnet.net.tls.files import absolute_path, default_files
+from mtnet.net.tls.lifetimes import EXPIRY_WARNINGS
 from mtnet.net.tls.self_handshake import check_handshake
 from mtnet.recurring import Recurring
 
 RELOAD_INTERVAL = 1.0
 """Seconds between two checks of the files."""
-EXPIRY_WARNINGS = (1, 7, 30)
-"""Days before the expiry of a certificate at which a warning is logged."""
-CERTIFICATE, KEY = "certificate.pem", "key.pem"
-"""Names of the files in `DATA/tls` that are served when the configuration names none."""
 
 Build = Callable[[Pair], Context]
 
@@ -170,13 +168,15 @@ class CertificateStore:
         self._checking = Recurring("The look at the certificates", self._refresh)
         if not set_curves(Context(TLS_METHOD)):
             self.log.warn("TLS: this pyOpenSSL cannot choose curves; OpenSSL's own are offered")
-        self._ca = _path(settings.client_ca) if settings.client_certificates != "none" else None
+        self._ca = (
+            absolute_path(settings.client_ca) if settings.client_certificates != "none" else None
+        )
         self._ca_refused = ""
         self._ca_stamp = stamp(self._ca) if self._ca else None
         self._authorities = self._read_authorities()
         self._default = self._serve("", *default_files(settings, folder))
         self._hosts = {
-            _host(name): self._serve(name, _path(host.certificate), _path(host.key))
+            _host(name): self._serve(name, absolute_path(host.certificate), absolute_path(host.key))
             for name, host in settings.hosts.items()
         }
 
@@ -269,17 +269,6 @@ class CertificateStore:
         served = self._hosts.get(name) or self._hosts.get(_wildcard(name))
         if served is not None:
             connection.set_context(served.context)
-
-
-def default_files(settings: Tls, folder: Path) -> tuple[Path, Path]:
-    """Return the files of the default certificate and its key."""
-    if settings.certificate or settings.key:
-        return _path(settings.certificate), _path(settings.key)
-    return folder / CERTIFICATE, folder / KEY
-
-
-def _path(text: str) -> Path:
-    return Path(text).expanduser().absolute()
 
 
 def _wildcard(name: str) -> str:

@@ -11,8 +11,9 @@ from typing import NamedTuple
 from mtnet.client.core.events import Connected, LeftOut, Lost, Refused, Unreachable
 from mtnet.client.core.lines import LineCodec, LineSession
 from mtnet.client.core.login import Login, check_private_peer
+from mtnet.client.core.symbols import wire_symbol
 from mtnet.errors import ClientError, FrameError, WireError, quote
-from mtnet.services.ticks.wire import ABSENT, EVERYTHING, MAX_RECORD, encode_symbol, pad, parse
+from mtnet.services.ticks.wire import ABSENT, EVERYTHING, MAX_RECORD, pad, parse
 
 ANSWER_TIMEOUT = 12.0
 """Seconds until a server must have answered SUBSCRIBE; later it may be silent for days."""
@@ -169,16 +170,3 @@ def commands(symbols: Iterable[bytes]) -> Iterator[bytes]:
             line = b"SUBSCRIBE:"
         line += b" " + symbol
     yield line
-
-
-def wire_symbol(symbol: str) -> bytes:
-    """
-    Return the wire's name of a symbol.
-
-    Raises:
-        ClientError: it is too long, or no text at all.
-    """
-    try:
-        return encode_symbol(symbol)
-    except (WireError, UnicodeEncodeError) as error:
-        raise ClientError(f"Invalid symbol {symbol!r}: {error}.") from error

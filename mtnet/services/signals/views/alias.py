@@ -1,13 +1,12 @@
 """The name `main` for a view: whose it is, and how it stands in all that one client is sent."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from mtnet.access.addresses import parse_address, parse_network
 from mtnet.errors import WireError
-from mtnet.net.output.queue import Encoder
 from mtnet.services.signals.views.settings import ViewSettings
 
 MAIN = "main"
@@ -79,7 +78,7 @@ class ShownAsMain(Struct, frozen=True):
     """
 
     view: str
-    encoder: Encoder | None
+    encoder: Callable[[bytes], bytes] | None
 
     def __call__(self, frames: bytes) -> bytes:
         """Return frames of the server as they are sent."""

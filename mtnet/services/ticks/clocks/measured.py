@@ -9,7 +9,6 @@ nothing.
 
 from collections.abc import Iterable, Iterator
 from itertools import groupby, islice
-from statistics import median
 
 from mtnet.services.ticks.clocks.rules import Clocks
 from mtnet.services.ticks.storage.reader import Stored
@@ -28,6 +27,8 @@ WithUtc = tuple[Stored, int | None]
 
 def measured(samples: Iterable[int]) -> int:
     """Return the rounded median of receipt - TIME, milliseconds."""
+    from statistics import median  # most commands on ticks measure no clock
+
     return round(median(samples) / QUARTER) * QUARTER
 
 

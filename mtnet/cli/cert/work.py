@@ -1,32 +1,28 @@
-"""`mtnet cert`: makes, shows and checks the certificates of `secure:` endpoints."""
+"""The work of `mtnet cert`."""
 
 import os
 import socket
 import stat
-from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from argparse import Namespace
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from ipaddress import ip_address
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
-from mtnet.cli import local, parsers
 from mtnet.cli.output import print_result
 from mtnet.cli.output import show as as_text
 from mtnet.clock import system_time
+from mtnet.config.loader import load_section
 from mtnet.config.schema import Config, Tls
-from mtnet.daemon.configuration import load
 from mtnet.durations import DAY_MS
 from mtnet.errors import CertificateError
 from mtnet.net.tls.authority import (
     CA,
     CA_KEY,
-    DAYS,
-    LONGEST,
     Made,
     default_names,
     make,
@@ -41,12 +37,8 @@ from mtnet.net.tls.certificates import (
     read_certificates,
     read_pair,
 )
-from mtnet.net.tls.context import build_context
-from mtnet.net.tls.self_handshake import check_handshake
-from mtnet.net.tls.store import EXPIRY_WARNINGS, default_files
-
-if TYPE_CHECKING:
-    from mtnet.cli.parsers import Commands
+from mtnet.net.tls.files import absolute_path, default_files
+from mtnet.net.tls.lifetimes import EXPIRY_WARNINGS
 
 NEXT = """
 Next:
@@ -77,46 +69,6 @@ class Verdict:
     key: str
     refused: tuple[str, ...]
     warnings: tuple[str, ...]
-
-
-# Command line
-
-
-def configure(parser: ArgumentParser) -> None:
-    """Add the commands of `mtnet cert`."""
-    group = parsers.group(parser)
-    _configure_init(group)
-    shown = local.add(group, "show", show, "print what is in a certificate", "--json")
-    shown.add_argument(
-        "file", metavar="FILE", type=Path, nargs="?", help="default: what the daemon serves"
-    )
-    parsers.add_json(shown)
-    summary = "check the certificates of a configuration as the daemon does"
-    parsers.add_json(local.add(group, "check", check, summary, "-c mtnet.toml"))
-
-
-def _configure_init(commands: "Commands") -> None:
-    summary = "make a certificate, and an authority for it where there is none"
-    parser = local.add(commands, "init", init, summary, "fx.example 192.0.2.7 localhost")
-    parser.add_argument(
-        "names",
-        metavar="NAME",
-        nargs="*",
-        help="host names and addresses that programs connect to (default: localhost, 127.0.0.1, "
-        "::1 and the name of this machine)",
-    )
-    parser.add_argument(
-        "--days", type=_days, default=DAYS, help="how long it is valid (default %(default)s)"
-    )
-    parser.add_argument(
-        "--force", action="store_true", help="replace a certificate of another authority"
-    )
-
-
-def _days(text: str) -> int:
-    if not text.isdecimal() or not 1 <= int(text) <= LONGEST:
-        raise ArgumentTypeError(f"invalid number of days {text}, expected 1 to {LONGEST}")
-    return int(text)
 
 
 # init
@@ -245,11 +197,15 @@ def judge(certificate: Path, key: Path, settings: Tls, now: int) -> Verdict:
     Args:
         now: milliseconds since the Unix epoch.
     """
+    # pyOpenSSL, which the other commands need not import.
+    from mtnet.net.tls.context import build_context
+    from mtnet.net.tls.self_handshake import check_handshake
+
     try:
         pair = read_pair(certificate, key, now)
         authorities: list[x509.Certificate] = []
         if settings.client_certificates != "none":
-            authorities = read_authorities(_path(settings.client_ca), now)
+            authorities = read_authorities(absolute_path(settings.client_ca), now)
         build_context(pair, settings.profile, settings.client_certificates, authorities)
         check_handshake(pair, certificate, settings.profile, now)
     except CertificateError as error:
@@ -336,7 +292,7 @@ def _describe(verdict: Verdict) -> Iterator[str]:
 
 
 def _config(arguments: Namespace) -> Config:
-    return load(arguments.config, os.environ, data=arguments.data)
+    return load_section("tls", None, arguments.config, os.environ, arguments.data)
 
 
 def _folder(config: Config) -> Path:
@@ -350,8 +306,4 @@ def _default(config: Config) -> tuple[Path, Path]:
 def _configured(config: Config) -> Iterator[tuple[Path, Path]]:
     yield _default(config)
     for host in config.tls.hosts.values():
-        yield _path(host.certificate), _path(host.key)
-
-
-def _path(text: str) -> Path:
-    return Path(text).expanduser().absolute()
+        yield absolute_path(host.certificate), absolute_path(host.key)

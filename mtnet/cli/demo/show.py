@@ -1,7 +1,7 @@
-"""`mtnet demo`: runs every service at once on this machine, with made-up ticks."""
+"""The work of `mtnet demo`."""
 
 import sys
-from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from argparse import Namespace
 from contextlib import ExitStack, suppress
 from itertools import chain
 from pathlib import Path
@@ -12,7 +12,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import react
 from twisted.python.failure import Failure
 
-from mtnet.cli import parsers, remote, server_options
+from mtnet.cli import remote
 from mtnet.clock import system_time
 from mtnet.demo import market, summary
 from mtnet.demo.daemon import DemoDaemon
@@ -22,34 +22,8 @@ from mtnet.demo.scenario import Scenario
 from mtnet.errors import ClientError
 
 SEED = 2_024
-FASTEST = 1_000.0
 EVENTS = "mtnet.services.status.event_log"
 """Logs the trouble of followers, which the demonstration makes and shows by itself."""
-
-
-def configure(parser: ArgumentParser) -> None:
-    """Add the options of `mtnet demo`."""
-    parsers.set_run(parser, demo, "--seconds 60")
-    parser.add_argument(
-        "--speed", metavar="X", type=_speed, default=1.0, help="10 = ten times faster"
-    )
-    parser.add_argument(
-        "--seconds",
-        metavar="N",
-        type=server_options.seconds,
-        default=20.0,
-        help="stop after so long (default %(default)g)",
-    )
-    parser.add_argument("--stay", action="store_true", help="go on until Ctrl-C")
-    parser.add_argument(
-        "--ticks",
-        metavar="FILE",
-        type=Path,
-        help="replay what MetaTrader 5 exported, such as EURUSD_2019.tsv",
-    )
-    parser.add_argument(
-        "-d", "--data", metavar="DIR", type=Path, help="keep what is stored in this new folder"
-    )
 
 
 def demo(arguments: Namespace) -> None:
@@ -144,12 +118,3 @@ def _market(file: Path | None, speed: float) -> Market:
     if first is None:
         raise ClientError(f"{file} contains no ticks.")
     return Market(chain([first], quotes), [first.symbol.decode()])
-
-
-def _speed(text: str) -> float:
-    number = float(text)
-    if not 0 < number <= FASTEST:
-        raise ArgumentTypeError(
-            f"invalid speed {text}, expected more than 0 and at most {FASTEST:g}"
-        )
-    return number
