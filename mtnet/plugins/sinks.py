@@ -1,12 +1,12 @@
 """Sinks: databases that get a copy of each tick."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from twisted.plugin import IPlugin
 from zope.interface import implementer
 
-from mtnet.interfaces import IServicePlugin, ISettingsCheck
+from mtnet.interfaces import IConditionGrammar, IServicePlugin, ISettingsCheck
 from mtnet.services.sinks.settings import SinksSettings
 
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from mtnet.services.sinks.component import SinksComponent
 
 
-@implementer(IPlugin, IServicePlugin, ISettingsCheck)
+@implementer(IPlugin, IServicePlugin, ISettingsCheck, IConditionGrammar)
 class Sinks:
     """The plugin of databases that get ticks."""
 
@@ -33,6 +33,12 @@ class Sinks:
         from mtnet.services.sinks.component import check
 
         check(section)
+
+    def grammar(self) -> Mapping[str, Any]:
+        """Return the conditions about sinks."""
+        from mtnet.services.sinks.conditions import GRAMMAR
+
+        return GRAMMAR
 
     def build(self, env: "Environment") -> "SinksComponent":
         """Build the service."""

@@ -14,7 +14,7 @@ from live_daemon import until
 from postgres_server import HOST, PostgresServer
 
 from mtnet.services.sinks.model import Batch, Taken
-from mtnet.services.sinks.target import TargetError
+from mtnet.services.sinks.target import TAKEN, TargetError
 
 psycopg = pytest.importorskip("psycopg", reason="psycopg is not installed.")
 
@@ -72,7 +72,7 @@ def batch(count, first=1):
 
 
 def test_a_row_has_both_clocks_and_the_digits_that_were_sent(target, ask, table):
-    assert target.write("origin", batch(1)) == 0
+    assert target.write("origin", batch(1)) == TAKEN
     columns = "time::text, received AT TIME ZONE 'UTC', symbol, bid, ask, last, volume, flags"
     [(time_, received, *rest)] = ask(f"SELECT {columns}, source, origin, seq FROM {table}")
     assert (time_, str(received)) == ("2026-11-30 00:53:20.123", "2026-11-30 00:53:20.999000")
@@ -104,7 +104,7 @@ def test_a_table_without_a_column_is_a_sentence_and_right_once_it_is_mended(targ
         with pytest.raises(TargetError, match=f'column "time" of relation "{table}" does not exi'):
             attempt()
     ask(f"DROP TABLE {table}")
-    assert target.write("origin", batch(1)) == 0
+    assert target.write("origin", batch(1)) == TAKEN
 
 
 def test_a_check_leaves_no_row(target, ask, table):

@@ -10,8 +10,16 @@ from zope.interface import implementer
 
 from mtnet.daemon.environment import Environment
 from mtnet.errors import ConfigError
-from mtnet.interfaces import IControlCommands, IMetrics, IService, IStatus, ITicks
+from mtnet.interfaces import (
+    IAlertConditions,
+    IControlCommands,
+    IMetrics,
+    IService,
+    IStatus,
+    ITicks,
+)
 from mtnet.services.sinks.commands import SinkCommands
+from mtnet.services.sinks.conditions import SinkConditions
 from mtnet.services.sinks.metrics import SinkMetrics
 from mtnet.services.sinks.queue import TickQueue
 from mtnet.services.sinks.settings import SinksSettings
@@ -52,8 +60,8 @@ class SinksComponent:
         return succeed(None)
 
     def health(self) -> dict[str, Any]:
-        """Report for `/healthz`: a server that takes nothing for long is a warning."""
-        texts = [text for each in self._sinks if (text := each.overdue)]
+        """Report for `/healthz`: a server that takes nothing for long, and losses, are warnings."""
+        texts = [text for each in self._sinks for text in each.warnings()]
         return {"healthy": True, "trouble": None, "warning": " ".join(texts) or None}
 
     def status(self) -> dict[str, Any]:
@@ -80,6 +88,7 @@ def build(env: Environment) -> SinksComponent:
         target = open_target(name, sink, settings.timeout)
         sinks.append(Sink(name, settings, queue, target, worker(f"send-{name}"), env.clock))
     offers: dict[Any, object] = {
+        IAlertConditions: SinkConditions(sinks),
         IControlCommands: SinkCommands(sinks),
         IMetrics: SinkMetrics(sinks),
     }

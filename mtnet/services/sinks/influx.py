@@ -3,7 +3,10 @@ InfluxDB line protocol over HTTP, which QuestDB and others read, too.
 
 A point is known by measurement, tags and time. The time is that of receipt, and the number of the
 tick makes up its nanoseconds: ticks of one millisecond stay apart, and a point that is written
-again is the same point.
+again is the same point. QuestDB knows a row by what its table names, see docs/sinks.md.
+
+Sources: InfluxDB 1.6.7, which the tests run; of QuestDB its `LineTcpParser` and
+`LineHttpProcessorState`.
 """
 
 import gzip
@@ -16,17 +19,21 @@ from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
 
 from mtnet.errors import ConfigError
 from mtnet.services.sinks.model import Batch, Row
-from mtnet.services.sinks.target import TargetError
+from mtnet.services.sinks.target import TAKEN, TargetError, Written
 
 EXAMPLE = "http://localhost:8086/api/v2/write?org=ORG&bucket=BUCKET"
-REFUSED = 422
-"""The answer of InfluxDB to points that it will never take: they are older than it keeps them."""
+NO_GZIP = 415
+"""The answer of QuestDB to a body that is compressed."""
 NANOSECONDS = 1_000_000
 """Of a millisecond."""
 MAX_ANSWER = 300
 """Characters of an answer in a sentence."""
-_TAG = re.compile(r"[,= \\]")
+_TAG = re.compile(r"[,= ]")
 _NAME = re.compile(r"[, ]")
+_EXPIRED = re.compile(r"partial write: .*retention policy.*dropped=([0-9]+)", re.I | re.DOTALL)
+"""InfluxDB has written all points of a request but those that it keeps no longer; of those it will
+take none, ever. Version 1 says so with status 400, version 2 with 422."""
+_PLAIN = re.compile(r"[!-~]*", re.ASCII)
 
 
 class InfluxTarget:
@@ -40,7 +47,7 @@ class InfluxTarget:
         timeout: seconds that each step of a request may take.
 
     Raises:
-        ConfigError: the URL has no host.
+        ConfigError: the URL has no host, or something in it or the token cannot be sent.
     """
 
     def __init__(self, where: str, url: str, token: str, measurement: str, timeout: float) -> None:
@@ -51,31 +58,32 @@ class InfluxTarget:
             port = 0
         if not found.hostname or port == 0:
             raise ConfigError(f"{where} has no host or no valid port. Example: {EXAMPLE}")
+        # The errors of `http.client` would quote the query and the token.
+        if not _PLAIN.fullmatch(found.path) or not _PLAIN.fullmatch(token):
+            raise ConfigError(
+                f"{where}, or its token, has a blank or a letter that HTTP cannot send. Example: "
+                f"{EXAMPLE}"
+            )
         self._host, self._port, self._timeout = found.hostname, port, timeout
         self._context = ssl.create_default_context() if found.scheme == "https" else None
-        query = dict(parse_qsl(found.query)) or {}
-        query.setdefault("precision", "ns")
+        query = {**dict(parse_qsl(found.query)), "precision": "ns"}
         self._path = f"{found.path or '/write'}?{urlencode(query)}"
         self._measurement = _NAME.sub(lambda each: "\\" + each[0], measurement)
         self._headers = {
             "Content-Type": "text/plain; charset=utf-8",
-            "Content-Encoding": "gzip",
             **_authorization(token, found.username, found.password),
         }
         self._connection: HTTPConnection | None = None
+        self._compressed = True
         self.label = f"{found.scheme}://{found.netloc.rpartition('@')[2]}{found.path}"
 
-    def write(self, origin: str, batch: Batch) -> int:
+    def write(self, origin: str, batch: Batch) -> Written:
         """Write ticks by one request; as of `Target`."""
-        lines = [line(self._measurement, row) for row in batch.rows()]
-        refusal = self._post("\n".join(lines).encode())
-        return 0 if refusal is None else len(lines)
+        return self._post("\n".join(line(self._measurement, row) for row in batch.rows()).encode())
 
     def check(self) -> None:
         """Send a request without points; as of `Target`."""
-        refusal = self._post(b"")
-        if refusal is not None:
-            raise TargetError(refusal)
+        self._post(b"")
 
     def close(self) -> None:
         """Close the connection."""
@@ -83,33 +91,52 @@ class InfluxTarget:
         if connection is not None:
             connection.close()
 
-    def _post(self, body: bytes) -> str | None:
-        """Send a body; return why the server will never take it, None = it took it."""
+    def _post(self, body: bytes) -> Written:
+        """
+        Send a body.
+
+        Raises:
+            TargetError: it is not, or perhaps not, written.
+        """
         reused = self._connection is not None
         try:
-            return self._ask(body)
-        except TargetError:
-            if not reused:
-                raise
-        # It may have closed a connection on which nothing came for long.
-        return self._ask(body)
-
-    def _ask(self, body: bytes) -> str | None:
-        try:
-            connection = self._connected()
-            connection.request("POST", self._path, gzip.compress(body, 1), self._headers)
-            answer = connection.getresponse()
-            text = answer.read().decode("utf-8", "replace")
+            status, text = self._exchange(body)
+        except TimeoutError as error:
+            raise self._failed(error) from error
         except (OSError, HTTPException) as error:
+            # The server may have closed a connection on which nothing came for long.
+            if not reused:
+                raise self._failed(error) from error
             self.close()
-            raise TargetError(f"{self.label}: {error or type(error).__name__}.") from error
-        if 200 <= answer.status < 300:
-            return None
-        said = f"{self.label} answered {answer.status}: {' '.join(text.split())[:MAX_ANSWER]}"
-        if answer.status == REFUSED:
-            return said
+            return self._post(body)
+        if status == NO_GZIP and self._compressed:
+            self._compressed = False
+            return self._post(body)
+        return self._judged(status, text)
+
+    def _exchange(self, body: bytes) -> tuple[int, str]:
+        """Return the status and the text of the answer to a body."""
+        headers = self._headers
+        if self._compressed:
+            headers, body = {**headers, "Content-Encoding": "gzip"}, gzip.compress(body, 1)
+        connection = self._connected()
+        connection.request("POST", self._path, body, headers)
+        answer = connection.getresponse()
+        return answer.status, answer.read().decode("utf-8", "replace")
+
+    def _judged(self, status: int, text: str) -> Written:
+        if 200 <= status < 300:
+            return TAKEN
+        said = f"{self.label} answered {status}: {' '.join(text.split())[:MAX_ANSWER]}"
+        expired = _EXPIRED.search(text)
+        if expired:
+            return Written(int(expired[1]), said)
         self.close()
         raise TargetError(said)
+
+    def _failed(self, error: Exception) -> TargetError:
+        self.close()
+        return TargetError(f"{self.label}: {error or type(error).__name__}.")
 
     def _connected(self) -> HTTPConnection:
         if self._connection is None:
@@ -134,7 +161,9 @@ def line(measurement: str, row: Row) -> str:
 
 
 def _tag(text: str) -> str:
-    return _TAG.sub(lambda each: "\\" + each[0], text)
+    # To InfluxDB `\\` is two characters, and at the end of a value it escapes the separator: a
+    # symbol that ends so cannot be written at all. To QuestDB it is one.
+    return _TAG.sub(lambda each: "\\" + each[0], text.replace("\\", "%5C"))
 
 
 def _authorization(token: str, user: str | None, password: str | None) -> dict[str, str]:

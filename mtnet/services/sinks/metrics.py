@@ -23,13 +23,13 @@ class SinkMetrics:
         """Return how much each sink was sent, and how much waits."""
         return [
             self._metric(
-                "sent_total", "counter", "Ticks that servers took.", lambda sink: sink.sent
+                "sent_total", "counter", "Ticks that servers took.", lambda sink: sink.counts.sent
             ),
             self._metric(
                 "refused_total",
                 "counter",
                 "Ticks that servers will never take.",
-                lambda sink: sink.refused,
+                lambda sink: sink.counts.refused,
             ),
             self._metric(
                 "dropped_total",

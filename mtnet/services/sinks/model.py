@@ -46,6 +46,15 @@ class Batch(NamedTuple):
         """The number of the last one."""
         return self.first + len(self.ticks) - 1
 
+    def behind(self, number: int) -> "Batch":
+        """Return the ticks behind a number."""
+        skipped = max(0, number + 1 - self.first)
+        return Batch(self.first + skipped, self.ticks[skipped:])
+
+    def head(self, count: int) -> "Batch":
+        """Return the first ticks."""
+        return Batch(self.first, self.ticks[:count])
+
     def rows(self) -> "Iterator[Row]":
         """Yield the ticks as rows."""
         for number, each in enumerate(self.ticks, self.first):

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from mtnet.errors import ConfigError
 from mtnet.services.sinks.model import Batch, Row
-from mtnet.services.sinks.target import TargetError
+from mtnet.services.sinks.target import TAKEN, TargetError, Written
 
 EXAMPLE = "postgresql://mtnet@localhost/ticks"
 INSTALL = "pip install 'mtnet-hub[postgres]'"
@@ -61,7 +61,7 @@ class PostgresTarget:
         found = urlsplit(url)
         self.label = f"postgresql://{found.netloc.rpartition('@')[2]}{found.path} {table}"
 
-    def write(self, origin: str, batch: Batch) -> int:
+    def write(self, origin: str, batch: Batch) -> Written:
         """Write ticks in one transaction; as of `Target`."""
         try:
             connection = self._connected()
@@ -82,7 +82,7 @@ class PostgresTarget:
                 )
         except self._psycopg.Error as error:
             raise self._failed(error) from error
-        return 0
+        return TAKEN
 
     def check(self) -> None:
         """Connect, make the tables, and look whether rows can be written; as of `Target`."""

@@ -31,7 +31,7 @@ class TickQueue:
     Attributes:
         waiting: how much is on disk.
         unstored: ticks that the disk did not take.
-        added: called after ticks were stored.
+        added: called after ticks were stored, or were not.
     """
 
     log = Logger()
@@ -82,6 +82,7 @@ class TickQueue:
     def _not_added(self, failure: Failure, ticks: int) -> None:
         """Count ticks that are lost for the server alone: the store of ticks has them."""
         self.unstored += ticks
+        self.added()
         text = "{ticks} ticks could not be kept for a sink: {reason}"
         self.log.error(text, ticks=ticks, reason=failure.getErrorMessage())
 

@@ -1,5 +1,6 @@
 """Sink: sends the ticks of a queue until a server has them."""
 
+from collections.abc import Iterator
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -7,9 +8,12 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
 from mtnet.errors import JournalError
+from mtnet.services.sinks.losses import Counts, RecentLosses
+from mtnet.services.sinks.model import Batch
+from mtnet.services.sinks.pieces import Pieces
 from mtnet.services.sinks.queue import TickQueue
 from mtnet.services.sinks.settings import SinksSettings
-from mtnet.services.sinks.target import Target, TargetError
+from mtnet.services.sinks.target import Target, TargetError, Written
 from mtnet.storage.worker import InThread
 
 
@@ -17,12 +21,15 @@ class Sink:
     """
     Sender with exponential backoff: one batch at a time, in order, at least once.
 
+    After a failure a write has half the ticks of the one before: a server that takes a tick a
+    second gets as many as it takes within `sinks.timeout`, not the same ten thousand for ever.
+
     Args:
         network: runs a blocking function off the reactor, in a thread of its own: a server that
             hangs holds up nothing else.
 
     Attributes:
-        sent, refused: ticks that the server took, or will never take, since the start.
+        counts: of ticks since the start.
         failures: attempts that failed since the last success.
         reason: why the last one failed; empty = it did not.
     """
@@ -41,8 +48,10 @@ class Sink:
         self.name, self._settings = name, settings
         self.queue, self.target = queue, target
         self._network, self._clock = network, clock
-        self.sent = self.refused = self.failures = 0
+        self.counts, self.failures = Counts(), 0
         self.reason, self._failing_since = "", 0.0
+        self._pieces = Pieces(settings.batch, settings.timeout)
+        self._losses = RecentLosses(self.dropped)
         self._running = self._busy = False
         self._timer: IDelayedCall | None = None
 
@@ -68,6 +77,7 @@ class Sink:
 
     def _wake(self) -> None:
         """Send, unless that is under way or waits."""
+        self._losses.look(self._lost(), self._clock.seconds())
         if self._running and not self._busy and self._timer is None and self.queue.waiting.ticks:
             self._busy = True
             Deferred.fromCoroutine(self._send()).addErrback(self._broken)
@@ -78,15 +88,29 @@ class Sink:
                 batch = await self.queue.next(self._settings.batch)
                 if batch is None:
                     break
-                refused = await self._network(self.target.write, self.queue.origin, batch)
-                await self.queue.remove(batch.last)
-                self.refused += refused
-                self.sent += len(batch.ticks) - refused
-                self._succeeded()
+                if await self._write(batch):
+                    await self.queue.remove(batch.last)
         except (TargetError, JournalError) as error:
             self._failed(str(error))
         finally:
             self._busy = False
+
+    async def _write(self, batch: Batch) -> bool:
+        """Write what of a batch is not written yet, in pieces; return whether all of it is."""
+        while self._running and (piece := self._pieces.next(batch)) is not None:
+            began = self._clock.seconds()
+            done = await self._network(self.target.write, self.queue.origin, piece)
+            self._pieces.written(piece, self._clock.seconds() - began)
+            self._count(len(piece.ticks), done)
+        return self._pieces.next(batch) is None
+
+    def _count(self, ticks: int, done: Written) -> None:
+        refusal = self.counts.refusal
+        self.counts.add(ticks, done)
+        if done.refused and not refusal:
+            text = "The sink {name} takes {count} ticks never: {reason}"
+            self.log.warn(text, name=self.name, count=done.refused, reason=done.reason)
+        self._succeeded()
 
     def _broken(self, failure: Any) -> None:
         """Treat an error of this program as one of the server: the ticks wait."""
@@ -105,6 +129,7 @@ class Sink:
             self.log.warn(text, name=self.name, reason=reason)
         delay = self._settings.retry * 2.0 ** min(self.failures, 64)
         self.failures, self.reason = self.failures + 1, reason
+        self._pieces.failed()
         if self._running:
             most = self._settings.max_retry
             self._timer = self._clock.callLater(min(most, delay), self._due)
@@ -119,13 +144,38 @@ class Sink:
         return self.queue.waiting.dropped + self.queue.unstored
 
     @property
-    def overdue(self) -> str | None:
-        """A sentence, when the server has taken nothing for long; None = it takes ticks."""
-        since = self._clock.seconds() - self._failing_since
-        if not self.failures or since < self._settings.overdue:
-            return None
+    def failing(self) -> float | None:
+        """Seconds since which the server takes nothing; None = it takes ticks."""
+        return self._clock.seconds() - self._failing_since if self.failures else None
+
+    @property
+    def losing(self) -> int:
+        """Ticks that the server does not get, until an hour has passed without one more."""
+        return self._losses.look(self._lost(), self._clock.seconds())
+
+    def _lost(self) -> int:
+        return self.dropped + self.counts.refused
+
+    def down(self) -> str:
+        """Return the sentence for a server that takes nothing."""
         waiting = self.queue.waiting.ticks
         return f"The sink {self.name} takes nothing, and {waiting} ticks wait: {self.reason}"
+
+    def drops(self) -> str:
+        """Return the sentence for ticks that the server does not get."""
+        refused = f" ({self.counts.refusal})" if self.counts.refusal else ""
+        return (
+            f"The sink {self.name} lost {self.losing} ticks of late, as its queue was full, the "
+            f"disk failed, or its server refused them{refused}; the store of ticks has them."
+        )
+
+    def warnings(self) -> Iterator[str]:
+        """Yield what somebody should look at."""
+        failing = self.failing
+        if failing is not None and failing >= self._settings.overdue:
+            yield self.down()
+        if self.losing:
+            yield self.drops()
 
     def status(self) -> dict[str, Any]:
         """Report for `mtnet status`."""
@@ -133,11 +183,11 @@ class Sink:
         return {
             "name": self.name,
             "server": self.target.label,
-            "sent": self.sent,
+            "sent": self.counts.sent,
             "waiting": waiting.ticks,
             "bytes": waiting.bytes,
             "dropped": self.dropped,
-            "refused": self.refused,
+            "refused": self.counts.refused,
             "failures": self.failures,
-            "reason": self.reason or None,
+            "reason": self.reason or self.counts.refusal or None,
         }

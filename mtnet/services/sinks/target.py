@@ -1,6 +1,6 @@
 """Target: a server that a sink writes to."""
 
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from mtnet.errors import MtnetError
 from mtnet.services.sinks.model import Batch
@@ -8,6 +8,23 @@ from mtnet.services.sinks.model import Batch
 
 class TargetError(MtnetError):
     """A server did not take ticks; the same ticks are sent again later."""
+
+
+class Written(NamedTuple):
+    """
+    What became of ticks that a server has.
+
+    Attributes:
+        refused: how many of them it will never take.
+        reason: why; empty = it has all.
+    """
+
+    refused: int = 0
+    reason: str = ""
+
+
+TAKEN = Written()
+"""The server has all."""
 
 
 class Target(Protocol):
@@ -20,15 +37,12 @@ class Target(Protocol):
 
     label: str
 
-    def write(self, origin: str, batch: Batch) -> int:
+    def write(self, origin: str, batch: Batch) -> Written:
         """
         Write ticks; those that it has already change nothing.
 
         Args:
             origin: names the queue whose numbers the ticks have.
-
-        Returns:
-            How many the server refused, and will always refuse.
 
         Raises:
             TargetError: they are not, or perhaps not, all there.

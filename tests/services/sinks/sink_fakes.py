@@ -1,7 +1,7 @@
 """A server that takes ticks, can be down, and can lose its answer."""
 
 from mtnet.services.sinks.model import Taken
-from mtnet.services.sinks.target import TargetError
+from mtnet.services.sinks.target import TAKEN, TargetError, Written
 
 
 class FakeTarget:
@@ -11,18 +11,19 @@ class FakeTarget:
 
     def __init__(self):
         self.down = self.deaf = False
+        self.largest = self.refuses = 0
         self.rows, self.writes, self.repeated = {}, 0, 0
 
     def write(self, origin, batch):
         self.writes += 1
-        if self.down:
-            raise TargetError("it is down")
+        if self.down or len(batch.ticks) > (self.largest or 10**9):
+            raise TargetError("it is down" if self.down else "it did not answer in time")
         for row in batch.rows():
             self.repeated += (origin, row.seq) in self.rows
             self.rows[origin, row.seq] = row
         if self.deaf:
             raise TargetError("the answer was lost")
-        return 0
+        return Written(self.refuses, "too old") if self.refuses else TAKEN
 
     def check(self):
         if self.down:

@@ -16,6 +16,7 @@ from twisted.logger import formatEvent
 
 from mtnet.services.sinks.commands import SinkCommands
 from mtnet.services.sinks.component import SinksComponent
+from mtnet.services.sinks.conditions import SinkConditions
 from mtnet.services.sinks.metrics import SinkMetrics
 from mtnet.services.sinks.queue import TickQueue
 from mtnet.services.sinks.settings import SinksSettings
@@ -77,7 +78,7 @@ def test_ticks_are_sent_as_they_come_and_leave_the_queue(world):
     world.take(4)
     world.work()
     assert volumes(world.rows()) == list(range(7))
-    assert (world.sink.sent, world.queue.waiting.ticks) == (7, 0)
+    assert (world.sink.counts.sent, world.queue.waiting.ticks) == (7, 0)
 
 
 def test_what_came_while_the_server_was_slow_is_sent_together(world):
@@ -146,6 +147,100 @@ def test_a_server_that_takes_nothing_for_long_is_a_warning_and_no_trouble(world)
     assert component.health()["warning"] == (
         "The sink warehouse takes nothing, and 3 ticks wait: it is down"
     )
+
+
+def test_a_server_that_is_slow_gets_as_few_ticks_at_once_as_it_takes_in_time(world):
+    world.target.largest = 1
+    world.take(5)
+    for _ in range(10):
+        world.work()
+        world.clock.advance(60)
+    assert volumes(world.rows()) == list(range(5))
+    assert world.target.repeated == 0
+    assert world.queue.waiting.ticks == 0
+
+
+def test_writes_grow_again_when_a_server_is_fast(world):
+    world.target.largest = 1
+    world.take(5)
+    for _ in range(10):
+        world.work()
+        world.clock.advance(60)
+    world.target.largest, before = 0, world.target.writes
+    for _ in range(20):
+        world.take(5)
+        world.work()
+    assert volumes(world.rows()) == list(range(105))
+    assert world.target.writes - before < 25
+
+
+def test_what_was_written_before_a_failure_is_not_written_again(world):
+    world.target.largest = 2
+    world.take(5)
+    world.work()
+    world.target.largest = 0
+    world.clock.advance(60)
+    world.work()
+    assert volumes(world.rows()) == list(range(5))
+    assert world.target.repeated == 0
+
+
+def test_ticks_that_a_server_refuses_are_counted_and_told_once(world, log):
+    world.target.refuses = 1
+    world.take(2)
+    world.work()
+    world.take(2)
+    world.work()
+    assert (world.sink.counts.sent, world.sink.counts.refused) == (2, 2)
+    assert texts(log) == ["The sink warehouse takes 1 ticks never: too old"]
+    assert SinksComponent(None, [world.sink], {}).health()["warning"] == (
+        "The sink warehouse lost 2 ticks of late, as its queue was full, the disk failed, or its "
+        "server refused them (too old); the store of ticks has them."
+    )
+
+
+def test_ticks_that_found_no_room_are_a_warning_for_an_hour(tmp_path):
+    world = World(tmp_path, limit=1)
+    component = SinksComponent(None, [world.sink], {})
+    world.target.down = True
+    world.take(3)
+    assert "lost 3 ticks of late" in component.health()["warning"]
+    world.clock.advance(3_599)
+    assert "lost 3 ticks of late" in component.health()["warning"]
+    world.target.down = False
+    world.clock.advance(1)
+    world.work()
+    assert component.health()["warning"] is None
+    world.kill()
+    world.start()
+    assert world.sink.dropped == 3
+    assert SinksComponent(None, [world.sink], {}).health()["warning"] is None
+
+
+def holding(world, word, text=""):
+    """Return what a condition of alerts says now."""
+    return SinkConditions([world.sink]).conditions()[word](text)()
+
+
+def test_a_sink_that_is_down_is_a_condition_of_alerts(world):
+    assert holding(world, "sink_down") == {}
+    world.target.down = True
+    world.take(3)
+    world.work()
+    sentence = "The sink warehouse takes nothing, and 3 ticks wait: it is down"
+    assert holding(world, "sink_down") == {"warehouse": sentence}
+    assert holding(world, "sink_down", "other") == {}
+    assert holding(world, "sink_down", "warehouse > 5min") == {}
+    world.clock.advance(301)
+    assert holding(world, "sink_down", "warehouse > 5min") == {"warehouse": sentence}
+
+
+def test_a_sink_that_loses_ticks_is_a_condition_of_alerts(tmp_path):
+    world = World(tmp_path, limit=1)
+    assert holding(world, "sink_drops") == {}
+    world.take(3)
+    assert "lost 3 ticks" in holding(world, "sink_drops")["warehouse"]
+    assert holding(world, "sink_drops", "warehouse > 3") == {}
 
 
 def test_metrics_tell_each_sink(world):
