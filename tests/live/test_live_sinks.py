@@ -5,13 +5,12 @@ import socket
 import subprocess
 import sys
 import tempfile
-import threading
-import time
 from pathlib import Path
 
 import pytest
 from live_daemon import until
 from postgres_server import HOST, PostgresServer
+from tick_load import Sender
 
 from mtnet.services.sinks.model import Batch, Taken
 from mtnet.services.sinks.target import TAKEN, TargetError
@@ -119,33 +118,6 @@ def test_nobody_is_told_the_password(server):
     with pytest.raises(TargetError, match="nobody") as caught:
         target.check()
     assert "geheim" not in str(caught.value)
-
-
-class Sender(threading.Thread):
-    """A terminal that sends numbered ticks until it is stopped, and dials again when it must."""
-
-    def __init__(self, daemon):
-        super().__init__(daemon=True)
-        self._daemon, self._port, self._ended = daemon, daemon.port("ticks"), threading.Event()
-        self.sent = 0
-
-    def run(self):
-        while not self._ended.is_set():
-            self.send(20)
-            time.sleep(0.01)
-
-    def send(self, count):
-        """Send ticks, and come back when the daemon says that they are stored."""
-        text = b"".join(b"EURUSD 1.1 1.2 - %d\n" % (self.sent + at) for at in range(count))
-        with socket.create_connection((HOST, self._port), timeout=20) as connection:
-            connection.sendall(text + b"SYNC:\n")
-            answer = connection.recv(100)
-        assert answer, "The daemon closed the connection."
-        self.sent += count
-
-    def stop(self):
-        self._ended.set()
-        self.join()
 
 
 def configure(daemon, url, table):

@@ -1,0 +1,34 @@
+"""A terminal that sends ticks while others are killed."""
+
+import socket
+import threading
+import time
+
+HOST = "127.0.0.1"
+
+
+class Sender(threading.Thread):
+    """A terminal that sends numbered ticks until it is stopped, and dials again when it must."""
+
+    def __init__(self, daemon):
+        super().__init__(daemon=True)
+        self._daemon, self._port, self._ended = daemon, daemon.port("ticks"), threading.Event()
+        self.sent = 0
+
+    def run(self):
+        while not self._ended.is_set():
+            self.send(20)
+            time.sleep(0.01)
+
+    def send(self, count):
+        """Send ticks, and come back when the daemon says that they are stored."""
+        text = b"".join(b"EURUSD 1.1 1.2 - %d\n" % (self.sent + at) for at in range(count))
+        with socket.create_connection((HOST, self._port), timeout=20) as connection:
+            connection.sendall(text + b"SYNC:\n")
+            answer = connection.recv(100)
+        assert answer, "The daemon closed the connection."
+        self.sent += count
+
+    def stop(self):
+        self._ended.set()
+        self.join()
