@@ -1,5 +1,5 @@
 """
-What the plugins of mtnet declare, read from their source: their commands, rights and roles.
+Declarations of the plugins of mtnet, read from their source: commands, rights and roles.
 
 To import plugins, and what finds them, takes longer than most commands need. Where a package
 outside has any, all of them are imported.
@@ -37,7 +37,7 @@ class Command(NamedTuple):
 
 class Declared(NamedTuple):
     """
-    What a plugin declares.
+    Declarations of a plugin.
 
     Attributes:
         values: its attributes that are constants.

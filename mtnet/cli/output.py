@@ -81,7 +81,7 @@ def utc_exact(milliseconds: int | None) -> str:
 
 class ProgressBar(Protocol):
     """
-    How much of something is done.
+    Progress of some work.
 
     Attributes:
         total: how much there is; None = it is not known.

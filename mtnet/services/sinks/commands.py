@@ -43,8 +43,8 @@ class SinkCommands:
             known = ", ".join(self._sinks) or "none; docs/sinks.md shows how to begin"
             raise ConfigError(f"There is no [sinks.{name}]; there is {known}.")
         sink = self._sinks[name]
-        answer = {"server": sink.target.label, "taken": True, "reason": None}
-        return sink.check().addCallbacks(lambda _: answer, _refused, errbackArgs=(answer,))
+        answer = {"server": sink.writer.label, "taken": True, "reason": None}
+        return sink.writer.check().addCallbacks(lambda _: answer, _refused, errbackArgs=(answer,))
 
 
 def _refused(failure: Failure, answer: dict[str, Any]) -> dict[str, Any]:

@@ -26,6 +26,7 @@ from mtnet.services.sinks.settings import SinksSettings
 from mtnet.services.sinks.sink import Sink
 from mtnet.services.sinks.store import QueueStore
 from mtnet.services.sinks.targets import open_target
+from mtnet.services.sinks.writer import BatchWriter
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,32}", re.ASCII)
 
@@ -86,7 +87,9 @@ def build(env: Environment) -> SinksComponent:
         queue = TickQueue(sink.symbols, store, env.worker(f"queue-{name}"))
         queue.open()
         target = open_target(name, sink, settings.timeout)
-        sinks.append(Sink(name, settings, queue, target, worker(f"send-{name}"), env.clock))
+        network, seconds = worker(f"send-{name}"), env.clock.seconds
+        writer = BatchWriter(target, network, settings.batch, settings.timeout, seconds)
+        sinks.append(Sink(name, settings, queue, writer, env.clock))
     offers: dict[Any, object] = {
         IAlertConditions: SinkConditions(sinks),
         IControlCommands: SinkCommands(sinks),

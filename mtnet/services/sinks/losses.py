@@ -1,5 +1,5 @@
 """
-What became of ticks, and the losses that people should still hear of.
+Counts of the ticks that were sent, and the losses that people should still hear of.
 
 Pure. Times are seconds of a clock that is never set.
 """

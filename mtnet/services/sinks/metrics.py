@@ -23,13 +23,16 @@ class SinkMetrics:
         """Return how much each sink was sent, and how much waits."""
         return [
             self._metric(
-                "sent_total", "counter", "Ticks that servers took.", lambda sink: sink.counts.sent
+                "sent_total",
+                "counter",
+                "Ticks that servers took.",
+                lambda sink: sink.writer.counts.sent,
             ),
             self._metric(
                 "refused_total",
                 "counter",
                 "Ticks that servers will never take.",
-                lambda sink: sink.counts.refused,
+                lambda sink: sink.writer.counts.refused,
             ),
             self._metric(
                 "dropped_total",

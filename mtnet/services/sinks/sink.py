@@ -8,28 +8,18 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
 from mtnet.errors import JournalError
-from mtnet.services.sinks.losses import Counts, RecentLosses
-from mtnet.services.sinks.model import Batch
-from mtnet.services.sinks.pieces import Pieces
+from mtnet.services.sinks.losses import RecentLosses
 from mtnet.services.sinks.queue import TickQueue
 from mtnet.services.sinks.settings import SinksSettings
-from mtnet.services.sinks.target import Target, TargetError, Written
-from mtnet.storage.worker import InThread
+from mtnet.services.sinks.target import TargetError
+from mtnet.services.sinks.writer import BatchWriter
 
 
 class Sink:
     """
     Sender with exponential backoff: one batch at a time, in order, at least once.
 
-    After a failure a write has half the ticks of the one before: a server that takes a tick a
-    second gets as many as it takes within `sinks.timeout`, not the same ten thousand for ever.
-
-    Args:
-        network: runs a blocking function off the reactor, in a thread of its own: a server that
-            hangs holds up nothing else.
-
     Attributes:
-        counts: of ticks since the start.
         failures: attempts that failed since the last success.
         reason: why the last one failed; empty = it did not.
     """
@@ -41,16 +31,12 @@ class Sink:
         name: str,
         settings: SinksSettings,
         queue: TickQueue,
-        target: Target,
-        network: InThread,
+        writer: BatchWriter,
         clock: IReactorTime,
     ) -> None:
         self.name, self._settings = name, settings
-        self.queue, self.target = queue, target
-        self._network, self._clock = network, clock
-        self.counts, self.failures = Counts(), 0
-        self.reason, self._failing_since = "", 0.0
-        self._pieces = Pieces(settings.batch, settings.timeout)
+        self.queue, self.writer, self._clock = queue, writer, clock
+        self.failures, self.reason, self._failing_since = 0, "", 0.0
         self._losses = RecentLosses(self.dropped)
         self._running = self._busy = False
         self._timer: IDelayedCall | None = None
@@ -67,14 +53,6 @@ class Sink:
             self._timer.cancel()
             self._timer = None
 
-    def check(self) -> "Deferred[None]":
-        """
-        Return what fires once the server has said that it takes ticks.
-
-        It fails with `TargetError`: the server does not.
-        """
-        return self._network(self.target.check)
-
     def _wake(self) -> None:
         """Send, unless that is under way or waits."""
         self._losses.look(self._lost(), self._clock.seconds())
@@ -88,29 +66,15 @@ class Sink:
                 batch = await self.queue.next(self._settings.batch)
                 if batch is None:
                     break
-                if await self._write(batch):
+                while self._running and not self.writer.has(batch):
+                    await self.writer.write(self.name, self.queue.origin, batch)
+                    self._succeeded()
+                if self.writer.has(batch):
                     await self.queue.remove(batch.last)
         except (TargetError, JournalError) as error:
             self._failed(str(error))
         finally:
             self._busy = False
-
-    async def _write(self, batch: Batch) -> bool:
-        """Write what of a batch is not written yet, in pieces; return whether all of it is."""
-        while self._running and (piece := self._pieces.next(batch)) is not None:
-            began = self._clock.seconds()
-            done = await self._network(self.target.write, self.queue.origin, piece)
-            self._pieces.written(piece, self._clock.seconds() - began)
-            self._count(len(piece.ticks), done)
-        return self._pieces.next(batch) is None
-
-    def _count(self, ticks: int, done: Written) -> None:
-        refusal = self.counts.refusal
-        self.counts.add(ticks, done)
-        if done.refused and not refusal:
-            text = "The sink {name} takes {count} ticks never: {reason}"
-            self.log.warn(text, name=self.name, count=done.refused, reason=done.reason)
-        self._succeeded()
 
     def _broken(self, failure: Any) -> None:
         """Treat an error of this program as one of the server: the ticks wait."""
@@ -129,7 +93,6 @@ class Sink:
             self.log.warn(text, name=self.name, reason=reason)
         delay = self._settings.retry * 2.0 ** min(self.failures, 64)
         self.failures, self.reason = self.failures + 1, reason
-        self._pieces.failed()
         if self._running:
             most = self._settings.max_retry
             self._timer = self._clock.callLater(min(most, delay), self._due)
@@ -154,7 +117,7 @@ class Sink:
         return self._losses.look(self._lost(), self._clock.seconds())
 
     def _lost(self) -> int:
-        return self.dropped + self.counts.refused
+        return self.dropped + self.writer.counts.refused
 
     def down(self) -> str:
         """Return the sentence for a server that takes nothing."""
@@ -163,7 +126,7 @@ class Sink:
 
     def drops(self) -> str:
         """Return the sentence for ticks that the server does not get."""
-        refused = f" ({self.counts.refusal})" if self.counts.refusal else ""
+        refused = f" ({self.writer.counts.refusal})" if self.writer.counts.refusal else ""
         return (
             f"The sink {self.name} lost {self.losing} ticks of late, as its queue was full, the "
             f"disk failed, or its server refused them{refused}; the store of ticks has them."
@@ -182,12 +145,12 @@ class Sink:
         waiting = self.queue.waiting
         return {
             "name": self.name,
-            "server": self.target.label,
-            "sent": self.counts.sent,
+            "server": self.writer.label,
+            "sent": self.writer.counts.sent,
             "waiting": waiting.ticks,
             "bytes": waiting.bytes,
             "dropped": self.dropped,
-            "refused": self.counts.refused,
+            "refused": self.writer.counts.refused,
             "failures": self.failures,
-            "reason": self.reason or self.counts.refusal or None,
+            "reason": self.reason or self.writer.counts.refusal or None,
         }

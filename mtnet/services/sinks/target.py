@@ -12,7 +12,7 @@ class TargetError(MtnetError):
 
 class Written(NamedTuple):
     """
-    What became of ticks that a server has.
+    Answer of a server to ticks.
 
     Attributes:
         refused: how many of them it will never take.

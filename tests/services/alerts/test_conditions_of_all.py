@@ -37,6 +37,8 @@ CONTRACT = [
     "login_new_network",
     "price",
     "heartbeat_missing",
+    "sink_down",
+    "sink_drops",
 ]
 
 

@@ -23,6 +23,7 @@ from mtnet.services.sinks.settings import SinksSettings
 from mtnet.services.sinks.sink import Sink
 from mtnet.services.sinks.store import QueueStore
 from mtnet.services.sinks.target import TargetError
+from mtnet.services.sinks.writer import BatchWriter
 
 SETTINGS = SinksSettings(batch=5)
 
@@ -40,7 +41,8 @@ class World:
         self.store = QueueStore(self.folder / "queue.sqlite", self.limit)
         self.queue = TickQueue(["*"], self.store, self.disk)
         self.queue.open()
-        self.sink = Sink("warehouse", SETTINGS, self.queue, self.target, self.network, self.clock)
+        writer = BatchWriter(self.target, self.network, 5, 30.0, self.clock.seconds)
+        self.sink = Sink("warehouse", SETTINGS, self.queue, writer, self.clock)
         self.sink.start()
 
     def kill(self):
@@ -78,7 +80,7 @@ def test_ticks_are_sent_as_they_come_and_leave_the_queue(world):
     world.take(4)
     world.work()
     assert volumes(world.rows()) == list(range(7))
-    assert (world.sink.counts.sent, world.queue.waiting.ticks) == (7, 0)
+    assert (world.sink.writer.counts.sent, world.queue.waiting.ticks) == (7, 0)
 
 
 def test_what_came_while_the_server_was_slow_is_sent_together(world):
@@ -191,7 +193,7 @@ def test_ticks_that_a_server_refuses_are_counted_and_told_once(world, log):
     world.work()
     world.take(2)
     world.work()
-    assert (world.sink.counts.sent, world.sink.counts.refused) == (2, 2)
+    assert (world.sink.writer.counts.sent, world.sink.writer.counts.refused) == (2, 2)
     assert texts(log) == ["The sink warehouse takes 1 ticks never: too old"]
     assert SinksComponent(None, [world.sink], {}).health()["warning"] == (
         "The sink warehouse lost 2 ticks of late, as its queue was full, the disk failed, or its "
