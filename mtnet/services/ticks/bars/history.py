@@ -38,8 +38,8 @@ MOST = 20_000_000
 """Ticks behind the last bars that are asked for at once: 3 s of a thread, from Parquet files."""
 MOST_IN_BLOCKS = 500_000
 """The same where all days are in blocks, without DuckDB: 2 s."""
-LATEST = 2**62
-"""An order time, milliseconds, of no tick."""
+LATEST = 10**14
+"""An order time, milliseconds, behind all others: TIME has 14 digits at most."""
 
 
 class BarHistory:
@@ -102,8 +102,9 @@ class BarHistory:
         Args:
             start, stop: openings; `start` is included, `stop` is not.
         """
-        at = EARLIEST if start is None else period.ceiling(start)
-        high = LATEST if stop is None else period.ceiling(stop)
+        # Months are those of dates, which a time of any size is not.
+        at = EARLIEST if start is None else period.ceiling(min(max(start, 0), LATEST))
+        high = LATEST if stop is None else period.ceiling(min(max(stop, 0), LATEST))
         while True:
             try:
                 parts = self._parts(symbol, period, basis, (at, high))

@@ -73,7 +73,7 @@ class History(NamedTuple):
 
 class Step(NamedTuple):
     """
-    What is sent of a chart next; the same for all sessions that have come as far.
+    The next bytes of a chart, the same for all sessions that have come as far.
 
     Attributes:
         data: its bytes.
@@ -240,7 +240,10 @@ class BarSender:
         """Return the bars in memory from a time on, with what these lack."""
         found = series.since(chart.period, time, series.coverage.floor)
         parts = [each for each in lacking if each.time >= time]
-        return list(together(parts, found)) if parts else found
+        if not parts:
+            return found
+        # What memory lacks may lie behind its open bar.
+        return list(together(parts, [each for each in found if each.time >= time]))
 
     def _send_history(self, history: History) -> None:
         chart, bars, digits, cursor = history

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from mtnet.durations import DAY_MS
 from mtnet.errors import ClientError, JournalError
 from mtnet.services.ticks.bars.files import Basis, Cut
-from mtnet.services.ticks.bars.history import BarHistory
+from mtnet.services.ticks.bars.history import LATEST, BarHistory
 from mtnet.services.ticks.bars.periods import MINUTE, PERIODS, SECOND
 from mtnet.services.ticks.bars.series import BID, EARLIEST, LAST, Series, merge
 from mtnet.services.ticks.cold import parquet
@@ -147,6 +147,17 @@ def test_a_span_is_one_of_openings_and_its_bars_are_whole(both):
     assert bars(both, "M1") == [(0, 2), (60, 3), (120, 1)]
     assert bars(both, "M1", MIDNIGHT + 1, MIDNIGHT + 61 * SECOND) == [(60, 3)]
     assert bars(both, "M1", MIDNIGHT, MIDNIGHT) == []
+
+
+@pytest.mark.parametrize("period", sorted(PERIODS))
+def test_every_period_has_a_last_bar_and_takes_a_span_of_any_size(both, period):
+    both.put((MIDNIGHT, b"1.1"))
+    history, period = BarHistory(both.path), PERIODS[period]
+    basis = history.basis(EURUSD)
+    (bar,) = history.last(EURUSD, period, basis, 5, LATEST)
+    assert bar.time == period.opening(MIDNIGHT)
+    assert list(history.bars(EURUSD, period, basis, -(10**18), 10**18)) == [bar]
+    assert list(history.bars(EURUSD, period, basis, 10**18)) == []
 
 
 def test_what_is_compacted_while_bars_are_read_is_in_them_once(both):

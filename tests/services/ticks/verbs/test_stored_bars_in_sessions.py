@@ -3,7 +3,7 @@
 import os
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from session_clients import Daemon, answers
 from twisted.internet.task import Clock
@@ -208,7 +208,15 @@ def settled(daemon, terminal):
     return answers(terminal)
 
 
-@settings(max_examples=RUNS * 5)
+@settings(max_examples=RUNS * 2)
+@example(
+    runs=[[(30_000, "1.1 1.3"), (MINUTE, "1.2 -"), (HOUR, "- 1.2")], []],
+    before=[],
+    while_open=[(1_000, "9"), (25, "1.1 1.2"), (-25 * HOUR, "1.1 1.2")],
+    charts=["S20", "MN1"],
+    count=2,
+)
+@example(runs=[[(0, "1.1 1.3")]], before=[], while_open=[], charts=["MN1"], count=3)
 @given(
     runs=st.lists(TICKS, min_size=1, max_size=3),
     before=TICKS,
