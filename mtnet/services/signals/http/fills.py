@@ -1,5 +1,7 @@
 """Fills by HTTP: at which prices the followers of a channel carried its last signals out."""
 
+from msgspec import Raw
+
 from mtnet.net.http.route import HttpRequest, Route
 from mtnet.services.signals.http.access import RequestAccess
 from mtnet.services.signals.http.wire import ChannelPath
@@ -28,10 +30,6 @@ class FillReading:
             )
         ]
 
-    def _get(self, request: HttpRequest, path: ChannelPath) -> list[SignalFills]:
+    def _get(self, request: HttpRequest, path: ChannelPath) -> list[Raw]:
         channel = RequestAccess(request, self._signals).find(path.channel)
-        return sorted(self._signals.channels.followers.fills.of(channel.name), key=_seq)
-
-
-def _seq(each: SignalFills) -> int:
-    return each.seq
+        return self._signals.channels.followers.fills.of(channel.name)

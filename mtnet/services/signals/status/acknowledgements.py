@@ -5,10 +5,11 @@ Pure: methods take `when`, in milliseconds since the Unix epoch, UTC.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable
+
+from msgspec import Raw
 
 from mtnet.services.signals.model import Entry
-from mtnet.services.signals.status.fills import ChannelFills, SignalFills
+from mtnet.services.signals.status.fills import ChannelFills
 from mtnet.services.signals.status.latency import LatencyWindow, Percentiles
 from mtnet.services.signals.wire import Ack
 
@@ -80,6 +81,7 @@ class FillTables:
         """Return the fills of a channel for a new follower."""
         return self._fills[channel]
 
-    def of(self, channel: str) -> Iterable[SignalFills]:
-        """Return what became of the last signals of a channel."""
-        return self._fills.get(channel, ())
+    def of(self, channel: str) -> list[Raw]:
+        """Return what became of the last signals of a channel, as JSON, by their numbers."""
+        found = self._fills.get(channel)
+        return [] if found is None else found.encoded()

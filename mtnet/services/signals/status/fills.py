@@ -7,7 +7,7 @@ Times are milliseconds since the Unix epoch, UTC.
 
 from collections.abc import Iterator
 
-from msgspec import Struct
+from msgspec import Raw, Struct, json
 
 from mtnet.services.signals.model import Entry
 from mtnet.services.signals.wire import Ack
@@ -61,9 +61,21 @@ class ChannelFills:
 
     def __init__(self) -> None:
         self._by_entry: dict[str, SignalFills] = {}
+        self._encoded: dict[str, tuple[tuple[int, int, int], Raw]] = {}
 
     def __iter__(self) -> Iterator[SignalFills]:
         yield from self._by_entry.values()
+
+    def encoded(self) -> list[Raw]:
+        """Return them as JSON, by their numbers; few have changed since the last call."""
+        known, self._encoded = self._encoded, {}
+        for key, each in sorted(self._by_entry.items(), key=_seq):
+            count = each.filled, each.failed, len(each.fills)
+            found = known.get(key)
+            if found is None or found[0] != count:
+                found = count, Raw(json.encode(each))
+            self._encoded[key] = found
+        return [raw for _, raw in self._encoded.values()]
 
     def note(self, entry: Entry, ack: Ack, who: str, when: int) -> None:
         """Take what a follower says of an entry."""
@@ -85,3 +97,7 @@ class ChannelFills:
         if len(self._by_entry) > KEPT:
             del self._by_entry[next(iter(self._by_entry))]
         return made
+
+
+def _seq(item: tuple[str, SignalFills]) -> int:
+    return item[1].seq

@@ -3,11 +3,14 @@
 from decimal import Decimal
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec import json
 
 from mtnet.services.signals.model import Entry
 from mtnet.services.signals.status import fills as module
 from mtnet.services.signals.status.acknowledgements import AckHistory
-from mtnet.services.signals.status.fills import ChannelFills
+from mtnet.services.signals.status.fills import ChannelFills, SignalFills
 from mtnet.services.signals.wire import Ack
 
 NOON = 1_700_000_000_000
@@ -86,6 +89,31 @@ def test_the_oldest_signal_makes_room(acks, fills, monkeypatch):
     for seq in range(1, 5):
         note(acks, seq)
     assert [each.seq for each in fills] == [3, 4]
+
+
+SAID = st.tuples(
+    st.integers(1, 6), st.sampled_from(["filled", "failed"]), st.sampled_from([None, "1.1"])
+)
+
+
+@given(st.lists(st.one_of(st.none(), SAID)))
+def test_fills_as_json_are_those_of_now_whenever_somebody_asks(steps):
+    fills = ChannelFills()
+    for number, step in enumerate([*steps, None]):
+        if step is not None:
+            seq, status, price = step
+            note(AckHistory(fills), seq, status, price=price, who=f"f{number}")
+        else:
+            told = json.decode(json.encode(fills.encoded()), type=list[SignalFills])
+            assert told == sorted(fills, key=lambda each: each.seq)
+
+
+def test_of_fills_those_alone_are_encoded_anew_that_have_changed(fills):
+    for seq in (1, 2):
+        note(AckHistory(fills), seq)
+    before = fills.encoded()
+    note(AckHistory(fills), 2)
+    assert [new is old for new, old in zip(fills.encoded(), before, strict=True)] == [True, False]
 
 
 def test_a_new_epoch_has_signals_of_its_own(fills):
