@@ -264,6 +264,21 @@ def test_messages_of_topics_are_text_and_are_sent_from_the_page(people, admin):
         assert page.trouble() == []
 
 
+def test_a_table_shows_a_hundred_rows_and_the_others_when_asked(people, admin):
+    page = admin()
+    rows = page.tab.locator("#positions tbody tr")
+    for channel in ("many-1", "many-2"):
+        with Provider(people, channel) as alice:
+            for number in range(60):
+                alice.publish(f"S{number}", "0.25")
+    page.shows("#positions button", "Show all").click()
+    page.shows("#positions td", "many-2")
+    assert rows.count() >= 120
+    page.shows("#positions button", "Show the first 100").click()
+    assert rows.count() == 100
+    assert page.trouble() == []
+
+
 def test_a_page_of_another_origin_gets_nothing(people, chromium):
     context = chromium.new_context()
     tab = context.new_page()

@@ -24,15 +24,21 @@ export function panel(id, title, ...content) {
 
 // What stands where there is nothing to say.
 const NONE = "\u2013";
+// Rows of a table that are shown at once.
+const MOST = 100;
 
 // A table of rows by key. A column: `title`, `text(row)`, and optionally `class(row)`,
 // `node(row)` in place of the text, `number` (right-aligned), `wide` (not on a phone), `name` (cut where it is long), `titled` (with its title on a phone, as numbers are), `hint` (more
 // about the title), `none` (why a text is empty: a sentence, or made of the row), `more(row)` (more
 // about a text that is not).
 // On a phone a table of `cards` shows each row as a block, and the titles of its numbers alone.
+// Of many rows the first `most` are shown, and the others when somebody asks for them: a browser
+// takes half of its time to lay out a thousand that change.
 export class Table {
-  constructor(caption, columns, empty, cards = false) {
+  constructor(caption, columns, empty, cards = false, most = MOST) {
     this.columns = columns;
+    this.most = most;
+    this.whole = false;
     this.rows = new Map();
     this.body = element("tbody");
     this.empty = element("p", { class: "hint" }, empty);
@@ -40,16 +46,25 @@ export class Table {
     const head = element("thead", {}, element("tr", {}, ...heads));
     this.table = element("table", {}, element("caption", { class: "unseen" }, caption), head, this.body);
     this.scroll = element("div", { class: cards ? "scroll cards" : "scroll", tabindex: "0", role: "region", "aria-label": caption }, this.table);
-    this.node = element("div", {}, this.scroll, this.empty);
+    this.others = element("button", { type: "button", click: () => this.toggle() });
+    this.node = element("div", {}, this.scroll, this.others, this.empty);
     this.show([]);
+  }
+
+  toggle() {
+    this.whole = !this.whole;
+    this.show(this.pairs);
   }
 
   // Shows [key, row] pairs in their order; what has not changed is not touched.
   show(pairs) {
     const before = this.rows;
     this.rows = new Map();
+    this.pairs = pairs;
+    this.others.hidden = pairs.length <= this.most;
+    this.others.textContent = this.whole ? `Show the first ${this.most}` : `Show all ${pairs.length}`;
     let place = this.body.firstChild;
-    for (const [key, row] of pairs) {
+    for (const [key, row] of this.whole ? pairs : pairs.slice(0, this.most)) {
       const known = before.get(key) ?? this.make();
       this.fill(known, row);
       before.delete(key);

@@ -33,6 +33,7 @@ export class People {
       ],
       "",
       true,
+      Infinity,
     );
     this.table.scroll.classList.add("tall");
     this.whole = false;
