@@ -27,7 +27,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from decimal import Decimal
 from pathlib import Path
 from statistics import median
@@ -214,6 +214,28 @@ class Page:
             await asyncio.sleep(FILLS)
 
 
+def cpu_of(process: int) -> float:
+    """Return the seconds of CPU of a process so far, all threads included."""
+    tasks = Path(f"/proc/{process}/task").glob("*/schedstat")
+    return sum(int(each.read_text("ascii").split()[0]) for each in tasks) / 1e9
+
+
+def renderers() -> list[int]:
+    """Return the processes of this one's browser that run pages."""
+    found, parents = [], {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            state = (folder / "stat").read_text("utf-8").rpartition(")")[2]
+            parents[int(folder.name)] = int(state.split()[1])
+            if b"--type=renderer" in (folder / "cmdline").read_bytes():
+                found.append(int(folder.name))
+
+    def is_ours(process: int) -> bool:
+        return process == os.getpid() or (process in parents and is_ours(parents[process]))
+
+    return [each for each in found if is_ours(each)]
+
+
 def _last_signals(snapshot: dict[str, Any]) -> str:
     """Return what the page asks with when it knows a channel: its last signals."""
     after = max(0, snapshot["seq"] - MARKED)
@@ -313,8 +335,7 @@ class Scene:
 
     def cpu(self) -> float:
         """Return the seconds of CPU of the daemon so far, all threads included."""
-        tasks = Path(f"/proc/{self.daemon.process.pid}/task").glob("*/schedstat")
-        return sum(int(each.read_text("ascii").split()[0]) for each in tasks) / 1e9
+        return cpu_of(self.daemon.process.pid)
 
     def stop(self) -> None:
         """End all."""
@@ -360,9 +381,10 @@ class Tab:
                 found = (await devtools.send("Performance.getMetrics"))["metrics"]
                 return {each["name"]: each["value"] for each in found}
 
-            before, cpu, begun = await metrics(), self.scene.cpu(), received
+            before, begun = await metrics(), received
+            cpu, rendered = self.scene.cpu(), sum(map(cpu_of, renderers()))
             await asyncio.sleep(self.seconds)
-            cpu = self.scene.cpu() - cpu
+            cpu, rendered = self.scene.cpu() - cpu, sum(map(cpu_of, renderers())) - rendered
             ended, after = received, await metrics()
             took = after["Timestamp"] - before["Timestamp"]
             rows = await tab.locator("#people tbody tr").count()
@@ -372,6 +394,7 @@ class Tab:
                 print(f"  {name}: {(after[key] - before[key]) / took * 1e3:.1f}")
             for name, unit in (("JSHeapUsedSize", 2**20), ("Nodes", 1), ("JSEventListeners", 1)):
                 print(f"  {name}: {before[name] / unit:.1f}, then {after[name] / unit:.1f}")
+            print(f"  CPU of the process: {rendered / took * 1e3:.1f}")
             print(f"  messages: {(ended - begun) / took / 1e3:.1f} kB a second, inflated")
             print(f"the daemon meanwhile: {cpu / took * 1e3:.1f} ms of CPU a second")
             await browser.close()
