@@ -1,4 +1,4 @@
-"""What handlers of verbs in a session share: a base, rights, and answers that come later."""
+"""Shared by the handlers of verbs in a session: a base, rights, and answers that come later."""
 
 from collections.abc import Mapping
 
