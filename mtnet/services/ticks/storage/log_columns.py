@@ -32,9 +32,15 @@ _BID, _ASK, _TIME = 0, 1, 4
 _PLAIN = re.compile(
     rb"(?:[^ \n\x02+=!-]|-(?![0-9]))[^ \n\x02]*(?: (?:[^ \n\x02+=!-]|-(?![0-9]))[^ \n\x02]*){0,5}"
 )
+_COMMON = re.compile(
+    rb"(0|[1-9][0-9]{0,8})\.([0-9]{1,8}) (0|[1-9][0-9]{0,8})\.([0-9]{1,8}) "
+    rb"(-|[0-9][^ \n\x02]*) (-|[0-9][^ \n\x02]*) ([1-9][0-9]{0,17}) ([0-9]+)"
+)
+"""A tick with all its fields, as most are: it is told without looking at each field."""
 _PRICE = re.compile(rb"(0|[1-9][0-9]{0,8})\.([0-9]{1,8})")
 _NUMBER = re.compile(rb"[1-9][0-9]{0,17}")
 _HEAD = re.compile(rb"(?:([0-9]+)\*)?(=[^ ]+|-1|[0-9]*)(?: (.+))?")
+_BLANK = ord(" ")
 _SYMBOL = re.compile(rb"[^ \n\x02]+")
 
 Items = tuple[bytes, bytes, bytes, bytes, bytes, bytes]
@@ -57,6 +63,9 @@ class _Last:
 
     def encode(self, rest: bytes, when: int) -> Items:
         """Return the items of a tick that came at `when`, and note it."""
+        common = _COMMON.fullmatch(rest)
+        if common is not None:
+            return self._encode_common(common, when)
         if not _PLAIN.fullmatch(rest):
             return b"=" + rest, b"", b"", b"", b"", b""
         parts = rest.split(b" ")
@@ -79,6 +88,25 @@ class _Last:
             b"" if last == before[2] else last,
             b"" if volume == before[3] else volume,
             time,
+            b"" if flags == before[5] else flags,
+        )
+
+    def _encode_common(self, found: re.Match[bytes], when: int) -> Items:
+        whole, behind, ask_whole, ask_behind, last, volume, time, flags = found.groups()
+        digits, value = len(behind), int(whole + behind)
+        bid = b"%+d" % (value - self.bid) if digits == self.digits else whole + b"." + behind
+        if len(ask_behind) == digits:
+            ask = b"%+d" % (int(ask_whole + ask_behind) - value)
+        else:
+            ask = ask_whole + b"." + ask_behind
+        self.bid, self.digits = value, digits
+        before, self.fields = self.fields, [b"", b"", last, volume, b"", flags]
+        return (
+            bid,
+            ask,
+            b"" if last == before[2] else last,
+            b"" if volume == before[3] else volume,
+            b"%+d" % (int(time) - when),
             b"" if flags == before[5] else flags,
         )
 
@@ -222,6 +250,12 @@ class ColumnDecoder:
         found = []
         at, begin = -1, 0
         for head in text.split(b"\n"):
+            if not head or head[0] == _BLANK:  # one tick of the next symbol
+                at += 1
+                if self._only is None or self._names[at] == self._only:
+                    found.append((self._names[at], begin, 1, head[1:]))
+                begin += 1
+                continue
             match = _HEAD.fullmatch(head)
             assert match is not None
             count, name, runs = match.groups()
