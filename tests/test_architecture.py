@@ -24,6 +24,7 @@ PURE = {
     "access/bans/policy.py",
     "access/bans/manual.py",
     "access/throttle.py",
+    "access/accounts/identity.py",
     "access/accounts/login_history.py",
     "access/accounts/passwords.py",
     "access/bans/penalties.py",

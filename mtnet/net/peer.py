@@ -8,7 +8,8 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IAddress, ISSLTransport
 from twisted.logger import Logger
 
-from mtnet.access.accounts.cred import Certificate, Credentials, Identity
+from mtnet.access.accounts.cred import Certificate, Credentials
+from mtnet.access.accounts.identity import Identity
 from mtnet.access.addresses import is_loopback, network_of
 from mtnet.access.bans.policy import OUR_TROUBLE, Offence
 from mtnet.access.rights import NOTHING, Rights

@@ -10,7 +10,8 @@ from twisted.cred.error import UnauthorizedLogin
 from twisted.internet.defer import Deferred
 from zope.interface.verify import verifyObject
 
-from mtnet.access.accounts.cred import BearerToken, Certificate, CredChecker, Identity, Password
+from mtnet.access.accounts.cred import BearerToken, Certificate, CredChecker, Password
+from mtnet.access.accounts.identity import Identity
 from mtnet.access.accounts.passwords import DUMMY_HASH, hasher, matches, needs_rehash
 from mtnet.access.bans.policy import Offence
 from mtnet.access.bans.store import BanStore

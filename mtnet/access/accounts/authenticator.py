@@ -12,7 +12,8 @@ from typing import Any, NamedTuple, TypeVar
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
-from mtnet.access.accounts.cred import BearerToken, Certificate, Credentials, Identity, Password
+from mtnet.access.accounts.cred import BearerToken, Certificate, Credentials, Password
+from mtnet.access.accounts.identity import Identity
 from mtnet.access.accounts.model import Account, Accounts, is_token
 from mtnet.access.accounts.passwords import DUMMY_HASH, PasswordCache, matches, needs_rehash
 from mtnet.access.addresses import network_of

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 from twisted.cred.checkers import ICredentialsChecker
 from twisted.cred.credentials import IUsernamePassword
@@ -11,7 +10,7 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from mtnet.access.rights import Rights
+from mtnet.access.accounts.identity import Identity
 from mtnet.errors import WireError
 
 
@@ -43,18 +42,6 @@ class Certificate:
 
 
 Credentials = Password | BearerToken | Certificate
-
-
-class Identity(NamedTuple):
-    """
-    An account that has logged in.
-
-    Attributes:
-        rights: those of the account, or of the token that was shown.
-    """
-
-    name: str
-    rights: Rights
 
 
 @implementer(ICredentialsChecker)

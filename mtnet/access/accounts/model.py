@@ -12,7 +12,7 @@ from functools import cached_property
 from hashlib import sha256
 from typing import Protocol
 
-from mtnet.access.accounts.cred import Identity
+from mtnet.access.accounts.identity import Identity
 from mtnet.access.accounts.login_history import KNOWN, Login, LoginHistory
 from mtnet.access.rights import Permissions, Rights
 from mtnet.callbacks import noop

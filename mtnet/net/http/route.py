@@ -16,7 +16,7 @@ import msgspec
 from msgspec import Struct, inspect
 from twisted.internet.defer import Deferred
 
-from mtnet.access.accounts.cred import Identity
+from mtnet.access.accounts.identity import Identity
 from mtnet.access.rights import Rights
 from mtnet.errors import ConfigError
 from mtnet.net.http.long_poll import LongPoll

@@ -25,7 +25,7 @@ from twisted.web.http import HTTPChannel
 from twisted.web.server import Site
 from zope.interface import implementer
 
-from mtnet.access.accounts.cred import Identity
+from mtnet.access.accounts.identity import Identity
 from mtnet.access.bans.policy import Offence
 from mtnet.access.rights import NOTHING
 from mtnet.daemon.environment import Environment

@@ -26,7 +26,7 @@ from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
-from mtnet.access.accounts.cred import Identity
+from mtnet.access.accounts.identity import Identity
 from mtnet.interfaces import ISignals
 from mtnet.net.endpoints import Listener
 from mtnet.services.signals.events import SignalEvents

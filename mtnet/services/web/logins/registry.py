@@ -12,7 +12,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from mtnet.access.accounts.cred import Identity
+from mtnet.access.accounts.identity import Identity
 from mtnet.access.accounts.model import Accounts
 
 OF_ONE = 100

@@ -7,7 +7,8 @@ from msgspec import Meta, Struct
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
-from mtnet.access.accounts.cred import Identity, Password
+from mtnet.access.accounts.cred import Password
+from mtnet.access.accounts.identity import Identity
 from mtnet.access.accounts.model import digest, is_token
 from mtnet.access.rights import ADMIN
 from mtnet.daemon.environment import Worker

@@ -10,7 +10,7 @@ from signals_peers import Server, frame, gone, told
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
-from mtnet.access.accounts.cred import Identity
+from mtnet.access.accounts.identity import Identity
 from mtnet.errors import ConfigError, WireError
 from mtnet.services.signals.views.settings import ViewSettings
 

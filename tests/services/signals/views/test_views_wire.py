@@ -11,7 +11,7 @@ from signals_peers import Server, frame, told
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.task import Clock
 
-from mtnet.access.accounts.cred import Identity
+from mtnet.access.accounts.identity import Identity
 from mtnet.errors import JournalError, PrunedError, WireError
 from mtnet.services.signals.events import SignalEvents
 from mtnet.services.signals.reports.registry import Reports, TerminalKey
