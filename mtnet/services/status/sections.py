@@ -14,7 +14,7 @@ from mtnet.services.status.rows import Change, Rows, change, changes, joined, ke
 
 TURN = 50
 """Rows of one kind that are sent in one change, those that have waited longest first, where
-nobody has to look at once: of a thousand that change all the time each is sent every 20 s."""
+nobody has to look at once: of a thousand that change all the time each is sent every 40 s."""
 _NEW: Any = object()
 T = TypeVar("T")
 

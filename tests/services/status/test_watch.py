@@ -96,6 +96,25 @@ def test_changes_come_once_a_second_however_many_there_are(daemon, desk):
     assert screen.parts["status"]["participant/desk/follower/gold/bob"]["behind"] == 7
 
 
+def test_a_status_that_takes_long_to_read_comes_at_every_second_look(daemon, desk, monkeypatch):
+    read, took = desk.participants, [0.002]
+
+    def slow():
+        daemon.clock.rightNow += took[0]
+        return read()
+
+    monkeypatch.setattr(desk, "participants", slow)
+    screen, told = Screen(daemon, "erin"), []
+    screen.watch("status")
+    for number in range(12):
+        if number == 6:
+            took[0] = 0.0
+        desk.people = [follower("bob", behind=number)]
+        told += ["CHANGED" in verbs for verbs in second(daemon, screen)]
+    assert (sum(told[:6]), sum(told[-5:])) == (3, 5)
+    assert screen.parts["status"]["participant/desk/follower/gold/bob"]["behind"] == 11
+
+
 def test_events_and_alerts_come_and_go(daemon, desk):
     screen = Screen(daemon, "erin")
     screen.watch("events", "alerts")

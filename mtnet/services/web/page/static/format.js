@@ -26,7 +26,7 @@ export function ago(time) {
 
 // How old something is that goes on and on, in steps, so that a new one changes nothing.
 export function age(time) {
-  return time && now() - time < 30_000 ? "< 30 s" : ago(time);
+  return time && now() - time < 60_000 ? "< 1 min" : ago(time);
 }
 
 // A delay with two digits, from 10 ms on: what is less is noise.
