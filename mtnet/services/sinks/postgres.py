@@ -58,6 +58,10 @@ class PostgresTarget:
         except self._psycopg.Error as error:
             # The sentence of libpq may quote the URL, and with it a password.
             raise ConfigError(f"{where} is no URL of PostgreSQL. Example: {EXAMPLE}") from error
+        # libpq looks at it when it connects; there may be several hosts, each with a port.
+        ports = str(self._options.get("port", "")).split(",")
+        if any(each and not (each.isdecimal() and 0 < int(each) < 65_536) for each in ports):
+            raise ConfigError(f"{where} has no valid port. Example: {EXAMPLE}")
         found = urlsplit(url)
         self.label = f"postgresql://{found.netloc.rpartition('@')[2]}{found.path} {table}"
 

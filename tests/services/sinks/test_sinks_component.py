@@ -34,6 +34,26 @@ def test_a_setting_that_is_wrong_is_named(settings, sentence):
         checked(**settings)
 
 
+@pytest.mark.parametrize(
+    ("url", "right"),
+    [
+        ("postgresql://u:geheim@h:99999999/db", False),
+        ("postgresql://u:geheim@h:0/db", False),
+        ("postgresql://u:geheim@h:x/db", False),
+        ("postgresql://u:geheim@h,g:5433/db", True),
+        ("postgresql://u:geheim@h/db", True),
+    ],
+)
+def test_a_port_that_is_none_is_refused_without_the_password(url, right):
+    pytest.importorskip("psycopg", reason="psycopg is not installed.")
+    if right:
+        checked(url=url)
+        return
+    with pytest.raises(ConfigError, match=r"sinks\.warehouse\.url has no valid port") as caught:
+        checked(url=url)
+    assert "geheim" not in str(caught.value)
+
+
 def test_a_name_that_is_no_file_name_is_refused():
     with pytest.raises(ConfigError, match=r"\[sinks\.a/b\]: a name has .* Example: \[sinks\."):
         checked("a/b", url=INFLUX)
