@@ -117,12 +117,12 @@ def _connection(facts: FollowerFacts, when: int) -> Iterator[Finding]:
 
 
 def _acknowledgements(facts: FollowerFacts, when: int) -> Iterator[Finding]:
-    if not facts.acknowledges:
+    if facts.expected and _older(facts.due, ACK_TIME, when):
+        yield Finding("not_acknowledged", {**_ago(facts.due, when), "next": facts.next})
+    elif not facts.acknowledges and (facts.channel.seq or not facts.expected):
         yield Finding("unconfirmed")
     elif facts.untold:
         yield Finding("untold", {"symbols": ", ".join(facts.untold)})
-    if facts.expected and _older(facts.due, ACK_TIME, when):
-        yield Finding("not_acknowledged", {**_ago(facts.due, when), "next": facts.next})
 
 
 def _copies(facts: FollowerFacts) -> Iterator[Finding]:

@@ -79,7 +79,10 @@ FOLLOWERS = {
     "it has not told its lots of a symbol": ({"untold": ("EURUSD",)}, "unknown", ["untold"]),
     "it reports, and acknowledges nothing": (
         {"acknowledges": False, "unacknowledged": NOW - HOUR, "reports": (reported(),)}, "error",
-        ["not_acknowledged", "unconfirmed"]),
+        ["not_acknowledged"]),
+    "a terminal in a channel without signals": (
+        {"acknowledges": False, "sent": 0, "reports": (reported(),),
+         **channel(seq=0, provider=ProviderState(up=False))}, "warning", ["no_provider"]),
     "it reports, and has acknowledged nothing yet": (
         {"acknowledges": False, "reports": (reported(),)}, "unknown", ["unconfirmed"]),
     "the REPORT is old": ({"reports": (reported(60_001),)}, "warning", ["report_stale"]),
