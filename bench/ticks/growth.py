@@ -4,7 +4,6 @@ Store what 50 symbols send at a tick a second for hours, and see what it costs o
 The clock is simulated: each simulated second, or `--flush` of them, is one commit, and each hour
 the log is merged, as a daemon does it. `--blocks` stores the blocks of each hour without a log: a
 year has as many as it would have with one. `--import` imports ticks of one symbol instead.
-`--live` sends ticks to a daemon for so many minutes of real time.
 Bytes that were written are those of `/proc/PID/io`, so FOLDER must not be a tmpfs.
 Run it from a development environment: `python bench/ticks/growth.py FOLDER --hours 6`.
 """

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from mtnet.errors import JournalError
 from mtnet.services.ticks.model import Seen
 from mtnet.services.ticks.storage.blocks import Block, Mark, Reception
 from mtnet.services.ticks.storage.commits import Commit, SourceSnapshot
@@ -36,8 +37,10 @@ _HEAD = struct.Struct("<HHIII")
 """Mark, number in its chunk, bytes of the compressed text, checksum of all but itself and the mark,
 ticks of the segment up to the end of the record."""
 _CHECKED = struct.Struct("<HI")
-_FIRST, _NEXT = 0x5BB5, 0x5AA5
+_FIRST, _NEXT = 0x5BB7, 0x5AA7
 """Marks: of the first record of a chunk, and of the others."""
+_OLD = b"\xb5\x5b"
+"""How a segment begins whose records have the ticks as they were sent, not in columns."""
 _FIRST_BYTES = _FIRST.to_bytes(2, "little")
 _FLUSHED = b"\0\0\xff\xff"
 """The end of each piece of a compressed stream; it is not written."""
@@ -282,7 +285,17 @@ def _noted(data: bytes) -> int:
 
 
 def scan(data: bytes) -> Scan:
-    """Find the records of a segment."""
+    """
+    Find the records of a segment.
+
+    Raises:
+        JournalError: they have the form of an earlier version.
+    """
+    if data.startswith(_OLD):
+        raise JournalError(
+            "The log of ticks has the form of an earlier version: "
+            "make blocks of it with `mtnet ticks compact` of that version."
+        )
     found: list[Place] = []
     at = end = number = damaged = torn = 0
     ends = 0

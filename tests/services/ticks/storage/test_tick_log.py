@@ -152,6 +152,16 @@ def in_symbols(found):
     return sorted(found, key=lambda block: block.symbol)
 
 
+def test_a_log_of_an_earlier_form_is_refused_and_kept(store, tmp_path):
+    store.commit(commit_of({EURUSD: [tick(1)]}))
+    (segment,) = (tmp_path / "ticks.log").iterdir()
+    old = b"\xb5\x5b" + segment.read_bytes()[2:]
+    segment.write_bytes(old)
+    with pytest.raises(JournalError, match="mtnet ticks compact"):
+        HotStore(tmp_path / "ticks.sqlite").load(Tally(tmp_path / "ticks.taken"), 10)
+    assert segment.read_bytes() == old
+
+
 @settings(max_examples=int(os.environ.get("MTNET_EXAMPLES", "60")))
 @given(given_commits=COMMITS, restarts=strategies.integers(0, 6))
 def test_what_was_encoded_is_decoded(given_commits, restarts):
