@@ -142,7 +142,7 @@ PURE = {
     "services/ticks/export/formats.py",
     "services/ticks/export/frames.py",
     "services/ticks/export/moments.py",
-    "services/ticks/export/parquet_columns.py",
+    "services/ticks/export/parquet_reader.py",
     "services/ticks/export/reading.py",
     "services/ticks/export/stream.py",
     "services/ticks/export/table.py",

@@ -5,7 +5,7 @@ from pathlib import Path
 from mtnet.errors import JournalError
 from mtnet.services.ticks.cold.catalog import ColdFile, files_of
 from mtnet.services.ticks.cold.layout import FOLDER
-from mtnet.services.ticks.export.parquet_columns import Part, tables_of_files
+from mtnet.services.ticks.export.parquet_reader import Part, tables_of_files
 from mtnet.services.ticks.export.table import Table, joined, table_of_blocks
 from mtnet.services.ticks.storage.overlay import MergedError, hot_blocks, read_segments, show
 from mtnet.services.ticks.storage.snapshot import snapshot

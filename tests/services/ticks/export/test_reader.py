@@ -16,7 +16,7 @@ from mtnet import ticks
 from mtnet.durations import DAY_MS
 from mtnet.errors import ClientError, JournalError, WireError
 from mtnet.services.ticks.cold import parquet
-from mtnet.services.ticks.export import parquet_columns, table
+from mtnet.services.ticks.export import parquet_reader, table
 from mtnet.services.ticks.storage.reader import TickReader
 from mtnet.services.ticks.wire import ABSENT, pad, time_of
 
@@ -59,7 +59,7 @@ def test_columns_are_the_ticks_in_their_order(commits, compacted, with_arrow):
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
         if not with_arrow:
             patch.setattr(table, "arrow", lambda: None)
-            patch.setattr(parquet_columns, "arrow", lambda: None)
+            patch.setattr(parquet_reader, "arrow", lambda: None)
         both = Both(Path(folder))
         for at, records in enumerate(commits):
             if records:
@@ -122,7 +122,7 @@ def test_polars_has_nulls_where_nothing_was_sent(both, with_arrow, monkeypatch):
     pytest.importorskip("polars")
     if not with_arrow:
         monkeypatch.setattr(table, "arrow", lambda: None)
-        monkeypatch.setattr(parquet_columns, "arrow", lambda: None)
+        monkeypatch.setattr(parquet_reader, "arrow", lambda: None)
     found = read(both).polars()
     assert found["time_msc"].to_list() == [MIDNIGHT, None, MIDNIGHT + DAY_MS]
     assert found["volume"].to_list() == [0.25, None, None]
@@ -182,7 +182,7 @@ def test_a_file_that_is_gone_is_told_and_one_that_is_replaced_read_again(
 ):
     if not with_arrow:
         monkeypatch.setattr(table, "arrow", lambda: None)
-        monkeypatch.setattr(parquet_columns, "arrow", lambda: None)
+        monkeypatch.setattr(parquet_reader, "arrow", lambda: None)
     found = read(both)
     both.delete(EURUSD, None, DAY + 1)
     assert found.numpy()["bid"].tolist() == [1.3]

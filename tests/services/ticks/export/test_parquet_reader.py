@@ -6,7 +6,7 @@ from cold_stores import DAY, EURUSD, MIDNIGHT, Both
 from mtnet import ticks
 from mtnet.errors import JournalError
 from mtnet.services.ticks.cold import parquet
-from mtnet.services.ticks.export import parquet_columns, table
+from mtnet.services.ticks.export import parquet_reader, table
 from mtnet.services.ticks.export.reading import read_table
 from mtnet.services.ticks.storage.reader import TickReader
 from mtnet.services.ticks.wire import ABSENT, pad, time_of
@@ -47,7 +47,7 @@ def by(request, monkeypatch):
     """Read by one of the two."""
     if request.param == "DuckDB":
         monkeypatch.setattr(table, "arrow", lambda: None)
-        monkeypatch.setattr(parquet_columns, "arrow", lambda: None)
+        monkeypatch.setattr(parquet_reader, "arrow", lambda: None)
     else:
         pytest.importorskip("pyarrow")
     return request.param
@@ -82,13 +82,13 @@ def test_rows_outside_a_span_are_cut_within_a_row_group(both, by):
 def test_row_groups_outside_a_span_are_not_read(both, monkeypatch):
     pytest.importorskip("pyarrow")
     groups = []
-    really = parquet_columns._table_of_group
+    really = parquet_reader._table_of_group
 
     def count(file, number, facts):
         groups.append(number)
         return really(file, number, facts)
 
-    monkeypatch.setattr(parquet_columns, "_table_of_group", count)
+    monkeypatch.setattr(parquet_reader, "_table_of_group", count)
     assert len(read_table(both.path, EURUSD, MIDNIGHT + GROUP + 5, MIDNIGHT + GROUP + 9).time) == 4
     assert groups == [1]
 
