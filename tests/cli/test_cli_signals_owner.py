@@ -95,7 +95,7 @@ def test_a_follower_in_trouble_has_a_sentence_and_the_exit_status_says_so(
     assert status == 3
     assert row.split()[:4] == ["error", "follower", "desk-1", "main"]
     assert "GBPUSD 0.1/0.25" in row
-    assert "desk-1 holds 0.1 of GBPUSD, and 0.25 was told (no money)" in row
+    assert "desk-1 holds 0.1 of GBPUSD, it should hold 0.25 (no money)" in row
     assert "desk-1 could not carry out GBPUSD 0.25 (no money)" in out
     assert command_line.on_folder("signals", "status", "--json").status == 3
 

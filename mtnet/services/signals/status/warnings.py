@@ -2,6 +2,8 @@
 The table of warnings: code, priority, and a sentence that says what to do.
 
 Pure. The priorities 10, 20, 30, 40, 50, 60, 70 and 80 are those of the copiers that people know.
+Positions that are wrong come before signals that are late, and these before what threatens the
+next signal.
 """
 
 from collections.abc import Iterable, Mapping
@@ -20,14 +22,14 @@ Code = Literal[
     "frozen",
     "diverged",
     "damaged",
+    "wrong_volume",
+    "refused",
     "offline",
     "blind",
     "slow",
-    "trading_off",
-    "wrong_volume",
-    "refused",
     "not_acknowledged",
     "behind",
+    "trading_off",
     "no_provider",
     "two_accounts",
     "limit_struck",
@@ -101,6 +103,19 @@ RULES: Mapping[Code, Rule] = {
         "{channel} is damaged and tells nobody anything: restore a backup, or say "
         "`mtnet signals accept {channel}`.",
     ),
+    "wrong_volume": Rule(
+        17,
+        "error",
+        None,
+        "{who} holds {held} of {symbol}, it should hold {wanted}{reason}: correct it at the "
+        "terminal.",
+    ),
+    "refused": Rule(
+        18,
+        "error",
+        None,
+        "{who} could not carry out {symbol} {wanted}{reason}: do it by hand, or remove the cause.",
+    ),
     "offline": Rule(
         20,
         "offline",
@@ -121,38 +136,25 @@ RULES: Mapping[Code, Rule] = {
         None,
         "{who} has taken no byte for {ago}: look whether its terminal hangs and its network works.",
     ),
-    "trading_off": Rule(
-        30,
-        "error",
-        None,
-        "Algorithmic trading is off in the terminal of {who}: press the button Algo Trading there.",
-    ),
-    "wrong_volume": Rule(
-        32,
-        "error",
-        None,
-        "{who} holds {held} of {symbol}, and {wanted} was told{reason}: correct it at the "
-        "terminal.",
-    ),
-    "refused": Rule(
-        34,
-        "error",
-        None,
-        "{who} could not carry out {symbol} {wanted}{reason}: do it by hand, or remove the cause.",
-    ),
     "not_acknowledged": Rule(
-        36,
+        26,
         "error",
         None,
         "{who} has not acknowledged signal {next} for {ago}: look whether its program trades, and "
         "what its journal says.",
     ),
     "behind": Rule(
-        38,
+        28,
         "warning",
         None,
         "{who} is {behind} signals and {ago} behind on {channel}: if that stays, look at its "
         "network.",
+    ),
+    "trading_off": Rule(
+        30,
+        "error",
+        None,
+        "Algorithmic trading is off in the terminal of {who}: press the button Algo Trading there.",
     ),
     "no_provider": Rule(
         40,
@@ -244,7 +246,7 @@ RULES: Mapping[Code, Rule] = {
         92,
         "unknown",
         None,
-        "{who} holds {held} of {symbol}, and {wanted} was told: right if its program multiplies "
+        "{who} holds {held} of {symbol}, it should hold {wanted}: right if its program multiplies "
         "volumes itself; of a view made for it that is known.",
     ),
     "untold": Rule(

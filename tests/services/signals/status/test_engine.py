@@ -112,6 +112,10 @@ FOLLOWERS = {
     "the most urgent first": (
         {"heard": NOW - HOUR, "reports": (reported(trading=False),), **channel(paused="frozen")},
         "error", ["frozen", "blind", "trading_off"]),
+    "wrong positions, then what is late, then what threatens the next signal": (
+        {"next": 50, "unacknowledged": NOW - HOUR, "reports": (reported(trading=False),),
+         **copies(failed=True, right=False)},
+        "error", ["wrong_volume", "refused", "not_acknowledged", "trading_off"]),
 }  # fmt: skip
 PROVIDERS = {
     "all is well": ({}, "ok", []),
@@ -172,7 +176,7 @@ def test_a_sentence_says_what_is_held_and_what_to_do():
     facts = replace(BOB, **copies(TICKET, held="0.3", failed=True, right=False, reason="no money"))
     wrong, refused = judge(facts, NOW).about("bob")
     assert wrong.text == (
-        "bob holds 0.3 of EURUSD #77, and 1 was told (no money): correct it at the terminal."
+        "bob holds 0.3 of EURUSD #77, it should hold 1 (no money): correct it at the terminal."
     )
     assert refused.text.startswith("bob could not carry out EURUSD #77 1 (no money):")
 

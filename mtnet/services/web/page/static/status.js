@@ -2,8 +2,8 @@
 
 import { element } from "./dom.js";
 
-// The worst first.
-export const RANK = { error: 0, offline: 1, warning: 2, unknown: 3, ok: 4 };
+// The worst first; of those who are in trouble the most urgent warning decides.
+export const RANK = { error: 0, offline: 0, warning: 1, unknown: 2, ok: 3 };
 
 // Codes of warnings about a channel, which stand at all who take part in it.
 const CHANNEL = new Set(["frozen", "paused", "damaged", "diverged", "no_provider", "limit_struck", "waiting_for_report", "some_providers"]);
