@@ -1,6 +1,7 @@
 """The panels of the page in a real browser: what they show, to whom, and that all can use them."""
 
 import json
+import re
 import signal
 from urllib.request import Request, urlopen
 
@@ -129,6 +130,25 @@ def test_a_follower_is_shown_with_its_latency_build_fills_and_equity(people, adm
         page.tab.get_by_role("button", name="Track record of fills").click()
         page.shows("#record", "100.0")
         assert page.tab.locator("img").count() == 0
+        assert page.trouble() == []
+
+
+def test_a_signal_that_is_not_acknowledged_yet_is_the_worst(people, admin):
+    with Provider(people, "stuck") as alice, Follower(people, "stuck", "stuck") as bob:
+        alice.publish("GBPUSD", "1")
+        bob.report(equity="1")
+        bob.follow()
+        alice.publish("EURUSD", "0.10")
+        bob.fill(2, volume="0.10")
+        page = admin()
+        row = page.shows("#people tr", "bob/stuck")
+        until(lambda: "s / " in row.inner_text())
+        assert "so far" not in row.inner_text()
+        alice.publish("EURUSD", "0.25")
+        late = row.locator("td", has_text=re.compile(r"ms / \d+ s so far"))
+        late.wait_for()
+        title = late.get_attribute("title")
+        assert "From the disk to its acknowledgement, its last 100 signals" in title
         assert page.trouble() == []
 
 

@@ -23,7 +23,7 @@ export function panel(id, title, ...content) {
 }
 
 // What stands where there is nothing to say.
-const NONE = "\u2013";
+export const NONE = "\u2013";
 // Rows of a table that are shown at once.
 const MOST = 100;
 

@@ -1,6 +1,6 @@
 // Followers and providers: how they are, and what to do.
 
-import { Table, element, panel } from "./dom.js";
+import { NONE, Table, element, panel } from "./dom.js";
 import { age, count, delay, duration, moment, now } from "./format.js";
 import { RANK, badge, sorted } from "./status.js";
 
@@ -11,6 +11,8 @@ const SYMBOLS = 3;
 const MOST = 100;
 // Rows that are looked through without a field to find one.
 const FEW = 12;
+// Milliseconds for which a signal waits before it is late, for one whose speed is not known.
+const LATE = 1_000;
 const PROVIDES = "Providers trade by themselves: they follow nothing.";
 const SILENT = "It has acknowledged nothing yet.";
 
@@ -25,7 +27,7 @@ export class People {
         { title: "Channel", text: (row) => row.channel, name: true },
         { title: "Holds what it should", titled: true, text: (row) => holds(row).text, class: (row) => `some ${holds(row).kind}`, more: (row) => holds(row).more, none: PROVIDES, hint: "Lots held and wanted, by its last acknowledgements" },
         { title: "Behind", text: behind, number: true, class: (row) => (row.behind && RANK[row.status] < RANK.unknown ? "bad" : ""), none: untold, hint: "Signals that it has not acknowledged, and for how long" },
-        { title: "Late by: usual / worst", text: latency, number: true, none: untold, hint: "p50 and p99: from the moment at which a signal was on disk until its acknowledgement. Half of the last 100 signals were as fast as the first, 99 of 100 as the second" },
+        { title: "Late by: usual / worst", text: latency, number: true, none: untold, more: measured, hint: "p50 and p99: from the moment at which a signal was on disk until its acknowledgement. Half of the last 100 signals were as fast as the first, 99 of 100 as the second. A signal that waits for longer now is the worst" },
         { title: "Last ACK", text: (row) => age(row.last_ack), number: true, none: untold, hint: "How long ago it acknowledged a signal" },
         { title: "Program", text: program, wide: true, name: true, more: dialect, none: "Its program has not told its name." },
         { title: "Build", text: (row) => String(row.build ?? ""), number: true, wide: true, none: "It has not told the build of its terminal: it sends no REPORT." },
@@ -101,11 +103,26 @@ function behind(row) {
   return row.behind_since ? `${count(row.behind)} for ${duration(now() - row.behind_since)}` : count(row.behind);
 }
 
-// Half of the signals were acknowledged as fast as the first, all but the worst as the second.
+// Returns for how long the oldest signal waits now that is not acknowledged, in milliseconds.
+function waits(row) {
+  return row.behind && row.behind_since && row.dialect !== "classic" ? now() - row.behind_since : 0;
+}
+
+// Half of the signals were acknowledged as fast as the first, all but the worst as the second. One
+// that is late is in neither before it is acknowledged, so it counts as the worst when it is.
 function latency(row) {
-  if (!row.latency) return "";
-  const { p50, p99 } = row.latency;
-  return `${delay(p50)} / ${delay(p99)}`;
+  const late = waits(row);
+  const { p50, p99 } = row.latency ?? {};
+  if (late > (p99 ?? LATE)) return `${row.latency ? delay(p50) : NONE} / ${duration(late)} so far`;
+  return row.latency ? `${delay(p50)} / ${delay(p99)}` : "";
+}
+
+function measured(row) {
+  const { p50, p99 } = row.latency ?? {};
+  const known = row.latency
+    ? `From the disk to its acknowledgement, its last 100 signals: half took ${delay(p50)} at most, 99 of 100 took ${delay(p99)} at most.`
+    : "From the disk to its acknowledgement: none was timed since it came.";
+  return latency(row).endsWith("so far") ? `${known} One more waits since ${moment(row.behind_since)}.` : known;
 }
 
 function program(row) {
