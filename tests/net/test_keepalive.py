@@ -8,7 +8,8 @@ from twisted.internet.interfaces import ITCPTransport
 from twisted.internet.testing import StringTransport
 from zope.interface import implementer
 
-from mtnet.net.keepalive import KEEPALIVE, configure_keepalive, limit_unsent
+from mtnet.net.keepalive import configure_keepalive, limit_unsent
+from mtnet.net.tcp_options import KEEPALIVE
 
 
 @implementer(ITCPTransport)

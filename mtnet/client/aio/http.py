@@ -11,7 +11,7 @@ from mtnet.client.core.framing import FrameFraming
 from mtnet.client.http.gateway import Gateway, Road
 from mtnet.client.http.posts import Publishing
 from mtnet.client.http.session import HttpSession
-from mtnet.net.keepalive import enable_keepalive
+from mtnet.net.tcp_options import enable_keepalive
 
 Dial = Callable[[Callable[[], asyncio.Protocol], str | None], Awaitable[Any]]
 """Connects to the server; at its second argument, an address, in place of its name."""

@@ -11,7 +11,7 @@ from mtnet.client.blocking.tls import context, why
 from mtnet.client.core.address import Address
 from mtnet.client.core.driver import Core, Driver
 from mtnet.errors import ClientError
-from mtnet.net.keepalive import enable_keepalive
+from mtnet.net.tcp_options import enable_keepalive
 
 CONNECT_TIMEOUT = 30.0
 """Seconds for an attempt to connect, the name's resolution and the TLS handshake included."""
