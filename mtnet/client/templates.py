@@ -1,11 +1,8 @@
 """Templates: fetched from a server and stored there, over HTTP."""
 
 from collections.abc import Sequence
-from typing import Any, TypeVar, cast
-from urllib.parse import quote as percent_encode
-from urllib.parse import urlencode
+from typing import Any, cast
 
-import msgspec
 from OpenSSL import SSL
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.error import ConnectError, ConnectionClosed
@@ -19,21 +16,28 @@ from twisted.internet.interfaces import (
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from twisted.web.client import URI, Agent, RequestTransmissionFailed, ResponseDone, ResponseFailed
-from twisted.web.http import CREATED, OK
 from twisted.web.http_headers import Headers
 from twisted.web.iweb import IAgentEndpointFactory, IBodyProducer
 from zope.interface import implementer
 
 from mtnet.client.failures import why, within
+from mtnet.client.http.templates import (
+    CREATED,
+    HOST,
+    NO_HTTP,
+    OK,
+    ROOT,
+    Description,
+    Descriptions,
+    Request,
+    fetching,
+    read_json,
+    refusal,
+    storing,
+)
 from mtnet.client.login import Login, check_private
 from mtnet.errors import ClientError, quote
 from mtnet.net.transport import Transport
-
-T = TypeVar("T")
-
-Description = dict[str, Any]
-"""A server's description of one template: `symbol`, `period`, `platform`, `size`, `sha256` …"""
-Descriptions = list[Description]
 
 MAX_ANSWER = 16_777_216
 """Bytes of an HTTP answer that are read: sixteen times the largest template of a server."""
@@ -59,7 +63,7 @@ class Templates:
         endpoint: IStreamClientEndpoint,
         clock: IReactorTime,
         timeout: float = 30.0,
-        host: str = "localhost",
+        host: str = HOST,
         login: Login | None = None,
     ) -> None:
         self._agent = Agent.usingEndpointFactory(clock, _FixedEndpoint(endpoint, login is not None))
@@ -67,7 +71,7 @@ class Templates:
         self._headers = {b"User-Agent": [b"mtnet"]}
         if login is not None:
             self._headers[b"Authorization"] = [login.basic]
-        self._root = f"http://{host}/templates"
+        self._root = f"http://{host}{ROOT}"
 
     def get(
         self, symbol: str, period: str, version: int | None = None, platform: str | None = None
@@ -80,24 +84,21 @@ class Templates:
             version: None = the newest.
             platform: `mt4` or `mt5`; None = the newest of either.
         """
-        asked = {"version": version, "platform": platform}
-        query = urlencode({key: value for key, value in asked.items() if value is not None})
-        return self._request(b"GET", _path(symbol, period) + (query and f"?{query}"))
+        return self._request(fetching(symbol, period, version, platform))
 
     def put(self, symbol: str, period: str, content: bytes) -> "Deferred[Description]":
         """Store a template; return the server's description of the new version."""
-        stored = self._request(b"PUT", _path(symbol, period), _Body(content))
-        return stored.addCallback(self._json_of, Description)
+        stored = self._request(storing(symbol, period, content))
+        return stored.addCallback(read_json, Description, self._quote)
 
     def list(self) -> "Deferred[Sequence[Description]]":
         """Return the server's description of each template."""
-        return self._request(b"GET", "").addCallback(self._json_of, Descriptions)
+        return self._request(Request("GET")).addCallback(read_json, Descriptions, self._quote)
 
-    def _request(
-        self, method: bytes, path: str, content: "_Body | None" = None
-    ) -> "Deferred[bytes]":
-        uri = f"{self._root}{path}".encode("ascii")
-        answer = Deferred.fromCoroutine(self._exchange(method, uri, content))
+    def _request(self, request: Request) -> "Deferred[bytes]":
+        uri = f"{self._root}{request.path}".encode("ascii")
+        content = _Body(request.content) if request.method == "PUT" else None
+        answer = Deferred.fromCoroutine(self._exchange(request.method.encode(), uri, content))
         late = f"No whole answer within {self._timeout:g} s."
         return within(answer, self._timeout, self._clock, late)
 
@@ -110,27 +111,13 @@ class Templates:
             for failure in getattr(error, "reasons", ()):
                 if failure.check(SSL.Error):  # it asks for a certificate, perhaps
                     raise ClientError(f"No connection: {why(failure.value)}.") from error
-            raise ClientError(
-                "The server closed the connection, or is not an HTTP server."
-            ) from error
+            raise ClientError(NO_HTTP) from error
         answer = _BodyCollector()
         response.deliverBody(answer)
         body = await answer.whole
         if response.code not in (OK, CREATED):
-            raise ClientError(self._refusal(response.code, body))
+            raise ClientError(refusal(response.code, body, self._quote))
         return body
-
-    def _json_of(self, body: bytes, kind: type[T]) -> T:
-        try:
-            return msgspec.json.decode(body, type=kind)
-        except msgspec.DecodeError as error:
-            raise ClientError(f"The server is not mtnet: {self._quote(body)}.") from error
-
-    def _refusal(self, code: int, body: bytes) -> str:
-        try:
-            return str(self._json_of(body, Description)["text"])
-        except (ClientError, KeyError):
-            return f"The server is not mtnet; it answered {code}: {self._quote(body)}."
 
     def _quote(self, body: bytes) -> str:
         # A server that echoes its input would be quoted with the password.
@@ -211,7 +198,3 @@ class _BodyCollector(Protocol):
             self.whole.callback(bytes(self._body))
         else:
             self.whole.errback(ClientError(f"The answer was cut off: {why(reason.value)}."))
-
-
-def _path(symbol: str, period: str) -> str:
-    return f"/{percent_encode(symbol, safe='')}/{percent_encode(period, safe='')}"

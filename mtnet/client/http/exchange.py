@@ -58,7 +58,9 @@ class Exchange:
         if login:
             headers.append(("Authorization", login.decode()))
         if method == "POST":
-            headers += [("Content-Type", "application/json"), ("Content-Length", str(len(body)))]
+            headers.append(("Content-Type", "application/json"))
+        if method in ("POST", "PUT"):
+            headers.append(("Content-Length", str(len(body))))
         request = h11.Request(method=method, target=target, headers=headers)
         events = [request, h11.Data(body), h11.EndOfMessage()]
         return b"".join(self._connection.send(event) or b"" for event in events)
