@@ -1,154 +1,119 @@
-"""Commands that talk to a server: the reactor, and streams printed as they come."""
+"""
+Commands that talk to a server: streams printed as they come, and questions with one answer.
 
+A client's state machine runs over a socket, in the thread of the command. Servers that are no
+stream of TCP or TLS and no WebSocket need Twisted's reactor, whose import takes longer than all
+the rest.
+"""
+
+import signal
 import sys
-import time
 from argparse import Namespace
-from collections.abc import Callable, Coroutine, Mapping
-from contextlib import suppress
-from pathlib import Path
-from typing import Any, NoReturn, TypeVar
-
-from twisted.application.internet import ClientService
-from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import (
-    IProtocol,
-    IProtocolFactory,
-    IReactorCore,
-    IReactorTime,
-    IStreamClientEndpoint,
-)
-from twisted.internet.task import deferLater, react
-from twisted.logger import (
-    FilteringLogObserver,
-    LogLevel,
-    LogLevelFilterPredicate,
-    globalLogBeginner,
-    textFileLogObserver,
-)
-from twisted.python.failure import Failure
-from zope.interface import implementer
+from collections.abc import Callable, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from mtnet.callbacks import noop
-from mtnet.cli.context import command as context
-from mtnet.cli.server_options import account as account
-from mtnet.cli.server_options import unanswered as unanswered
-from mtnet.client.connection import Runner
+from mtnet.cli.server_options import unanswered
+from mtnet.client.core.address import Address, read_address
 from mtnet.client.core.driver import Core
 from mtnet.client.core.events import Connected, LeftOut, Lost, Notice, Refused
-from mtnet.client.endpoints import server_from_string
-from mtnet.client.failures import why, within
+from mtnet.client.core.framing import FrameFraming
 from mtnet.errors import ClientError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 T = TypeVar("T")
 Handlers = Mapping[Any, Callable[[Any], object]]
 """What is done with an event, by its type."""
-Work = Callable[[IStreamClientEndpoint, IReactorTime, Namespace], Coroutine[Any, Any, None]]
-"""Gets the server, the reactor and the arguments; the program ends when it returns."""
+SOCKETS = ("tcp", "secure", "ws", "wss")
+"""Kinds of endpoints that need no reactor."""
 
 
 # Connections
 
 
-def run_in_reactor(work: Work, arguments: Namespace) -> None:
-    """
-    Run the reactor until `work` ends, and raise what it raised.
+def session_framing(address: Address | None) -> Any:
+    """Return the codec of a session; that of a WebSocket is imported for one alone."""
+    if address is None or not address.path:
+        return FrameFraming()
+    from mtnet.client.core import websocket
 
-    Raises:
-        KeyboardInterrupt: a signal stopped the reactor before.
-        ClientError: what `work` raised; `--server` is not a valid endpoint, or there is no such
-            context.
-    """
-    outcome: list[object] = []
-
-    async def begin(reactor: IReactorTime) -> None:
-        server = Server(reactor, arguments.server, arguments.ca)
-        await work(server, reactor, arguments)
-
-    def main(reactor: IReactorTime) -> "Deferred[None]":
-        # Twisted times its calls by the wall clock: after one is set back by an hour, a follower
-        # would not notice for an hour that it is blind.
-        reactor.seconds = time.monotonic  # type: ignore[method-assign]
-        working = Deferred.fromCoroutine(begin(reactor))
-
-        def interrupt() -> None:
-            if not outcome:
-                outcome.append(Failure(KeyboardInterrupt()))
-                working.cancel()
-
-        IReactorCore(reactor).addSystemEventTrigger("before", "shutdown", interrupt)
-        return working.addBoth(outcome.append)
-
-    context.apply(arguments)
-    arguments.account = account(arguments)
-    log_warnings()
-    with suppress(SystemExit):
-        react(main)
-    if isinstance(outcome[0], Failure):
-        outcome[0].raiseException()
+    return websocket.session_framing(address)
 
 
-def log_warnings(errors_alone: str = "") -> None:
-    """
-    Log warnings and errors to stderr.
+def of_streams(make: Callable[[], T]) -> Callable[[Address | None], T]:
+    """Return what makes the codecs of a client that speaks no WebSocket."""
 
-    Args:
-        errors_alone: the namespace of which warnings are left out; empty = there is none.
-    """
-    observer = textFileLogObserver(sys.stderr)
-    predicate = LogLevelFilterPredicate(LogLevel.warn)
-    if errors_alone:
-        predicate.setLogLevelForNamespace(errors_alone, LogLevel.error)
-    filtered = FilteringLogObserver(observer, [predicate])
-    globalLogBeginner.beginLoggingTo([filtered], redirectStandardIO=False)
+    def framing(address: Address | None) -> T:
+        if address is not None and address.path:
+            raise ClientError(
+                f"No connection to {address.text}: this client speaks no WebSocket, but tcp: and "
+                "secure:."
+            )
+        return make()
 
-
-@implementer(IStreamClientEndpoint)
-class Server:
-    """
-    The endpoint of `--server`; an error names it.
-
-    Args:
-        ca: of `--ca`.
-
-    Raises:
-        ClientError: `text` is not a valid endpoint.
-        CertificateError: there is no certificate in the file of `--ca`.
-    """
-
-    def __init__(self, reactor: IReactorTime, text: str, ca: Path | None = None) -> None:
-        self._text = text
-        self._endpoint = server_from_string(reactor, text, ca)
-
-    def connect(self, factory: IProtocolFactory) -> "Deferred[IProtocol]":
-        """Connect, or fail with the sentence for it."""
-        return self._endpoint.connect(factory).addErrback(self._explain)
-
-    def _explain(self, failure: Failure) -> NoReturn:
-        reason = why(failure.value)
-        end = "" if reason.endswith("?") else "."
-        raise ClientError(f"No connection to {self._text}: {reason}{end}") from failure.value
+    return framing
 
 
-async def run_until(
-    service: ClientService,
-    ended: "Deferred[None]",
-    watch: "StreamReporter",
-    clock: IReactorTime,
+def converse(
+    arguments: Namespace,
+    core: Core[Any],
+    handle: Callable[[Any], object],
+    ended: Callable[[], object],
     seconds: float | None,
+    framing: Callable[[Any], Any] = session_framing,
+    speaks_http: bool = False,
 ) -> None:
     """
-    Run a service until `ended` fires, or `seconds` are over.
+    Talk to the server until `ended` is true, or so many seconds have passed; then say good-bye.
+
+    Args:
+        handle: takes each event; an exception of it goes to the caller.
+        seconds: from the first connection on; None = for ever.
+        framing: makes the codec of a connection.
+        speaks_http: whether the session is about signals alone, which can go over HTTP.
 
     Raises:
-        ClientError: the first attempt to connect failed, or the server never answered as it should.
+        ClientError: the first attempt to connect failed, or `--server` is not a valid endpoint.
+        KeyboardInterrupt: a signal stopped the program.
     """
-    connected = service.whenConnected(failAfterFailures=1)
-    service.startService()
-    await connected
-    if seconds is not None:
-        clock.callLater(seconds, watch.expire, seconds)
-    await ended
-    await service.stopService()
+    address = socket_address(arguments)
+    runner: Any
+    if address is None:
+        from mtnet.cli.reactor import Conversation
+
+        runner = Conversation(arguments, core, handle, framing, speaks_http)
+    else:
+        from mtnet.client.blocking.runner import BlockingRunner
+
+        runner = BlockingRunner(address, core, handle, framing)
+    with _terminable():
+        try:
+            runner.run(ended, seconds)
+        finally:
+            runner.close()
+
+
+def socket_address(arguments: Namespace) -> Address | None:
+    """Return the address of a stream or a WebSocket; None = it is something else."""
+    if arguments.server.partition(":")[0] not in SOCKETS:
+        return None
+    try:
+        return read_address(arguments.server, arguments.ca)
+    except ClientError:
+        return None  # perhaps it is a string of Twisted all the same
+
+
+@contextmanager
+def _terminable() -> "Iterator[None]":
+    """Let SIGTERM end the program as Ctrl-C does."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 class StreamReporter:
@@ -159,26 +124,29 @@ class StreamReporter:
     ends with an error. After a first good answer the program goes on and reconnects.
 
     Args:
-        ended: fires at the end of the stream; fails when stdout is closed.
         server: the endpoint, as it was given.
+        ended: called at the end of the stream.
 
     Attributes:
         answered: whether the server has answered as it should.
+        over: whether the stream has ended.
     """
 
-    def __init__(self, ended: "Deferred[None]", server: str) -> None:
-        self._ended, self._server = ended, server
+    def __init__(self, server: str, ended: Callable[[], object] = noop) -> None:
+        self._server, self._ended = server, ended
+        self._error: BaseException | None = None
         self._lost = False
-        self.answered = False
+        self.answered = self.over = False
 
     def emit(self, write: Callable[[], object]) -> None:
-        """Call a function that prints."""
-        if self._ended.called:
-            return
-        try:
+        """
+        Call a function that prints.
+
+        Raises:
+            OSError: stdout is closed.
+        """
+        if not self.over:
             write()
-        except OSError:
-            self.end(Failure())
 
     def connected(self) -> None:
         """Note that the server has answered as it should."""
@@ -195,7 +163,7 @@ class StreamReporter:
         """Report that the connection is lost."""
         if not self.answered:
             self.fail(unanswered(self._server, reason))
-        elif not self._ended.called:
+        elif not self.over:
             self._lost = True
             self.note(f"The connection is lost ({reason}).")
 
@@ -209,72 +177,95 @@ class StreamReporter:
 
     def note(self, sentence: str) -> None:
         """Report something that is not part of the stream."""
-        if not self._ended.called:
+        if not self.over:
             print(f"mtnet: {sentence}", file=sys.stderr, flush=True)
+
+    def fail(self, sentence: str) -> None:
+        """End with an error."""
+        self.end(ClientError(sentence))
+
+    def end(self, error: BaseException | None = None) -> None:
+        """End the stream."""
+        if not self.over:
+            self._error, self.over = error, True
+            self._ended()
 
     def expire(self, seconds: float) -> None:
         """End because the time of `--seconds` is over."""
         if self.answered:
-            self.end(None)
+            self.end()
         else:
             self.fail(unanswered(self._server, f"nothing within {seconds:g} s"))
 
-    def fail(self, sentence: str) -> None:
-        """End with an error."""
-        self.end(Failure(ClientError(sentence)))
-
-    def end(self, result: Failure | None) -> None:
-        """End the stream."""
-        if not self._ended.called:
-            self._ended.callback(result)
+    def check(self) -> None:
+        """Raise the error that ended the stream, if one did."""
+        if self._error is not None:
+            raise self._error
 
 
 # Sessions
 
 
-async def ask(
-    server: IStreamClientEndpoint,
-    clock: IReactorTime,
+def stream(
+    arguments: Namespace,
+    core: Core[Any],
+    watch: StreamReporter,
+    handle: Callable[[Any], object],
+    **options: Any,
+) -> None:
+    """
+    Handle what comes until the stream ends, or the time of `--seconds` is over.
+
+    Args:
+        options: as of `converse`.
+
+    Raises:
+        ClientError: there is no connection, the server refuses, or never answered as it should.
+        OSError: stdout is closed.
+    """
+    converse(arguments, core, handle, lambda: watch.over, arguments.seconds, **options)
+    if arguments.seconds is not None:
+        watch.expire(arguments.seconds)
+    watch.check()
+
+
+def ask(
+    arguments: Namespace,
     core: Core[Any],
     kind: type[T],
-    text: str,
     timeout: float,
     late: str,
+    **options: Any,
 ) -> T:
     """
     Return the answer to what a core asks for once.
 
     Args:
         kind: of the answer.
-        text: the endpoint, as it was given.
         timeout: seconds until it must have come.
         late: a sentence for when it has not.
+        options: as of `converse`.
 
     Raises:
         ClientError: it is refused, or does not come in time.
     """
-    answer: Deferred[T] = Deferred()
+    answers: list[T] = []
+    watch = StreamReporter(arguments.server)
 
-    def fail(text: str) -> None:
-        if not answer.called:
-            answer.errback(ClientError(text))
+    def answered(found: T) -> None:
+        answers.append(found)
+        watch.end()
 
     handlers: Handlers = {
-        kind: lambda found: None if answer.called else answer.callback(found),
-        Refused: lambda refused: fail(f"{refused.text} ({refused.code})."),
-        Lost: lambda lost: fail(unanswered(text, lost.reason)),
+        kind: answered,
+        Refused: lambda refused: watch.fail(f"{refused.text} ({refused.code})."),
+        Lost: lambda lost: watch.fail(unanswered(arguments.server, lost.reason)),
     }
-    runner = Runner(server, core, clock, _dispatch(handlers))
-    try:
-        connected = runner.service.whenConnected(failAfterFailures=1)
-        runner.start()
-        await connected
-        return await within(answer, timeout, clock, late)
-    finally:
-        answer.addErrback(noop)
-        # A ClientService cannot be stopped from its own callback.
-        await deferLater(clock, 0)
-        await runner.stop()
+    converse(arguments, core, dispatch(handlers), lambda: watch.over, timeout, **options)
+    watch.check()
+    if not answers:
+        raise ClientError(late)
+    return answers[0]
 
 
 def reported(watch: StreamReporter, received: Handlers) -> Callable[[object], None]:
@@ -299,10 +290,12 @@ def reported(watch: StreamReporter, received: Handlers) -> Callable[[object], No
         LeftOut: lambda event: watch.note(str(event)),
         **received,
     }
-    return _dispatch(handlers)
+    return dispatch(handlers)
 
 
-def _dispatch(handlers: Handlers) -> Callable[[object], None]:
+def dispatch(handlers: Handlers) -> Callable[[object], None]:
+    """Return the handler of events that does what stands for their type."""
+
     def handle(event: object) -> None:
         handlers.get(type(event), noop)(event)
 

@@ -35,7 +35,8 @@ def add(
     Add a command that talks to a server; the other arguments as of `parsers.add`.
 
     Args:
-        work: `MODULE:FUNCTION`, imported when the command runs; as `Work` of `mtnet.cli.remote`.
+        work: `MODULE:FUNCTION`, imported when the command runs; it is called with the arguments,
+            whose `account` is that of `--login`.
         server: the endpoint it connects to without `--server` and without a context.
     """
     parser = parsers.add(commands, name, partial(run, work), summary, example)
@@ -72,8 +73,15 @@ def seconds(text: str) -> float:
 
 
 def run(work: str, arguments: Namespace) -> None:
-    """Run `work`, as of `add`, in the reactor."""
-    resolve_name("mtnet.cli.remote:run_in_reactor")(resolve_name(work), arguments)
+    """
+    Run `work`, as of `add`.
+
+    Raises:
+        ClientError: what it raised; there is no such context, or the password is missing.
+    """
+    context.apply(arguments)
+    arguments.account = account(arguments)
+    resolve_name(work)(arguments)
 
 
 def account(arguments: Namespace) -> "Login | None":

@@ -3,20 +3,22 @@
 import sys
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
+from mtnet.callbacks import noop
 from mtnet.cli import parsers, server_options
 from mtnet.cli.output import local_time, print_result, table
 from mtnet.errors import ClientError, TemplateError
 
 if TYPE_CHECKING:
-    from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
-
     from mtnet.cli.parsers import Commands
-    from mtnet.client import Templates
+    from mtnet.client.http.templates import Request, TemplateCore
 
+T = TypeVar("T")
 SERVER = "tcp:127.0.0.1:8080"
 """The daemon's default endpoint."""
+TIMEOUT = 30.0
+"""Seconds until the whole answer must have come."""
 
 
 # Command line
@@ -62,24 +64,24 @@ def _configure_put(commands: "Commands") -> None:
 # Commands
 
 
-async def list_templates(
-    server: "IStreamClientEndpoint", clock: "IReactorTime", arguments: Namespace
-) -> None:
+def list_templates(arguments: Namespace) -> None:
     """Print the stored templates."""
-    found = await _client(server, clock, arguments).list()
+    from mtnet.client.http.templates import Descriptions, Request
+
+    found = _described(arguments, Request("GET"), Descriptions)
     rows = [{**row, "stored": local_time(row.get("stored"))} for row in found]
     shown = [{key: row.get(key, "") for key in SHOWN} for row in rows]
     print_result(arguments, found, "\n".join(table(shown)) if shown else "No template is stored.")
 
 
-async def get_template(
-    server: "IStreamClientEndpoint", clock: "IReactorTime", arguments: Namespace
-) -> None:
+def get_template(arguments: Namespace) -> None:
     """Fetch one template."""
     if arguments.json and arguments.output is None:
         raise ClientError("--json describes the written file; name one with -o FILE.")
+    from mtnet.client.http.templates import fetching
+
     asked = (arguments.symbol, arguments.period, arguments.version, arguments.platform)
-    content = await _client(server, clock, arguments).get(*asked)
+    _, content = _answer(arguments, fetching(*asked))
     if arguments.output is None:
         sys.stdout.buffer.write(content)
         sys.stdout.buffer.flush()
@@ -89,9 +91,7 @@ async def get_template(
     print_result(arguments, written, f"{arguments.output}: {len(content)} bytes")
 
 
-async def put_template(
-    server: "IStreamClientEndpoint", clock: "IReactorTime", arguments: Namespace
-) -> None:
+def put_template(arguments: Namespace) -> None:
     """Store one template."""
     if arguments.symbol is not None and arguments.period is None:
         raise ClientError(
@@ -99,7 +99,9 @@ async def put_template(
         )
     content = _read(arguments.file)
     symbol, period = _key(arguments, content)
-    stored = await _client(server, clock, arguments).put(symbol, period, content)
+    from mtnet.client.http.templates import Description, storing
+
+    stored = _described(arguments, storing(symbol, period, content), Description)
     place = " ".join(str(stored.get(key, "")) for key in ("symbol", "period", "platform"))
     print_result(arguments, stored, f"Stored: {place}, version {stored.get('version', '?')}")
 
@@ -108,12 +110,35 @@ SHOWN = ("symbol", "period", "platform", "version", "size", "stored")
 """The columns of `templates list`."""
 
 
-def _client(
-    server: "IStreamClientEndpoint", clock: "IReactorTime", arguments: Namespace
-) -> "Templates":
-    from mtnet.client import Templates
+def _described(arguments: Namespace, request: "Request", kind: type[T]) -> T:
+    core, content = _answer(arguments, request)
+    return core.read(content, kind)
 
-    return Templates(server, clock, login=arguments.account)
+
+def _answer(arguments: Namespace, request: "Request") -> "tuple[TemplateCore, bytes]":
+    """
+    Return what the server answers, and what reads it.
+
+    Raises:
+        ClientError: there is no connection, or the server refuses.
+    """
+    from mtnet.cli import remote
+    from mtnet.client.http.templates import Answer, Failed, TemplateCore
+
+    core, watch = TemplateCore(request, arguments.account), remote.StreamReporter(arguments.server)
+    contents: list[bytes] = []
+
+    def answered(answer: Answer) -> None:
+        contents.append(answer.content)
+        watch.end()
+
+    handle = remote.dispatch({Answer: answered, Failed: lambda failed: watch.fail(failed.text)})
+    framing = remote.of_streams(noop)
+    remote.converse(arguments, core, handle, lambda: watch.over, TIMEOUT, framing)
+    watch.check()
+    if not contents:
+        raise ClientError(f"No whole answer within {TIMEOUT:g} s.")
+    return core, contents[0]
 
 
 def _key(arguments: Namespace, content: bytes) -> tuple[str, str]:

@@ -14,7 +14,8 @@ from twisted.internet.task import Clock
 from zope.interface import directlyProvides
 
 from mtnet import __version__
-from mtnet.cli import remote, templates
+from mtnet.cli import reactor as in_reactor
+from mtnet.cli import templates
 from mtnet.cli.main import main, parser
 from mtnet.cli.run import RunOptions
 
@@ -230,14 +231,15 @@ def test_a_signal_is_confirmed_once_the_server_has_stored_it(listener):
     assert process.returncode == 0
 
 
-def test_follow_prints_each_position_at_once_and_ctrl_c_ends_it_quietly(listener):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_follow_prints_each_position_at_once_and_ctrl_c_ends_it_quietly(listener, number):
     process = mtnet("signals", "follow", "--server", endpoint(listener))
     with listener.accept()[0] as connection:
         connection.sendall(STATE)
         assert process.stdout.readline() == "GBPUSD 0.25\n"
         connection.sendall(CLOSE)
         assert process.stdout.readline() == "GBPUSD 0.00\n"
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         assert process.communicate(timeout=20) == ("", "")
     assert process.returncode == 130
 
@@ -297,13 +299,13 @@ def test_output_that_cannot_be_written_is_told_in_one_sentence(listener):
 def test_a_clock_that_is_set_holds_back_no_timer(monkeypatch):
     clock, got = Clock(), []
     clock.addSystemEventTrigger = lambda *trigger: None
-    monkeypatch.setattr(remote, "react", lambda main: main(clock))
-    monkeypatch.setattr(remote, "log_warnings", lambda: None)
+    monkeypatch.setattr(in_reactor, "react", lambda main: main(clock))
+    monkeypatch.setattr(in_reactor, "log_warnings", lambda: None)
 
     async def work(server, reactor, arguments):
         got.append(reactor.seconds)
 
-    arguments = parser().parse_args(["signals", "follow"])
+    arguments = parser().parse_args(["signals", "follow", "--server", "tcp:127.0.0.1:1"])
     directlyProvides(clock, IReactorTime, IReactorCore)
-    remote.run_in_reactor(work, arguments)
+    in_reactor.run(work, arguments)
     assert got == [time.monotonic]

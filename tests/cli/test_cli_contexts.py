@@ -7,7 +7,7 @@ import pytest
 from tls_samples import Authority, Files
 from twisted.internet.error import ConnectionRefusedError
 
-from mtnet.cli import remote
+from mtnet.cli import reactor as in_reactor
 from mtnet.cli.context import command, store
 from mtnet.cli.main import parser
 from mtnet.client.blocking import runner
@@ -30,14 +30,14 @@ def used(command_line, monkeypatch):
         found.append(text)
         return command_line._endpoint(reactor, text, ca)
 
-    def dial(address):
+    def dial(address, timeout):
         found.append(address.text)
         raise OSError
 
     def run(*words):
         found.clear()
         command_line.server = ConnectionRefusedError("Connection refused")
-        monkeypatch.setattr(remote, "server_from_string", note)
+        monkeypatch.setattr(in_reactor, "server_from_string", note)
         monkeypatch.setattr(runner, "dial", dial)
         outcome = command_line(*words)
         return found[0] if found else outcome.error

@@ -5,8 +5,6 @@ import json
 from argparse import Namespace
 
 import pytest
-from twisted.internet.defer import Deferred
-from twisted.python.failure import Failure
 
 from mtnet.cli import output, server_options
 from mtnet.cli.remote import StreamReporter
@@ -103,18 +101,18 @@ class Stream:
     """A reporter, and how the stream ended."""
 
     def __init__(self, capsys):
-        self.ended, self.results, self._capsys = Deferred(), [], capsys
-        self.ended.addBoth(self.results.append)
-        self.reporter = StreamReporter(self.ended, SERVER)
+        self._capsys = capsys
+        self.reporter = StreamReporter(SERVER)
 
     def read(self):
         return self._capsys.readouterr()
 
     @property
     def error(self):
-        (failure,) = self.results
-        assert failure.check(ClientError)
-        return str(failure.value)
+        assert self.reporter.over
+        with pytest.raises(ClientError) as raised:
+            self.reporter.check()
+        return str(raised.value)
 
 
 @pytest.fixture
@@ -152,7 +150,7 @@ def test_after_an_answer_a_loss_and_a_return_are_reported(stream):
         "mtnet: The connection is lost (refused).",
         "mtnet: The connection is back.",
     ]
-    assert stream.results == []
+    assert not stream.reporter.over
 
 
 @pytest.mark.parametrize("code", ["login", "port"])
@@ -164,13 +162,14 @@ def test_a_refused_login_or_port_ends_the_stream(stream, code):
 def test_another_refusal_is_reported_and_the_stream_goes_on(stream):
     stream.reporter.refused("denied You may not read GBPUSD")
     assert stream.read().err == "mtnet: denied You may not read GBPUSD\n"
-    assert stream.results == []
+    assert not stream.reporter.over
 
 
 def test_time_is_over_without_an_error_when_the_server_has_answered(stream):
     stream.reporter.connected()
     stream.reporter.expire(5.0)
-    assert stream.results == [None]
+    stream.reporter.check()
+    assert stream.reporter.over
 
 
 def test_time_is_over_with_an_error_when_it_has_not(stream):
@@ -182,18 +181,18 @@ def test_output_that_cannot_be_written_ends_the_stream(stream):
     def write():
         raise BrokenPipeError
 
-    stream.reporter.emit(write)
-    (failure,) = stream.results
-    assert failure.check(BrokenPipeError)
+    with pytest.raises(BrokenPipeError):
+        stream.reporter.emit(write)
 
 
 def test_behind_its_end_nothing_is_printed(stream):
     printed = []
-    stream.reporter.end(None)
+    stream.reporter.end()
     stream.reporter.emit(lambda: printed.append(1))
     stream.reporter.note("late")
-    stream.reporter.end(Failure(ClientError("late")))
-    assert (printed, stream.read().err, stream.results) == ([], "", [None])
+    stream.reporter.end(ClientError("late"))
+    stream.reporter.check()
+    assert (printed, stream.read().err) == ([], "")
 
 
 @pytest.mark.parametrize("kind", ["secure", "unix"])

@@ -70,6 +70,22 @@ def test_a_published_position_is_stored_before_the_command_ends(command_line, da
     assert positions(daemon) == {"GBPUSD": "-0.25"}
 
 
+def test_a_server_that_needs_the_reactor_stores_and_shows_the_same(command_line, daemon):
+    unix = ("--server", "unix:/run/mtnet.sock")
+    stored = command_line("signals", "publish", "GBPUSD", "0.25", *unix)
+    assert stored == (0, "Stored: GBPUSD 0.25\n", "")
+    shown = command_line("signals", "follow", "--seconds", "5", *unix)
+    assert (shown.status, shown.out) == (0, "GBPUSD 0.25\n")
+    shown = command_line("signals", "follow", "--classic", "--seconds", "5", *unix)
+    assert (shown.status, shown.out, shown.error) == (0, "GBPUSD 0.25\n", "")
+
+
+def test_the_classic_dialect_knows_no_websocket(command_line, daemon):
+    shown = command_line("signals", "follow", "--classic", "--server", "ws://127.0.0.1:8083")
+    assert (shown.status, shown.out) == (1, "")
+    assert "this client speaks no WebSocket, but tcp: and secure:." in shown.error
+
+
 def test_programs_get_the_number_of_the_entry(command_line, daemon):
     command_line(*PUBLISH, "GBPUSD", "1")
     result = command_line(*PUBLISH, "GBPUSD", "2", "--json")

@@ -151,6 +151,15 @@ def test_a_list_has_a_row_for_each_template(command_line, stored):
     assert found == [["EURUSD", "H1", "mt5", "1", size], ["GBPUSD", "M5", "mt5", "1", size]]
 
 
+def test_a_server_that_needs_the_reactor_stores_and_lists_the_same(command_line, daemon, file):
+    unix = ("--server", "unix:/run/mtnet.sock")
+    assert command_line("templates", "put", file, *unix).out == (
+        "Stored: EURUSD H1 mt5, version 1\n"
+    )
+    (row,) = json.loads(command_line("templates", "list", "--json", *unix).out)
+    assert row["symbol"] == "EURUSD"
+
+
 def test_programs_get_the_list_as_the_server_sends_it(command_line, stored):
     (row,) = json.loads(command_line("templates", "list", "--json").out)
     assert (row["symbol"], row["period"], row["version"]) == ("EURUSD", "H1", 1)

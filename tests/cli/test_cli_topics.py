@@ -96,6 +96,42 @@ def test_where_topics_are_off_both_say_so(command_line, clock, words):
     assert "The server offers this login no topics (denied)." in refused.error
 
 
+UNIX = ("--server", "unix:/run/mtnet.sock")
+
+
+def test_a_server_that_needs_the_reactor_is_asked_and_followed_as_any_other(command_line, daemon):
+    sent = command_line("topics", "send", "x", "1", "--retain", *UNIX)
+    assert sent == (0, "Sent to 0 members.\n", "")
+
+    def cut():
+        command_line.endpoint.connections[-1].cut()
+
+    shown = command_line("topics", "join", "x", "--seconds", "30", *UNIX, at=[(1, cut)])
+    assert shown.status == 0
+    assert shown.out.endswith(": 1\n")
+    assert "The connection is back." in shown.error
+    refused = command_line("topics", "join", "*", *UNIX)
+    assert (refused.status, refused.out) == (1, "")
+
+
+def test_ctrl_c_ends_what_runs_in_the_reactor_quietly(command_line, daemon):
+    shown = command_line("topics", "join", "x", *UNIX, at=[(1, command_line.interrupt)])
+    assert shown == (130, "", "")
+
+
+def test_a_reader_that_is_gone_ends_what_runs_in_the_reactor_quietly(
+    command_line, daemon, monkeypatch
+):
+    command_line("topics", "send", "x", "1", "--retain")
+
+    def gone(event, as_json):
+        raise BrokenPipeError
+
+    monkeypatch.setattr("mtnet.cli.topics.sessions._print", gone)
+    monkeypatch.setattr("mtnet.cli.main._drop_output", lambda: None)
+    assert command_line("topics", "join", "x", *UNIX) == (0, "", "")
+
+
 def test_without_a_server_the_sentence_names_it(command_line):
     command_line.server = ConnectionRefusedError()
     refused = command_line("topics", "send", "x", "1")

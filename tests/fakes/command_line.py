@@ -2,7 +2,7 @@
 
 import io
 import json
-from errno import ECONNREFUSED
+from errno import ECONNREFUSED, ECONNRESET
 from typing import NamedTuple
 
 from fakes.transports import MemoryEndpoint
@@ -10,7 +10,7 @@ from twisted.internet.interfaces import IReactorCore, IReactorTime
 from twisted.internet.testing import StringTransport
 from zope.interface import implementer
 
-from mtnet.cli import local, remote
+from mtnet.cli import local, reactor
 from mtnet.cli.main import main
 from mtnet.client.blocking import runner as blocking
 from mtnet.daemon.control import client
@@ -57,10 +57,17 @@ class FakeReactor:
 
 
 class MemorySocket:
-    """A socket of the standard library that leads to a protocol; its waits move the clock."""
+    """
+    A socket of the standard library that leads to a protocol; its waits move the clock.
+
+    Attributes:
+        said: everything that was ever sent.
+    """
 
     def __init__(self, terminal, clock):
         self._terminal, self._clock, self._seconds = terminal, clock, 0.0
+        self._until = clock.seconds() + LONGEST
+        self._is_cut, self.said = False, b""
 
     def settimeout(self, seconds):
         self._seconds = seconds
@@ -69,24 +76,45 @@ class MemorySocket:
         return ("127.0.0.1", 8081)
 
     def sendall(self, data):
+        self.said += data
         self._terminal.send(data)
 
     def recv(self, size):
         until = self._clock.seconds() + self._seconds
         while not (found := self._terminal.received()):
+            if self._is_cut:
+                raise ConnectionResetError(ECONNRESET, "reset")
             if self._terminal.closed or self._terminal.transport.ended:
                 return b""
             if self._clock.seconds() >= until:
                 raise TimeoutError
+            assert self._clock.seconds() < self._until, "The command does not end."
             self._clock.advance(0.05)
         return found
 
     def shutdown(self, how):
         self._terminal.finish()
 
-    def close(self):
+    def cut(self):
+        """Break the connection, in the eyes of both."""
+        self._is_cut = True
         self._terminal.hang_up()
+
+    def close(self):
+        if not self._is_cut:
+            self._terminal.hang_up()
         self._clock.advance(0)
+
+
+class MemorySockets:
+    """The connections of a command without a reactor, newest last."""
+
+    def __init__(self):
+        self.connections = []
+
+    @property
+    def connection(self):
+        return self.connections[-1]
 
 
 class CommandLine:
@@ -105,9 +133,9 @@ class CommandLine:
         self._at, self._reactor = {}, None
         monkeypatch.setenv("XDG_CONFIG_HOME", str(folder / "config"))
         monkeypatch.delenv("MTNET_CONTEXT", raising=False)
-        monkeypatch.setattr(remote, "react", self._react)
-        monkeypatch.setattr(remote, "log_warnings", lambda: None)
-        monkeypatch.setattr(remote, "server_from_string", self._endpoint)
+        monkeypatch.setattr(reactor, "react", self._react)
+        monkeypatch.setattr(reactor, "log_warnings", lambda: None)
+        monkeypatch.setattr(reactor, "server_from_string", self._endpoint)
         monkeypatch.setattr(blocking, "dial", self._dial)
         monkeypatch.setattr(blocking, "monotonic", clock.seconds)
         monkeypatch.setattr(blocking, "sleep", clock.advance)
@@ -121,7 +149,7 @@ class CommandLine:
             at: (seconds, call) pairs: what happens while the command runs.
         """
         self._monkeypatch.setattr("sys.stdin", io.StringIO(typed))
-        self._at = at
+        self._at, self._reactor, self.endpoint = at, None, MemorySockets()
         self._capsys.readouterr()
         status, sentence = 0, ""
         try:
@@ -138,6 +166,8 @@ class CommandLine:
 
     def interrupt(self):
         """Press Ctrl-C."""
+        if self._reactor is None:
+            raise KeyboardInterrupt
         for trigger in self._reactor.triggers:
             trigger()
 
@@ -160,15 +190,22 @@ class CommandLine:
         self.endpoint = MemoryEndpoint(self.server, self.clock)
         return self.endpoint
 
-    def _dial(self, address):
+    def _dial(self, address, timeout):
         if isinstance(self.server, Exception):
             raise ConnectionRefusedError(ECONNREFUSED, "refused")
-        return MemorySocket(connect(self.server, self.clock), self.clock)
+        self._plan()
+        made = MemorySocket(connect(self.server, self.clock), self.clock)
+        self.endpoint.connections.append(made)
+        return made
+
+    def _plan(self):
+        for seconds, call in self._at:
+            self.clock.callLater(seconds, call)
+        self._at = ()
 
     def _react(self, work):
         self._reactor = FakeReactor(self.clock)
-        for seconds, call in self._at:
-            self.clock.callLater(seconds, call)
+        self._plan()
         working, ended = work(self._reactor), []
         working.addBoth(ended.append)
         until = self.clock.seconds() + LONGEST

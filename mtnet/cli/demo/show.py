@@ -12,7 +12,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import react
 from twisted.python.failure import Failure
 
-from mtnet.cli import remote
+from mtnet.cli.reactor import log_warnings
 from mtnet.clock import system_time
 from mtnet.demo import market, summary
 from mtnet.demo.daemon import DemoDaemon
@@ -45,7 +45,7 @@ def demo(arguments: Namespace) -> None:
             show = Demonstration(reactor, arguments, data.absolute(), shown)
             return Deferred.fromCoroutine(show.run()).addBoth(outcome.append)
 
-        remote.log_warnings(errors_alone=EVENTS)
+        log_warnings(errors_alone=EVENTS)
         with suppress(SystemExit):
             react(main)
     if outcome and isinstance(outcome[0], Failure):

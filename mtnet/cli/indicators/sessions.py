@@ -7,12 +7,9 @@ from io import StringIO
 from pathlib import Path
 
 from msgspec import json
-from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
 
 from mtnet.cli import remote
 from mtnet.cli.output import print_json, utc_exact
-from mtnet.client.connection import Runner
 from mtnet.client.core.tasks.indicators import (
     Fetching,
     Following,
@@ -27,20 +24,17 @@ TIMEOUT = 60.0
 """Seconds until all values must have come: 5,000 bars are 1 MB."""
 
 
-async def tail(server: IStreamClientEndpoint, clock: IReactorTime, arguments: Namespace) -> None:
+def tail(arguments: Namespace) -> None:
     """Print values until the time is over or stdout is closed."""
-    ended: Deferred[None] = Deferred()
-    watch = remote.StreamReporter(ended, arguments.server)
-
+    watch = remote.StreamReporter(arguments.server)
     handle = remote.reported(
         watch, {Value: lambda value: watch.emit(lambda: _print(value, arguments.json))}
     )
     core = IndicatorCore(Following(_series(arguments), arguments.bars), arguments.account)
-    runner = Runner(server, core, clock, handle)
-    await remote.run_until(runner.service, ended, watch, clock, arguments.seconds)
+    remote.stream(arguments, core, watch, handle)
 
 
-async def export(server: IStreamClientEndpoint, clock: IReactorTime, arguments: Namespace) -> None:
+def export(arguments: Namespace) -> None:
     """
     Write the last values.
 
@@ -50,7 +44,7 @@ async def export(server: IStreamClientEndpoint, clock: IReactorTime, arguments: 
     series = _series(arguments)
     core = IndicatorCore(Fetching(series, arguments.bars), arguments.account)
     late = f"Not answered within {TIMEOUT:g} s."
-    found = await remote.ask(server, clock, core, History, arguments.server, TIMEOUT, late)
+    found = remote.ask(arguments, core, History, TIMEOUT, late)
     if not found.values:
         raise ClientError(f"There are no values of {series}; `mtnet indicators list` lists them.")
     form = _csv if arguments.format == "csv" else _lines

@@ -4,21 +4,17 @@ from argparse import Namespace
 from collections.abc import Callable
 from typing import Any
 
-from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
-
 from mtnet.callbacks import noop
 from mtnet.cli import remote
 from mtnet.cli.jobs.tables import read_input, write_output
 from mtnet.cli.output import print_result, progress_bar
-from mtnet.client.connection import Runner
 from mtnet.client.core.events import Connected, LeftOut, Lost, Notice, Refused
-from mtnet.client.core.tasks.jobs import FATAL, Full, OfferCore, OfferEvent, Offering, Terms
+from mtnet.client.core.tasks.jobs import FATAL, Full, OfferCore, Offering, Terms
 from mtnet.errors import ClientError
 from mtnet.services.jobs.wire import Ended
 
 
-async def run(server: IStreamClientEndpoint, clock: IReactorTime, arguments: Namespace) -> None:
+def run(arguments: Namespace) -> None:
     """
     Offer the jobs of a file, wait until each has ended, and write what became of them.
 
@@ -29,15 +25,14 @@ async def run(server: IStreamClientEndpoint, clock: IReactorTime, arguments: Nam
     terms = Terms(arguments.replicas, arguments.timeout, arguments.tries)
     offering = Offering(arguments.queue, {each.id: each.data for each in inputs}, terms)
     ends: dict[str, Ended] = {}
-    finished: Deferred[None] = Deferred()
-    watch = remote.StreamReporter(finished, arguments.server)
+    watch = remote.StreamReporter(arguments.server)
     with progress_bar(" jobs", len(inputs)) as bar:
 
         def ended(event: Ended) -> None:
             ends[event.id] = event
             bar.update()
             if not offering.open:
-                watch.end(None)
+                watch.end()
 
         def refused(event: Refused) -> None:
             tell = watch.fail if event.code in FATAL else watch.note
@@ -53,11 +48,9 @@ async def run(server: IStreamClientEndpoint, clock: IReactorTime, arguments: Nam
             LeftOut: lambda event: watch.note(str(event)),
         }
 
-        def handle(event: OfferEvent) -> None:
-            handlers.get(type(event), noop)(event)
-
-        runner = Runner(server, OfferCore(offering, arguments.account), clock, handle)
-        await remote.run_until(runner.service, finished, watch, clock, None)
+        core = OfferCore(offering, arguments.account)
+        remote.converse(arguments, core, remote.dispatch(handlers), lambda: watch.over, None)
+    watch.check()
     write_output(arguments.output, inputs, ends)
     _report(arguments, ends)
 

@@ -4,6 +4,7 @@ import os
 from argparse import Namespace
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred
@@ -13,7 +14,7 @@ from twisted.internet.protocol import ProcessProtocol
 from twisted.python.failure import Failure
 
 from mtnet.callbacks import noop
-from mtnet.cli import remote
+from mtnet.cli import reactor, remote
 from mtnet.client.connection import Runner
 from mtnet.client.core.events import Connected, LeftOut, Lost, Notice, Refused
 from mtnet.client.core.tasks.jobs import FATAL, Withdrawn, Work, WorkCore, WorkEvent
@@ -28,18 +29,19 @@ MOST_ERRORS = 4 * MAX_REASON
 T = TypeVar("T")
 
 
-async def work(server: IStreamClientEndpoint, clock: Any, arguments: Namespace) -> None:
+def work(arguments: Namespace) -> None:
     """
-    Carry out tasks until Ctrl-C, or until the time is over.
-
-    Args:
-        clock: the reactor, which starts processes.
+    Carry out tasks until Ctrl-C, or until the time is over; the reactor runs their processes.
 
     Raises:
         ClientError: the server refuses.
     """
+    reactor.run(_work, arguments)
+
+
+async def _work(server: IStreamClientEndpoint, clock: Any, arguments: Namespace) -> None:
     ended: Deferred[None] = Deferred()
-    watch = remote.StreamReporter(ended, arguments.server)
+    watch = remote.StreamReporter(arguments.server, lambda: reactor.fire(ended))
     core = WorkCore(Work(arguments.queue, arguments.slots), arguments.account)
     processes = Processes(clock, arguments.command, core, lambda: runner.run())
 
@@ -71,7 +73,10 @@ async def work(server: IStreamClientEndpoint, clock: Any, arguments: Namespace) 
 
     runner: Runner[WorkEvent] = Runner(server, core, clock, handle)
     ended.addBoth(leave)
-    await remote.run_until(runner.service, ended, watch, clock, arguments.seconds)
+    seconds = arguments.seconds
+    expire = partial(watch.expire, seconds)
+    await reactor.run_until(runner.service, ended, clock, seconds, expire)
+    watch.check()
 
 
 class Processes:

@@ -3,27 +3,21 @@
 from argparse import Namespace
 
 from msgspec import to_builtins
-from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
 
 from mtnet.cli import remote
 from mtnet.cli.output import print_json, utc_exact
-from mtnet.client.connection import Runner
 from mtnet.client.core.tasks.sentiment import SentimentCore, Watching
 from mtnet.services.sentiment.wire import Sentiment
 
 
-async def watch(server: IStreamClientEndpoint, clock: IReactorTime, arguments: Namespace) -> None:
+def watch(arguments: Namespace) -> None:
     """Print sums until the time is over or stdout is closed."""
-    ended: Deferred[None] = Deferred()
-    reporter = remote.StreamReporter(ended, arguments.server)
-
+    reporter = remote.StreamReporter(arguments.server)
     handle = remote.reported(
         reporter, {Sentiment: lambda sums: reporter.emit(lambda: _print(sums, arguments.json))}
     )
     core = SentimentCore(Watching(arguments.symbols), arguments.account)
-    runner = Runner(server, core, clock, handle)
-    await remote.run_until(runner.service, ended, reporter, clock, arguments.seconds)
+    remote.stream(arguments, core, reporter, handle)
 
 
 def _print(sums: Sentiment, as_json: bool) -> None:

@@ -77,9 +77,8 @@ def _add_optional_channel(parser: ArgumentParser) -> None:
 def _configure_publish(commands: "Commands") -> None:
     summary = "set the position of a symbol and wait until it is stored"
     parser = server_options.add(
-        commands, "publish", f"{_SESSIONS}:publish_signal", SERVER, summary, "GBPUSD -0.25"
+        commands, "publish", "mtnet.cli.signals.publish:publish", SERVER, summary, "GBPUSD -0.25"
     )
-    parser.set_defaults(run=parsers.later("mtnet.cli.signals.publish:publish"))
     parser.add_argument("symbol", metavar="SYMBOL")
     parser.add_argument(
         "volume", metavar="VOLUME", help="lots; negative = sold, 0 = flat, for example -0.25"

@@ -1,213 +1,112 @@
-"""`mtnet signals publish` and `mtnet signals follow`."""
+"""`mtnet signals follow`."""
 
 import sys
 from argparse import Namespace
 from decimal import Decimal
 from functools import partial
-from typing import Any
 
-from twisted.application.internet import ClientService
-from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
-from twisted.internet.task import deferLater
-
-from mtnet.callbacks import noop
 from mtnet.cli import remote
 from mtnet.cli.output import print_result
-from mtnet.cli.signals.publish import TIMEOUT, UNSURE, print_stored, signal_fields
-from mtnet.client.classic import follow
-from mtnet.client.core.events import opening_limits
-from mtnet.client.failures import within
-from mtnet.client.follower import Follower
-from mtnet.client.publisher import Publisher
+from mtnet.client.core import events
+from mtnet.client.core.events import OtherHistory, Refused
+from mtnet.client.core.follower import FollowerCore
+from mtnet.client.core.replica import Replica
+from mtnet.client.core.session import Session
 from mtnet.clock import system_time
 from mtnet.errors import ClientError
-from mtnet.services.signals.values import PauseMode
-from mtnet.services.signals.wire import Entry
+from mtnet.services.signals.wire import Entry, Signal
 
 CLASSIC_SILENCE = 10.0
 """Seconds of silence after which a server counts as one of the classic dialect with an empty
 channel: a port that expects TLS has closed the connection by then."""
 
 
-async def publish_signal(
-    server: IStreamClientEndpoint, clock: IReactorTime, arguments: Namespace
-) -> None:
-    """
-    Publish one position.
-
-    Raises:
-        ClientError: it is refused, or not confirmed in time.
-    """
-    print_stored(arguments, await _Publication(server, clock, arguments).run())
-
-
-class _Publication:
-    """One signal, and a publisher that is started for it."""
-
-    def __init__(
-        self, server: IStreamClientEndpoint, clock: IReactorTime, arguments: Namespace
-    ) -> None:
-        self._clock, self._arguments = clock, arguments
-        self._troubles: dict[str, None] = {}
-        self._answered, self._lost_by = False, ""
-        self._publisher = Publisher(
-            server,
-            clock,
-            arguments.channel,
-            take="1" if arguments.take else "0",
-            on_connected=self._connected,
-            on_lost=self._lost,
-            on_trouble=self._troubles.setdefault,
-            on_unreachable=noop,  # it is raised
-            login=arguments.account,
-        )
-
-    async def run(self) -> int:
-        """Return the number of the stored entry; raise ClientError without one."""
-        stored = self._publish()
-        connected = self._publisher.whenConnected(failAfterFailures=1)
-        self._publisher.startService()
-        try:
-            await connected
-            return await self._confirmation(stored)
-        finally:
-            stored.addErrback(lambda failure: None)
-            # A ClientService cannot be stopped from its own callback.
-            await deferLater(self._clock, 0)
-            await self._publisher.stopService()
-
-    def _publish(self) -> "Deferred[int]":
-        asked = self._arguments
-        return self._publisher.publish(
-            asked.symbol,
-            asked.volume,
-            ticket=asked.ticket,
-            type=asked.type,
-            id=asked.id,
-            **signal_fields(asked),
-        )
-
-    async def _confirmation(self, stored: "Deferred[int]") -> int:
-        try:
-            return await within(stored, TIMEOUT, self._clock, UNSURE)
-        except ClientError as error:
-            if self._lost_by or (not self._answered and str(error) == UNSURE):
-                reason = self._lost_by or f"nothing within {TIMEOUT:g} s"
-                text = remote.unanswered(self._arguments.server, reason)
-                raise ClientError(f"{text} Nothing was published.") from error
-            raise ClientError(" ".join([*self._troubles, str(error)])) from error
-
-    def _connected(self) -> None:
-        self._answered = True
-
-    def _lost(self, reason: str) -> None:
-        if not self._answered:
-            self._lost_by = reason
-            self._publisher.stopService()
-
-
-async def follow_signals(
-    server: IStreamClientEndpoint, clock: IReactorTime, arguments: Namespace
-) -> None:
+def follow_signals(arguments: Namespace) -> None:
     """
     Print positions until the time is over or stdout is closed.
 
     Raises:
         ClientError: the server refuses.
     """
-    ended: Deferred[None] = Deferred()
-    watch = remote.StreamReporter(ended, arguments.server)
-    service: Any
+    watch = remote.StreamReporter(arguments.server)
     if arguments.published:
         print("mtnet: --published is the old name of --classic; use that.", file=sys.stderr)
-    if arguments.classic or arguments.published:
-        _check_no_login(arguments)
-        service = _classic(server, clock, watch, arguments)
-    else:
-        service = _follower(server, clock, watch, arguments)
-    await remote.run_until(service, ended, watch, clock, arguments.seconds)
+    follow = _classic if arguments.classic or arguments.published else _session
+    follow(watch, arguments)
 
 
-def _classic(
-    server: IStreamClientEndpoint,
-    clock: IReactorTime,
-    watch: remote.StreamReporter,
-    arguments: Namespace,
-) -> ClientService:
-    quiet = min(CLASSIC_SILENCE, arguments.seconds or CLASSIC_SILENCE)
+def _classic(watch: remote.StreamReporter, arguments: Namespace) -> None:
+    from mtnet.client.core.tasks.classic import ClassicCore, ClassicFraming, Position, Quiet
 
-    def connected() -> None:
-        watch.reconnected()
-        # An empty channel sends nothing.
-        clock.callLater(quiet, watch.connected)
+    if arguments.account is not None:
+        raise ClientError("The classic dialect of signals knows no login.")
 
-    def position(symbol: str, volume: Decimal) -> None:
+    def position(found: Position) -> None:
         watch.connected()
-        watch.emit(lambda: _print_position(arguments, symbol, volume))
+        watch.emit(partial(_print_position, arguments, found.symbol, found.volume))
 
-    return follow(server, position, clock, on_connected=connected, on_lost=watch.lost)
+    handle = remote.dispatch(
+        {
+            Position: position,
+            events.Connected: lambda _: watch.reconnected(),
+            Quiet: lambda _: watch.connected(),  # an empty channel sends nothing
+            events.Lost: lambda lost: watch.lost(lost.reason),
+            events.LeftOut: lambda event: watch.note(str(event)),
+        }
+    )
+    core = ClassicCore(min(CLASSIC_SILENCE, arguments.seconds or CLASSIC_SILENCE))
+    framing = remote.of_streams(ClassicFraming)
+    remote.stream(arguments, core, watch, handle, framing=framing)
 
 
-def _follower(
-    server: IStreamClientEndpoint,
-    clock: IReactorTime,
-    watch: remote.StreamReporter,
-    arguments: Namespace,
-) -> Follower:
-    channel = arguments.channel
+def _session(watch: remote.StreamReporter, arguments: Namespace) -> None:
+    def shown(*entries: Entry) -> None:
+        for entry in entries:
+            watch.emit(partial(_print_entry, arguments, entry))
 
-    def synced() -> None:
-        limits = opening_limits(follower.max_age, follower.max_slippage)
+    def synced(event: events.Synced) -> None:
+        limits = events.opening_limits(event.max_age, event.max_slippage)
         if limits:
             watch.note(limits)
 
-    follower = Follower(
-        server,
-        clock,
-        channel,
-        on_snapshot=lambda found: _print_entries(watch, arguments, *found),
-        on_signal=lambda signal: _print_entries(watch, arguments, signal),
-        on_synced=synced,
-        on_blind=lambda why: watch.lost(why) if why else watch.connected(),
-        on_provider=lambda up, since: watch.note(_PRESENCE[up]),
-        on_epoch=lambda old, new: watch.note(_other_history(old, new)),
-        on_paused=lambda mode: watch.note(_PAUSES[mode].format(channel=channel)),
-        on_flattened=lambda: watch.note(f"The server has closed every position of {channel}."),
-        on_notice=watch.note,
-        on_error=lambda code, text: _refused(watch, code, text),
-        on_unreachable=noop,  # the first is raised, and of later ones the loss was noted
-        login=arguments.account,
+    def blind(event: events.Blind) -> None:
+        if event.reason:
+            watch.lost(event.reason)
+        else:
+            watch.connected()
+
+    noted = (events.Paused, events.Flattened, events.Notice, events.LeftOut)
+    handle = remote.dispatch(
+        {
+            events.State: lambda state: shown(*state.positions),
+            Signal: shown,
+            events.Synced: synced,
+            events.Blind: blind,
+            events.Provider: lambda provider: watch.note(str(provider)),
+            OtherHistory: lambda found: watch.note(_other_history(found)),
+            Refused: lambda refused: _refused(watch, refused),
+            **{each: lambda event: watch.note(str(event)) for each in noted},
+        }
     )
-    return follower
+    replica = Replica.of(arguments.channel, None, None, 0, "", (), "")
+    core = FollowerCore(Session("", arguments.account), replica)
+    remote.stream(arguments, core, watch, handle, speaks_http=True)
 
 
-_PRESENCE = {True: "The provider is there.", False: "There is no provider now."}
-_PAUSES: dict[PauseMode | None, str] = {
-    "close_only": "{channel} is paused: it takes closings and reductions alone.",
-    "frozen": "{channel} is frozen: it takes nothing, not even a closing.",
-    None: "{channel} takes everything again.",
-}
-
-
-def _other_history(old: str, new: str) -> str:
-    what = f"has another journal than before ({new}, not {old})"
-    if old == new:
+def _other_history(found: OtherHistory) -> str:
+    what = f"has another journal than before ({found.new}, not {found.old})"
+    if found.old == found.new:
         what = "has an older copy of the journal than before"
     return f"The server {what}: nothing is shown from here on; is its data folder the right one?"
 
 
-def _refused(watch: remote.StreamReporter, code: str, text: str) -> None:
+def _refused(watch: remote.StreamReporter, refused: Refused) -> None:
+    code, text = refused.code, refused.text
     # A channel that was open once may open again.
     if code == "login" or (code in ("channel", "denied") and not watch.answered):
         watch.fail(f"{text}.")
     else:
         watch.refused(f"{code} {text}")
-
-
-def _print_entries(watch: remote.StreamReporter, arguments: Namespace, *entries: Entry) -> None:
-    for entry in entries:
-        watch.emit(partial(_print_entry, arguments, entry))
 
 
 def _print_entry(arguments: Namespace, entry: Entry) -> None:
@@ -230,8 +129,3 @@ def _print_position(arguments: Namespace, symbol: str, volume: Decimal) -> None:
     text = f"{volume or Decimal('0.00'):f}"
     values = {"symbol": symbol, "volume": text, "time": system_time()}
     print_result(arguments, values, f"{symbol} {text}")
-
-
-def _check_no_login(arguments: Namespace) -> None:
-    if arguments.account is not None:
-        raise ClientError("The classic dialect of signals knows no login.")

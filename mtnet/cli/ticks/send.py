@@ -16,7 +16,7 @@ from twisted.internet.stdio import StandardIO
 from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 
-from mtnet.cli import remote
+from mtnet.cli import reactor, remote
 from mtnet.cli.output import print_result
 from mtnet.client.tick_sender import TickSender
 from mtnet.errors import ClientError
@@ -27,17 +27,21 @@ MAX_IN_FLIGHT = 20_000
 """Ticks that may be unconfirmed while more are read."""
 
 
-async def send_ticks(
-    server: IStreamClientEndpoint, clock: IReactorTime, arguments: Namespace
-) -> None:
+def send_ticks(arguments: Namespace) -> None:
     """
-    Send every line, and print the counts.
+    Send every line, and print the counts; the reactor reads pipes.
 
     Raises:
         ClientError: the file cannot be read; a line is not a tick; the server refused ticks.
     """
+    reactor.run(_send_ticks, arguments)
+
+
+async def _send_ticks(
+    server: IStreamClientEndpoint, clock: IReactorTime, arguments: Namespace
+) -> None:
     ended: Deferred[None] = Deferred()
-    watch = remote.StreamReporter(ended, arguments.server)
+    watch = remote.StreamReporter(arguments.server, lambda: reactor.fire(ended))
     sender = TickSender(
         server,
         arguments.source or gethostname().partition(".")[0][:32],
@@ -54,12 +58,13 @@ async def send_ticks(
     await deferLater(clock, 0)
     lines = Lines(sender)
     working = Deferred.fromCoroutine(_send(arguments.file, sender, lines))
-    working.addCallbacks(watch.end, watch.end)
+    working.addCallbacks(lambda _: watch.end(), lambda failure: watch.end(failure.value))
     try:
         await ended
     finally:
         working.cancel()
         await sender.stopService()
+    watch.check()
     refused = sender.refused + lines.bad
     counts = {"sent": sender.sent, "stored": sender.stored, "refused": refused}
     print_result(arguments, counts, f"{sender.stored} ticks stored.")

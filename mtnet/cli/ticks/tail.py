@@ -2,41 +2,48 @@
 
 from argparse import Namespace
 
-from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
-
 from mtnet.cli import remote
 from mtnet.cli.output import print_json, utc_exact
-from mtnet.client.core.prices.ticks import Tick
-from mtnet.client.tick_subscription import subscribe
+from mtnet.client.core.address import Address
+from mtnet.client.core.events import Connected, LeftOut, Lost, Refused
+from mtnet.client.core.lines import LineCodec, LineFraming
+from mtnet.client.core.prices.ticks import Tick, TickCore
 from mtnet.services.ticks.wire import FIELDS, json_number
 
 
-async def tail_ticks(
-    server: IStreamClientEndpoint, clock: IReactorTime, arguments: Namespace
-) -> None:
+def tail_ticks(arguments: Namespace) -> None:
     """Print ticks until the time is over or stdout is closed."""
-    ended: Deferred[None] = Deferred()
-    watch = remote.StreamReporter(ended, arguments.server)
-    service = subscribe(
-        server,
-        arguments.symbols or ["*"],
-        lambda tick: watch.emit(lambda: _print(tick, arguments.json)),
-        clock,
-        on_connected=watch.connected,
-        on_lost=watch.lost,
-        on_error=lambda text: _refused(watch, text),
-        login=arguments.account,
+    watch = remote.StreamReporter(arguments.server)
+    handle = remote.dispatch(
+        {
+            Tick: lambda tick: watch.emit(lambda: _print(tick, arguments.json)),
+            Connected: lambda _: watch.connected(),
+            Lost: lambda lost: watch.lost(lost.reason),
+            Refused: lambda refused: _refused(watch, refused),
+            LeftOut: lambda left_out: watch.note(_left_out(left_out)),
+        }
     )
-    await remote.run_until(service, ended, watch, clock, arguments.seconds)
+    core = TickCore(arguments.symbols or ["*"], arguments.account)
+    remote.stream(arguments, core, watch, handle, framing=_framing)
 
 
-def _refused(watch: remote.StreamReporter, text: str) -> None:
-    code, _, sentence = text.partition(" ")
-    if code == "denied" and not watch.answered:  # nothing is subscribed: there will be no tick
-        watch.fail(f"{sentence}.")
+def _framing(address: Address | None) -> LineCodec:
+    if address is None or not address.path:
+        return LineFraming()
+    from mtnet.client.core import websocket
+
+    return websocket.tick_framing(address)
+
+
+def _refused(watch: remote.StreamReporter, refused: Refused) -> None:
+    if refused.code == "denied" and not watch.answered:  # nothing is subscribed: no tick will come
+        watch.fail(f"{refused.text}.")
     else:
-        watch.refused(text)
+        watch.refused(f"{refused.code} {refused.text}")
+
+
+def _left_out(left_out: LeftOut) -> str:
+    return f"A line of the server is left out: {left_out.error}"
 
 
 def _print(tick: Tick, as_json: bool) -> None:

@@ -4,12 +4,9 @@ from argparse import Namespace
 from typing import Any
 
 from msgspec import to_builtins
-from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
 
 from mtnet.cli import remote
 from mtnet.cli.output import print_json, print_result, utc_exact
-from mtnet.client.connection import Runner
 from mtnet.client.core.tasks.topics import Listening, Missed, Sending, TopicCore
 from mtnet.services.topics.wire import Member, Post, Sent
 
@@ -17,7 +14,7 @@ TIMEOUT = 10.0
 """Seconds until a message must be answered."""
 
 
-async def send(server: IStreamClientEndpoint, clock: IReactorTime, arguments: Namespace) -> None:
+def send(arguments: Namespace) -> None:
     """
     Send one message.
 
@@ -28,15 +25,14 @@ async def send(server: IStreamClientEndpoint, clock: IReactorTime, arguments: Na
     task = Sending(asked.topic, asked.data, asked.key, asked.retain, asked.to)
     unsure = f"Not answered within {TIMEOUT:g} s; the message may still be sent."
     core = TopicCore(task, asked.account)
-    found = await remote.ask(server, clock, core, Sent, asked.server, TIMEOUT, unsure)
+    found = remote.ask(asked, core, Sent, TIMEOUT, unsure)
     values = {"topic": found.topic, "seq": found.seq, "receivers": found.receivers}
     print_result(asked, values, f"Sent to {found.receivers} members.")
 
 
-async def join(server: IStreamClientEndpoint, clock: IReactorTime, arguments: Namespace) -> None:
+def join(arguments: Namespace) -> None:
     """Print messages until the time is over or stdout is closed."""
-    ended: Deferred[None] = Deferred()
-    watch = remote.StreamReporter(ended, arguments.server)
+    watch = remote.StreamReporter(arguments.server)
 
     def shown(event: Post | Member) -> None:
         watch.emit(lambda: _print(event, arguments.json))
@@ -45,9 +41,7 @@ async def join(server: IStreamClientEndpoint, clock: IReactorTime, arguments: Na
         watch, {Post: shown, Member: shown, Missed: lambda missed: watch.note(missed.text)}
     )
     task = Listening(arguments.topic, arguments.after, arguments.presence)
-    core = TopicCore(task, arguments.account)
-    runner = Runner(server, core, clock, handle)
-    await remote.run_until(runner.service, ended, watch, clock, arguments.seconds)
+    remote.stream(arguments, TopicCore(task, arguments.account), watch, handle)
 
 
 def _print(event: Post | Member, as_json: bool) -> None:

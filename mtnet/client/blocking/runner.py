@@ -1,5 +1,6 @@
 """Runs the state machine of a client over sockets, in the thread of the caller."""
 
+import math
 import socket
 import time
 from collections.abc import Callable
@@ -9,8 +10,8 @@ from typing import Any, Generic, TypeVar
 from mtnet.client.blocking.tls import context, why
 from mtnet.client.core.address import Address
 from mtnet.client.core.driver import Core, Driver
-from mtnet.client.core.framing import FrameFraming
 from mtnet.errors import ClientError
+from mtnet.net.tcp_options import enable_keepalive
 
 CONNECT_TIMEOUT = 30.0
 """Seconds for an attempt to connect, and as many for the TLS handshake."""
@@ -18,13 +19,18 @@ SEND_TIMEOUT = 5.0
 """Seconds in which the bytes of one write must have left."""
 SHORTEST = 0.001
 """Seconds that a wait takes at least: 0 would not wait for the socket at all."""
+LONGEST = 3_600.0
+"""Seconds that one wait takes at most: the system knows no endless one as a number."""
 E = TypeVar("E")
 monotonic, sleep = time.monotonic, time.sleep
 
 
-def dial(address: Address) -> socket.socket:
+def dial(address: Address, timeout: float) -> socket.socket:
     """
     Connect to a server.
+
+    Args:
+        timeout: seconds for the attempt, and as many for the TLS handshake.
 
     Raises:
         OSError, UnicodeError: there is no connection.
@@ -34,9 +40,10 @@ def dial(address: Address) -> socket.socket:
     host = address.host
     # As bytes it needs no module for names with letters of other scripts.
     where: Any = host.encode() if host.isascii() else host
-    found = socket.create_connection((where, address.port), CONNECT_TIMEOUT)
+    found = socket.create_connection((where, address.port), timeout)
     try:
         found.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        enable_keepalive(found)
         if secure is not None:
             return secure.wrap_socket(found, server_hostname=address.name)
     except BaseException:
@@ -50,27 +57,39 @@ class BlockingRunner(Generic[E]):
     Reconnecting client without an event loop: one connection after the other, while `run` runs.
 
     Args:
-        address: of a stream: `tcp:` or `secure:`.
-        handle: takes each event.
+        address: of a stream or of a WebSocket.
+        handle: takes each event; an exception of it goes to the caller of `run`.
+        framing: makes the codec of a connection.
     """
 
-    def __init__(self, address: Address, core: Core[E], handle: Callable[[E], object]) -> None:
-        self._address, self._output = address, core.session
+    def __init__(
+        self,
+        address: Address,
+        core: Core[E],
+        handle: Callable[[E], object],
+        framing: Callable[[Address], Any],
+    ) -> None:
+        self._address, self._framing = address, framing
         self._driver = Driver(core, self, handle)
         self._core = core
         self._socket: socket.socket | None = None
+        self._peer = ""
         self._call: Callable[[], object] | None = None
         self._due = 0.0
 
-    def run(self, ended: Callable[[], object], seconds: float) -> None:
+    def run(self, ended: Callable[[], object], seconds: float | None) -> None:
         """
         Run until `ended` is true, or so many seconds have passed since the first connection.
+
+        Args:
+            seconds: None = for ever.
 
         Raises:
             ClientError: the first attempt to connect has failed.
         """
-        found: socket.socket | None = self._connect()
-        until, attempt = monotonic() + seconds, 0
+        found: socket.socket | None = self._connect(CONNECT_TIMEOUT)
+        until = monotonic() + (math.inf if seconds is None else seconds)
+        attempt = 0
         while True:
             if found is not None:
                 attempt = 0
@@ -79,14 +98,16 @@ class BlockingRunner(Generic[E]):
                 return
             sleep(min(self._driver.delay(attempt), max(0.0, until - monotonic())))
             try:
-                found = self._connect()
+                found = self._connect(min(CONNECT_TIMEOUT, until - monotonic()))
             except ClientError as error:
                 found, attempt = None, attempt + 1
                 self._driver.failed(str(error))
 
     def close(self) -> None:
-        """Say good-bye, and disconnect."""
-        self._driver.run(self._core.stop())
+        """Say good-bye, and disconnect; what ends by it is no event."""
+        for _ in self._core.stop():
+            pass
+        self._driver.run()
         if self._socket is not None:
             with suppress(OSError):
                 self._socket.shutdown(socket.SHUT_WR)
@@ -124,24 +145,27 @@ class BlockingRunner(Generic[E]):
         """Do not call it."""
         self._call = None
 
-    def _connect(self) -> socket.socket:
+    def _connect(self, timeout: float) -> socket.socket:
         try:
-            return dial(self._address)
+            found = dial(self._address, max(timeout, SHORTEST))
+            self._peer = "" if self._address.secure else str(found.getpeername()[0])
         except (OSError, UnicodeError) as error:
             raise ClientError(f"No connection to {self._address.text}: {why(error)}.") from error
+        return found
 
     def _serve(self, found: socket.socket, ended: Callable[[], object], until: float) -> None:
         """Read until the connection is lost, or nothing more is to be done."""
         self._socket, reason = found, "it was closed"
-        peer = "" if self._address.secure else str(found.getpeername()[0])
-        self._driver.connected(self, FrameFraming(), peer)
+        self._driver.connected(self, self._framing(self._address), self._peer)
         while self._socket is not None and not ended() and monotonic() < until:
-            wait = min(until, self._due if self._call is not None else until) - monotonic()
-            self._socket.settimeout(max(wait, SHORTEST))
+            if self._call is not None and self._due <= monotonic():
+                self._expire()  # also while bytes never stop coming
+                continue
+            wait = min(until, until if self._call is None else self._due) - monotonic()
+            self._socket.settimeout(min(max(wait, SHORTEST), LONGEST))
             try:
                 data = self._socket.recv(65_536)
             except TimeoutError:
-                self._expire()
                 continue
             except OSError as error:
                 reason = why(error)
@@ -150,12 +174,11 @@ class BlockingRunner(Generic[E]):
                 reason = "the server closed it"
                 break
             self._driver.received(data)
-        if not ended():
+        if not ended() and monotonic() < until:
             self.abort()
             self._driver.lost(reason)
 
     def _expire(self) -> None:
-        call = self._call
-        if call is not None and self._due <= monotonic():
-            self._call = None
+        call, self._call = self._call, None
+        if call is not None:
             call()

@@ -10,6 +10,9 @@ from mtnet.errors import ClientError
 if TYPE_CHECKING:
     import ssl
 
+_NO_TLS = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG", "HTTP_REQUEST")
+"""OpenSSL's reasons where something else than TLS was said."""
+
 
 def context(address: Address) -> "ssl.SSLContext | None":
     """
@@ -41,6 +44,18 @@ def _load(load: "partial[None]", wrong: str) -> None:
 
 def why(error: BaseException) -> str:
     """Return the reason of a failed attempt for the middle of a sentence."""
+    if type(error).__module__ == "ssl":  # else it need not be imported
+        return _why_no_tls(error)
+    if isinstance(error, TimeoutError):
+        return "it did not answer in time"
+    if isinstance(error, OSError) and (error.errno or 0) > 0:
+        return os.strerror(error.errno or 0)
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return str(error).rstrip(".") or type(error).__name__
+
+
+def _why_no_tls(error: BaseException) -> str:
     import ssl
 
     if isinstance(error, ssl.SSLCertVerificationError):
@@ -50,12 +65,9 @@ def why(error: BaseException) -> str:
             else ""
         )
         return f"its certificate is refused: {error.verify_message}{hint}"
-    if isinstance(error, ssl.SSLError):
-        return f"the TLS handshake failed ({error.reason or error})"
-    if isinstance(error, TimeoutError):
-        return "it did not answer in time"
-    if isinstance(error, OSError) and (error.errno or 0) > 0:
-        return os.strerror(error.errno or 0)
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
-    return str(error).rstrip(".") or type(error).__name__
+    reason = getattr(error, "reason", None) or str(error)
+    if "CERTIFICATE_REQUIRED" in reason:
+        return "the server asks for a certificate of the client"
+    if reason in _NO_TLS:
+        return "the server does not speak TLS"
+    return f"the TLS handshake failed ({reason})"

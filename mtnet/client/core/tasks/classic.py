@@ -1,0 +1,133 @@
+"""
+The classic dialect: net positions, followed.
+
+Pure. `when` is seconds of a clock that is never set.
+"""
+
+from collections.abc import Iterable, Iterator
+from decimal import Decimal
+
+from msgspec import Struct
+
+from mtnet.client.core.events import Connected, LeftOut, Lost, Unreachable
+from mtnet.client.core.lines import LineCodec, LineSession
+from mtnet.errors import FrameError, WireError
+from mtnet.session.classic import parse_position
+from mtnet.session.grammar import FrameDecoder
+
+
+class Position(Struct, frozen=True):
+    """
+    A net position; it may be repeated.
+
+    Attributes:
+        volume: lots.
+    """
+
+    symbol: str
+    volume: Decimal
+
+
+class Quiet(Struct, frozen=True):
+    """The server has kept the connection, and sent no position for a while: there is none."""
+
+
+ClassicEvent = Position | Quiet | Connected | Lost | LeftOut | Unreachable
+"""Events of a follower; `Connected` = there is a connection, and nothing was said yet."""
+Events = Iterable[ClassicEvent]
+
+
+class ClassicFraming:
+    """Codec of a connection on which only the server speaks."""
+
+    def __init__(self) -> None:
+        self._decoder = FrameDecoder()
+
+    def receive(self, data: bytes) -> Iterator[bytes]:
+        """
+        Yield the payloads of the frames that `data` completes.
+
+        Raises:
+            FrameError: nothing more can be read.
+        """
+        return self._decoder.feed(data)
+
+    def send(self, line: bytes) -> None:
+        """Send nothing: such a client says nothing."""
+
+    def end(self) -> None:
+        """Do nothing: the end of the connection says it."""
+
+    def data_to_send(self) -> bytes:
+        """Return nothing."""
+        return b""
+
+
+class ClassicCore:
+    """
+    State machine of a follower in the classic dialect.
+
+    Args:
+        quiet: seconds without a position on a connection until it is `Quiet`.
+        codepage: of symbols that are not UTF-8.
+    """
+
+    def __init__(self, quiet: float, codepage: str = "cp1252") -> None:
+        self.session = LineSession()
+        self._quiet, self._codepage = quiet, codepage
+        self._quiet_at: float | None = None
+        self._unreachable = False
+
+    def begin(self, framing: LineCodec, when: float, clear_peer: str = "") -> Events:
+        """Wait for positions on a new connection."""
+        self.session.begin(framing)
+        self._quiet_at, self._unreachable = when + self._quiet, False
+        return (Connected(),)
+
+    def receive(self, data: bytes, when: float) -> Iterator[ClassicEvent]:
+        """Take what the server has sent."""
+        framing = self.session.framing
+        if framing is None or self.session.ending:
+            return
+        try:
+            for payload in framing.receive(data):
+                yield self._position(payload)
+        except FrameError as error:
+            self.session.end(f"the server's stream cannot be read: {error}")
+
+    def expire(self, when: float) -> Events:
+        """Do what is due."""
+        if self._quiet_at is None or when < self._quiet_at:
+            return ()
+        self._quiet_at = None
+        self.session.succeeded()
+        return (Quiet(),)
+
+    def lose(self, reason: str) -> Events:
+        """Note the end of the connection; the next attempt follows."""
+        self._quiet_at = None
+        return (Lost(self.session.lose(reason)),)
+
+    def unreachable(self, text: str) -> Events:
+        """Note that an attempt to connect has failed; the first one in a row is an event."""
+        first, self._unreachable = not self._unreachable, True
+        return (Unreachable(text),) if first else ()
+
+    def stop(self) -> Events:
+        """Leave."""
+        self.session.leave()
+        return ()
+
+    @property
+    def deadline(self) -> float | None:
+        """When `expire` is due."""
+        return None if self.session.ending else self._quiet_at
+
+    def _position(self, payload: bytes) -> ClassicEvent:
+        try:
+            symbol, volume = parse_position(payload, self._codepage)
+        except WireError as error:
+            return LeftOut(error)
+        self._quiet_at = None
+        self.session.succeeded()
+        return Position(symbol, volume)
