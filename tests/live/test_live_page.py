@@ -30,9 +30,11 @@ def test_a_pause_wants_the_name_of_the_channel_typed(daemon, open_page):
         page.shows("#positions", "No channel holds a position")
         page.shows("#channels .badge.warning", "closes only")
         page.shows("#summary", "Channel main is paused by 127.0.0.1")
-        page.shows("#channels button", "Pause").click()
+        row = page.shows("#people tr", "Resume it in Channels.")
+        assert "`" not in row.inner_text()
+        page.shows("#channels button", "Resume").click()
         assert page.tab.input_value("#pause-name") == ""
-        page.tab.select_option("#pause-action", "resume")
+        assert page.tab.input_value("#pause-action") == "resume"
         page.tab.fill("#pause-name", "main")
         act.click()
         page.shows("#channels .badge.ok", "not paused")
@@ -235,7 +237,7 @@ def test_what_a_classic_follower_holds_is_unknown_and_never_green(daemon, open_p
         row = page.shows("#people tr", "classic")
         assert row.locator(".badge.unknown").inner_text() == "unknown"
         assert row.locator("td", has_text="unknown").count() == 2
-        page.shows("#summary.unknown", "whether 1 of 1 follower holds what it should is unknown")
+        page.shows("#summary.unknown", "it is unknown whether 1 of 1 follower holds what it should")
         assert page.tab.locator("#summary.ok").count() == 0
         assert row.locator("td", has_text="–").first.get_attribute("title")
         assert page.trouble() == []

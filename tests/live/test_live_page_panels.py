@@ -152,6 +152,41 @@ def test_a_signal_that_is_not_acknowledged_yet_is_the_worst(people, admin):
         assert page.trouble() == []
 
 
+def test_wrong_positions_come_first_and_more_trouble_opens_by_the_keyboard(people, admin):
+    with Provider(people, "worst") as alice:
+        alice.publish("GBPUSD", "1")
+        command(people, "signals pause", channel="worst")
+        with Follower(people, "worst", "off") as off, Follower(people, "worst", "zz") as wrong:
+            off.report(trading=0)
+            off.follow()
+            off.acknowledge(1, volume="1")
+            wrong.report(trading=0)
+            wrong.follow()
+            wrong._session.say(
+                "ACK", channel="worst", seq=1, status="failed", volume="0", reason="no money"
+            )
+            page = admin()
+            page.shows("#summary > p", "bob/zz holds nothing of GBPUSD, it should hold 1")
+            first = page.shows("#people tbody tr:first-child", "bob/zz")
+            assert "no: GBPUSD 0, not 1" in first.inner_text()
+            more = first.locator("summary")
+            assert more.inner_text() == "and 2 more"
+            paused = first.get_by_text("Resume it in Channels.")
+            assert not paused.is_visible()
+            more.focus()
+            page.tab.keyboard.press("Enter")
+            paused.wait_for()
+            # What it holds is drawn anew: it stays open, and keeps the focus.
+            wrong._session.say(
+                "ACK", channel="worst", seq=1, status="failed", volume="0.5", reason="no money"
+            )
+            page.shows("#people td", "bob/zz holds 0.5 of GBPUSD")
+            assert paused.is_visible()
+            assert page.tab.evaluate("document.activeElement.tagName") == "SUMMARY"
+            assert page.trouble() == []
+    command(people, "signals resume", channel="worst")
+
+
 def test_a_view_tells_its_settings_what_differs_and_why(people, admin):
     with Provider(people, "source") as alice:
         alice.publish("EURUSD", "0.25")
@@ -163,7 +198,7 @@ def test_a_view_tells_its_settings_what_differs_and_why(people, admin):
             bob.follow()
             bob.acknowledge(1, volume="0.70")
             page = admin()
-            page.shows("#views td", "GBPUSD 0.70 / 0.2")
+            page.shows("#views td", "GBPUSD 0.70, not 0.2")
             page.tab.get_by_role("button", name="Details of the view double").click()
             page.shows("#views dd", "multiplier")
             page.shows("#views td", "source: EURUSD")

@@ -90,9 +90,16 @@ export class Table {
       said[index] = { text, kind, more };
       cells[index].className = kind;
       cells[index].title = more;
+      const at = parts(cells[index]).indexOf(document.activeElement);
       cells[index].replaceChildren(each.node && text !== NONE ? each.node(row) : text);
+      parts(cells[index])[at]?.focus();
     }
   }
+}
+
+// Returns what can have the focus in a cell; it is kept when the cell is drawn anew.
+function parts(cell) {
+  return [...cell.querySelectorAll("button, summary, input")];
 }
 
 // Returns the text of a cell, and what a pointer on it says; what is cut off can be read there.

@@ -39,7 +39,7 @@ let connected = { word: "asking", text: "Connecting …" };
 const fresh = new Set();
 // From top to bottom; of two lists the panels of the first stand on the left, of the second on the right.
 const layout = [
-  new People(),
+  new People(session),
   [[new Chart(connection, signals, session)], [new Positions(signals), new Channels(signals, new Pause(session), pauses), new Alerts(session)]],
   new Views(signals),
   [[new Terminals(), new Events()], [new Topics(connection, soon), new Senders(), new Templates(session)]],
@@ -65,7 +65,7 @@ function picture(time) {
   const changed = new Set(fresh);
   fresh.clear();
   const whole = changed.has("all");
-  if (whole || SUMMED.some((what) => changed.has(what))) showSummary(rows, pauses, connected);
+  if (whole || SUMMED.some((what) => changed.has(what))) showSummary(rows, pauses, connected, session.mayPause);
   if (whole || changed.has("status")) signals.follow(rows.channels);
   for (const each of panels) if (whole || each.shows.some((what) => changed.has(what))) each.show(rows);
 }

@@ -25,14 +25,17 @@ export class Pause {
   }
 
   // Returns a button that opens the dialog; nothing for those who may not pause.
-  button(channel) {
+  // `stopped`: whether the channel is paused, or a limit has closed it.
+  button(channel, stopped) {
     if (!this.session.mayPause) return "";
-    return element("button", { type: "button", "aria-label": `Pause or close ${channel}`, click: () => this.open(channel) }, "Pause …");
+    const [action, title] = stopped ? ["resume", `Resume or close ${channel}`] : ["pause", `Pause or close ${channel}`];
+    return element("button", { type: "button", "aria-label": title, click: () => this.open(channel, action, title) }, stopped ? "Resume …" : "Pause …");
   }
 
-  open(channel) {
+  open(channel, action, title) {
     this.channel = channel;
-    find("pause-title").textContent = `Pause or close ${channel}`;
+    find("pause-title").textContent = title;
+    find("pause-action").value = action;
     find("pause-name").value = "";
     find("pause-error").textContent = "";
     this.check();

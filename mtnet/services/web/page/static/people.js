@@ -2,7 +2,7 @@
 
 import { NONE, Table, element, panel } from "./dom.js";
 import { age, count, delay, duration, moment, now } from "./format.js";
-import { RANK, badge, sorted } from "./status.js";
+import { RANK, advice, badge, sorted } from "./status.js";
 
 const SHOWN = 2;
 // Symbols that are held in another size than wanted; more of them make no row clearer.
@@ -17,21 +17,24 @@ const PROVIDES = "Providers trade by themselves: they follow nothing.";
 const SILENT = "It has acknowledged nothing yet.";
 
 export class People {
-  constructor() {
+  constructor(session) {
+    // Rows whose further sentences somebody has opened.
+    this.opened = new Set();
+    const said = (row) => sorted(row).flat().map((each) => advice(each, session.mayPause));
     this.table = new Table(
       "Followers and providers",
       [
         { title: "Status", text: (row) => row.status, node: (row) => badge(row.status) },
-        { title: "Who", text: (row) => row.who || "nobody", name: true },
+        { title: "Who", text: (row) => row.who || "no provider yet", name: true },
         { title: "Role", text: (row) => row.role, wide: true },
         { title: "Channel", text: (row) => row.channel, name: true },
-        { title: "Holds what it should", titled: true, text: (row) => holds(row).text, class: (row) => `some ${holds(row).kind}`, more: (row) => holds(row).more, none: PROVIDES, hint: "Lots held and wanted, by its last acknowledgements" },
+        { title: "Holds what it should", titled: true, text: (row) => holds(row).text, class: (row) => `some ${holds(row).kind}`, more: (row) => holds(row).more, none: PROVIDES, hint: "By its last acknowledgements; else the lots that it holds, not those that it should hold" },
         { title: "Behind", text: behind, number: true, class: (row) => (row.behind && RANK[row.status] < RANK.unknown ? "bad" : ""), none: untold, hint: "Signals that it has not acknowledged, and for how long" },
         { title: "Late by: usual / worst", text: latency, number: true, none: untold, more: measured, hint: "p50 and p99: from the moment at which a signal was on disk until its acknowledgement. Half of the last 100 signals were as fast as the first, 99 of 100 as the second. A signal that waits for longer now is the worst" },
         { title: "Last ACK", text: (row) => age(row.last_ack), number: true, none: untold, hint: "How long ago it acknowledged a signal" },
         { title: "Program", text: program, wide: true, name: true, more: dialect, none: "Its program has not told its name." },
         { title: "Build", text: (row) => String(row.build ?? ""), number: true, wide: true, none: "It has not told the build of its terminal: it sends no REPORT." },
-        { title: "What to do", text: (row) => advice(row).join(" "), node: advices, grow: true, class: (row) => (row.status === "ok" ? "quiet" : ""), none: "Nothing: all is well." },
+        { title: "What to do", text: (row) => said(row).join(" "), node: (row) => this.advices(row, said(row)), grow: true, class: (row) => (row.status === "ok" ? "quiet" : ""), none: "Nothing: all is well." },
       ],
       "",
       true,
@@ -46,6 +49,16 @@ export class People {
     this.start = start();
     this.tools = element("p", { class: "tools" }, this.sought, this.more);
     this.node = panel("people", "Followers and providers", this.tools, this.table.node, this.none, this.start);
+  }
+
+  // Returns what to do, the most urgent first; of somebody with many troubles the others when asked.
+  advices({ role, channel, who }, texts) {
+    const lines = texts.map((text, index) => element("div", { class: index ? "quiet" : null }, text));
+    const others = lines.splice(SHOWN);
+    if (others.length === 0) return element("div", {}, ...lines);
+    const key = `${role} ${channel} ${who}`;
+    const toggle = ({ target }) => this.opened[target.open ? "add" : "delete"](key);
+    return element("div", {}, ...lines, element("details", { open: this.opened.has(key), toggle }, element("summary", {}, `and ${others.length} more`), ...others));
   }
 
   toggle() {
@@ -155,8 +168,8 @@ function judge(row) {
   const found = wrong(row);
   const open = row.warnings.find((each) => each.code === "untold");
   if (found.length > 0) {
-    const shown = found.slice(0, SYMBOLS).map((each) => `${each.symbol} ${each.held ?? "?"} / ${each.wanted}`);
-    const text = [...shown, ...(found.length > SYMBOLS ? [`${found.length - SYMBOLS} more`] : [])].join(", ");
+    const shown = found.slice(0, SYMBOLS).map((each) => `${each.symbol} ${each.held ?? "?"}, not ${each.wanted}`);
+    const text = [...shown, ...(found.length > SYMBOLS ? [`${found.length - SYMBOLS} more`] : [])].join("; ");
     return row.status === "unknown" ? unknown(text) : { text: `no: ${text}`, kind: "bad", more };
   }
   if (!row.last_ack) return unknown("");
@@ -165,16 +178,4 @@ function judge(row) {
   if (!row.behind) return { text: "yes", kind: "good", more };
   if (RANK[row.status] < RANK.unknown) return unknown("behind");
   return { text: "being told", kind: "quiet", more: `It has not acknowledged the last signals yet. ${more}` };
-}
-
-// Returns what to do, the most urgent first; of somebody with many troubles the first few.
-function advice(row) {
-  const texts = sorted(row).flat().map((each) => each.text);
-  const more = texts.length - SHOWN;
-  return more > 0 ? [...texts.slice(0, SHOWN), `and ${more} more`] : texts;
-}
-
-function advices(row) {
-  const lines = advice(row).map((text, index) => element("div", { class: index ? "quiet" : null }, text));
-  return element("div", {}, ...lines);
 }

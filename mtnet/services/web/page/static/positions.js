@@ -18,7 +18,7 @@ export class Channels {
         { title: "Followers", text: (row) => count(row.followers), number: true, wide: true },
         { title: "Positions", text: (row) => count(row.positions), number: true, none: "This login may not see its positions, or they have not come yet." },
         { title: "Signals", text: (row) => count(row.seq), number: true, wide: true, none: "This login may not see its signals, or they have not come yet." },
-        { title: "", text: (row) => `${row.name} ${pause.session.mayPause}`, node: (row) => acts(this.record, pause, row.name) },
+        { title: "", text: (row) => `${row.name} ${pause.session.mayPause} ${row.stopped}`, node: (row) => acts(this.record, pause, row) },
       ],
       "There are no channels yet. The first signal makes one.",
       true,
@@ -39,9 +39,11 @@ export class Channels {
     const view = rows.parts.status.get(`service/signals/views/${name}`);
     const providers = people.filter((row) => row.role === "provider");
     const seq = observed?.synced ? observed.seq : status?.seq;
+    const paused = this.pauses.of(name, rows);
     return {
       name,
-      state: state(this.pauses.of(name, rows), people, observed, status),
+      stopped: Boolean(paused || view?.struck),
+      state: state(paused, people, observed, status, seq),
       provider: view ? `view of ${view.sources.join(", ")}` : providers.map((row) => row.who).join(", "),
       presence: view ? { text: "", kind: "" } : presence(providers, observed, seq),
       followers: people.filter((row) => row.role === "follower").length,
@@ -55,10 +57,11 @@ export class Channels {
 const BROKEN = { damaged: "damaged", diverged: "went back" };
 
 // Returns how a channel is, as the kind of a badge with its words.
-function state(pause, people, observed, status) {
+function state(pause, people, observed, status, seq) {
   const broken = people.flatMap((row) => row.warnings).find((each) => each.code in BROKEN);
   if (broken) return { kind: "error", text: BROKEN[broken.code], who: "" };
   if (pause) return { kind: "warning", text: pause.words, who: pause.who };
+  if (seq === 0) return { kind: "idle", text: "no signals yet", who: "" };
   return observed?.synced || status ? { kind: "ok", text: "not paused", who: "" } : { kind: "unknown", text: "unknown", who: "" };
 }
 
@@ -71,10 +74,10 @@ function presence(providers, observed, seq) {
   if (providers.length === 0) {
     if (observed?.up) return { text: "connected", kind: "buy" };
     if (!observed?.synced) return { text: "unknown", kind: "unknown" };
-    return seq > 0 ? { text: "nobody is connected", kind: "unknown", more: "A program has published, and has gone without being missed." } : { text: "nobody yet", kind: "unknown" };
+    return seq > 0 ? { text: "nobody is connected", kind: "unknown", more: "A program has published, and has gone without being missed." } : { text: "no provider yet", kind: "unknown" };
   }
   const codes = new Set(providers.flatMap((row) => row.warnings.map((each) => each.code)));
-  if (codes.has("no_provider")) return { text: "nobody yet", kind: "unknown" };
+  if (codes.has("no_provider")) return { text: "no provider yet", kind: "unknown" };
   const gone = providers.find((row) => !row.connected);
   if (gone) return { text: `offline for ${ago(gone.since)}`, kind: "bad", more: `Since ${moment(gone.since)}` };
   return codes.has("provider_silent") ? { text: "silent", kind: "bad", more: "It is connected, but nothing is heard of it." } : { text: "connected", kind: "buy" };
@@ -84,8 +87,8 @@ function provider(row) {
   return element("span", {}, row.provider && `${row.provider} `, row.presence.text && element("span", { class: row.presence.kind }, row.presence.text));
 }
 
-function acts(record, pause, name) {
-  return element("div", { class: "acts" }, record.button(name), pause.button(name));
+function acts(record, pause, { name, stopped }) {
+  return element("div", { class: "acts" }, record.button(name), pause.button(name, stopped));
 }
 
 function thing({ symbol, ticket, type }) {

@@ -18,12 +18,20 @@ export function sorted(row) {
   return [row.warnings.filter((each) => !shared(each)), row.warnings.filter(shared)];
 }
 
+const RESUME = /: `mtnet signals resume \S+` ends it\.$/;
+
+// Returns the sentence of a warning, with a button of the page in place of the command of it.
+export function advice(warning, mayPause) {
+  return warning.text.replace(RESUME, mayPause ? ". Resume it in Channels." : ", until somebody resumes it.");
+}
+
 const MEANING = {
   error: "somebody must act",
   offline: "nobody is there",
   warning: "somebody should look",
   unknown: "nobody here knows whether all is well",
   ok: "all is well",
+  idle: "nothing has happened here yet",
 };
 
 // Returns a word with its mark and colour: no colour stands alone.

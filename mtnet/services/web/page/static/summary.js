@@ -2,7 +2,7 @@
 
 import { element, find } from "./dom.js";
 import { count } from "./format.js";
-import { RANK, UNSURE, sorted } from "./status.js";
+import { RANK, UNSURE, advice, sorted } from "./status.js";
 
 const SHOWN = 6;
 // People that are named in one sentence.
@@ -13,7 +13,7 @@ const TOLD = new Set(["paused", "frozen", "damaged", "diverged"]);
 const COUNTED = "`mtnet signals status` says what to do";
 
 // Returns [level, sentence] pairs, the most urgent first.
-export function findings(rows, pauses) {
+export function findings(rows, pauses, mayPause) {
   const health = rows.parts.status.get("health");
   const found = (health?.trouble ?? []).map((text) => [RANK.error, 0, "error", plain(text)]);
   const named = new Set();
@@ -22,7 +22,7 @@ export function findings(rows, pauses) {
     named.add(`${row.channel}/${row.who}`);
     const [[first], shared] = sorted(row);
     if (first && !UNSURE.has(first.code)) found.push([RANK[row.status], first.priority, row.status, first.text]);
-    for (const each of shared) if (!TOLD.has(each.code)) found.push([RANK.warning, each.priority, "warning", each.text]);
+    for (const each of shared) if (!TOLD.has(each.code)) found.push([RANK.warning, each.priority, "warning", advice(each, mayPause)]);
   }
   for (const name of rows.channels) {
     const pause = pauses.of(name, rows);
@@ -55,35 +55,47 @@ function paused(name, { mode, words, who }) {
 function uncertain(rows, who, alone) {
   const all = people(rows, "follower");
   const more = who.length > NAMED ? ` and ${count(who.length - NAMED)} more` : "";
-  const text = `whether ${who.length} of ${named(all, "follower")} ${who.length === 1 ? "holds what it should" : "hold what they should"} is unknown: ${who.slice(0, NAMED).join(", ")}${more}`;
-  return alone ? `No trouble is known, but ${text}.` : `${text[0].toUpperCase()}${text.slice(1)}.`;
+  const text = `t is unknown whether ${who.length} of ${named(all, "follower")} ${who.length === 1 ? "holds what it should" : "hold what they should"}: ${who.slice(0, NAMED).join(", ")}${more}.`;
+  return alone ? `No trouble is known, but i${text}` : `I${text}`;
 }
 
 let shown = "";
+const head = element("p");
+const list = element("ul");
+const mark = element("summary");
+const rest = element("ul");
+const details = element("details", {}, mark, rest);
 
 // Shows the findings; what says the same as before is neither drawn nor read out again.
-// `connection`: the state of the connection and its words.
-export function showSummary(rows, pauses, connection) {
-  const lines = sentences(rows, pauses, connection);
+// `connection`: the state of the connection and its words; `mayPause`: whether somebody looks who may.
+export function showSummary(rows, pauses, connection, mayPause) {
+  const lines = sentences(rows, pauses, connection, mayPause);
   const said = JSON.stringify(lines);
   if (said === shown) return;
   shown = said;
-  const [first, ...others] = lines;
+  const [[level, first], ...others] = lines;
   const box = find("summary");
-  box.className = first?.[0] ?? "";
-  const more = others.map(([level, text]) => element("li", { class: level }, text));
-  box.replaceChildren(...(first ? [element("p", {}, first[1])] : []), ...(more.length ? [element("ul", {}, ...more)] : []));
+  box.className = level;
+  if (!head.isConnected) box.replaceChildren(head, list, details);
+  head.textContent = first;
+  fill(list, others.slice(0, SHOWN));
+  fill(rest, others.slice(SHOWN));
+  details.hidden = rest.hidden;
+  mark.textContent = `and ${count(others.length - SHOWN)} more`;
 }
 
-function sentences(rows, pauses, { word, text }) {
+function fill(shown, lines) {
+  shown.hidden = lines.length === 0;
+  shown.replaceChildren(...lines.map(([level, text]) => element("li", { class: level }, text)));
+}
+
+function sentences(rows, pauses, { word, text }, mayPause) {
   if (word === "waiting") return [["error", `${text}. What stands below is old: nobody knows how it is now.`]];
   if (word === "login") return [["unknown", "Log in to see how it is."]];
   if (word !== "open") return [["unknown", text]];
   if (!rows.parts.status.has("health")) return [["unknown", "This login may not see how followers and providers are."]];
-  const found = findings(rows, pauses);
-  if (found.length === 0) return [well(rows)];
-  const more = found.length - 1 - SHOWN;
-  return more > 0 ? [...found.slice(0, SHOWN + 1), ["", `and ${count(more)} more, below`]] : found;
+  const found = findings(rows, pauses, mayPause);
+  return found.length === 0 ? [well(rows)] : found;
 }
 
 function people(rows, role) {

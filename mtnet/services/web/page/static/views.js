@@ -17,7 +17,7 @@ export class Views {
         { title: "Mode", text: (row) => row.mode.replaceAll("_", " "), class: (row) => (row.mode === "on" ? "" : "warning") },
         { title: "Follower", text: (row) => row.follower ?? "", name: true, wide: true, none: "It is made for no single follower." },
         { title: "Size", text: (row) => `${row.size} ${row.value ?? ""}`, wide: true },
-        { title: "Differs", text: (row) => row.differs.text, number: true, class: (row) => row.differs.kind },
+        { title: "Differs", hint: "The lots that its follower holds, not those that it should hold", text: (row) => row.differs.text, number: true, class: (row) => row.differs.kind },
         { title: "Limit reached", text: (row) => row.struck ?? "", grow: true, none: "No limit has closed it.", class: () => "error" },
         { title: "", text: (row) => row.name, node: (row) => this.button(row.name) },
       ],
@@ -43,7 +43,7 @@ export class Views {
     const wrong = found.filter((each) => each.wrong);
     const known = followers.every((each) => each.last_ack) && found.every((each) => each.held !== "");
     if (wrong.length === 0) return known ? { text: "no", kind: "" } : { text: "unknown", kind: "unknown" };
-    return { text: wrong.map((each) => `${each.symbol} ${each.held} / ${each.wanted}`).join(", "), kind: "bad" };
+    return { text: wrong.map((each) => `${each.symbol} ${each.held}, not ${each.wanted}`).join("; "), kind: "bad" };
   }
 
   button(name) {
