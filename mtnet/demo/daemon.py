@@ -31,6 +31,7 @@ SETS = (
     *(f"access.connections.{name}.total=200" for name in ("signals", "templates", "ticks", "web")),
     "signals.pace=0",
     "ticks.receive_buffer=212992",
+    "web.label=demo: simulated prices, no real trades",
 )
 """The followers here read at once, and need no pause between two positions as terminals do;
 every kernel grants this buffer, and every machine descriptors for so few connections."""

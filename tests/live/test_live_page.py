@@ -200,6 +200,21 @@ def test_the_first_page_says_what_to_do_next_and_shows_the_first_tick(daemon, op
         assert page.trouble() == []
 
 
+def test_the_time_of_the_last_word_goes_on_while_nothing_happens(daemon, open_page):
+    daemon.start()
+    page = open_page()
+    page.shows("#connection", "Live")
+    last = page.tab.locator("#heard", has_text=re.compile(r"^, \d\d:\d\d:\d\d$"))
+    last.wait_for()
+    before = last.inner_text()
+    until(lambda: last.inner_text() > before)
+    assert "UTC" in last.get_attribute("title")
+    # Nobody is read out the time each second.
+    assert page.tab.locator("[role=status] time, [aria-live] time").count() == 0
+    daemon.stop(signal.SIGKILL)
+    page.shows("#heard", "last heard at")
+
+
 def test_a_wrong_clock_of_the_browser_changes_no_age(daemon, open_page):
     daemon.start()
     with provider(daemon) as desk:

@@ -44,6 +44,7 @@ class WebComponent:
 
     def __init__(self, env: Environment) -> None:
         self._env, self._logins = env, Logins(env)
+        self._label: str = env.section.label
         self.metrics_open: bool = env.section.metrics_open
 
     def start(self) -> None:
@@ -58,7 +59,7 @@ class WebComponent:
         """Return the routes of the daemon itself."""
         found = DaemonResources(self._env.find(IHealth), self._all_routes).routes()
         found += self._logins.routes()
-        found += PageResources().routes()
+        found += PageResources(self._label).routes()
         found += AccountResources(self._env.access.commands()).routes()
         if self._env.find(ISessions) is not None:
             found += WebSocketUpgrade(self._env).routes()

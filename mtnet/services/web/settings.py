@@ -21,6 +21,8 @@ class WebSettings(Section, frozen=True):
     origins: tuple[Origin, ...] = ()
     """Other origins whose pages may ask, such as `https://desk.example.com`: those of nobody, as
     each can use the rights that the browser's machine has here without a login."""
+    label: Annotated[str, Meta(max_length=100)] = ""
+    """What the page shows beside its name, such as `staging`; as text, to everybody."""
     metrics_open: bool = False
     """Whether `/metrics` is shown without the right `read:metrics`, to a Prometheus in the same
     network that cannot log in."""

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from functools import cache, cached_property
 from gzip import compress
 from hashlib import sha256
+from html import escape
 from pathlib import Path
 
 STATIC = Path(__file__).parent / "static"
@@ -11,6 +12,8 @@ STATIC = Path(__file__).parent / "static"
 INDEX = "index.html"
 VENDOR = "vendor"
 """The folder of libraries of others; their names have the version in them."""
+LABEL = '<p id="label">'
+"""Behind this the page has the label of the operator."""
 TYPES = {
     ".css": "text/css; charset=utf-8",
     ".html": "text/html; charset=utf-8",
@@ -42,15 +45,17 @@ class StaticFile:
 
     Args:
         name: below `STATIC`, with slashes.
+        content: None = as it is on disk.
 
     Attributes:
         content: the bytes.
         type: the media type.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, content: bytes | None = None) -> None:
         path = STATIC / name
-        self.name, self.content, self.type = name, path.read_bytes(), TYPES[path.suffix]
+        self.name, self.type = name, TYPES[path.suffix]
+        self.content = path.read_bytes() if content is None else content
 
     @cached_property
     def etag(self) -> str:
@@ -74,6 +79,12 @@ class StaticFile:
         if gzip:
             found[b"Content-Encoding"] = b"gzip"
         return found
+
+
+def labelled(label: str) -> StaticFile:
+    """Return the page itself with a label, which is text."""
+    page = static_files()[INDEX].content.decode()
+    return StaticFile(INDEX, page.replace(LABEL, LABEL + escape(label)).encode())
 
 
 @cache

@@ -7,7 +7,7 @@ from msgspec import Struct
 
 from mtnet.errors import HttpError
 from mtnet.net.http.route import Answer, Content, HttpRequest, Route
-from mtnet.services.web.page.files import INDEX, VENDOR, static_files
+from mtnet.services.web.page.files import INDEX, VENDOR, labelled, static_files
 
 _ETAG = re.compile(r'"([^"]*)"')
 HTML = Content("text/html; charset=utf-8")
@@ -21,7 +21,15 @@ class FilePath(Struct):
 
 
 class PageResources:
-    """Sends the files of the page, to everybody: they hold nothing of this daemon."""
+    """
+    Sends the files of the page, to everybody: they hold nothing of this daemon but its label.
+
+    Args:
+        label: stands beside the name of the page; empty = none.
+    """
+
+    def __init__(self, label: str = "") -> None:
+        self._files = {**static_files(), INDEX: labelled(label)}
 
     def routes(self) -> list[Route]:
         """Return the routes."""
@@ -54,7 +62,7 @@ class PageResources:
         ]
 
     def _get(self, request: HttpRequest, name: str) -> Answer:
-        found = static_files().get(name)
+        found = self._files.get(name)
         if found is None:
             raise HttpError(404, "missing", "The page has no such file.")
         gzip = _takes_gzip(request.requestHeaders.getRawHeaders("Accept-Encoding", []))

@@ -37,6 +37,15 @@ def test_every_file_is_sent_as_what_it_is(port, name):
     assert answer.headers["x-content-type-options"] == "nosniff"
 
 
+def test_the_label_of_the_operator_is_text_on_the_page(env_with):
+    plain, labelled = (
+        HttpPort(env_with(*sets)).ask("GET", "/") for sets in ((), ("web.label=<b>desk & co</b>",))
+    )
+    assert '<p id="label"></p>' in plain.body.decode()
+    assert '<p id="label">&lt;b&gt;desk &amp; co&lt;/b&gt;</p>' in labelled.body.decode()
+    assert labelled.headers["etag"] != plain.headers["etag"]
+
+
 def test_scripts_and_styles_come_from_this_server_alone(port):
     policy = port.ask("GET", "/").headers["content-security-policy"]
     rules = dict(each.strip().split(" ", 1) for each in policy.split(";"))

@@ -6,7 +6,7 @@ import { Chart } from "./chart.js";
 import { Connection } from "./connection.js";
 import { element, find } from "./dom.js";
 import { Events } from "./events.js";
-import { moment, now, setClock } from "./format.js";
+import { moment, now, setClock, zone } from "./format.js";
 import { Pause } from "./pause.js";
 import { Pauses } from "./pauses.js";
 import { People } from "./people.js";
@@ -35,6 +35,8 @@ const signals = new Signals(connection, soon);
 const pauses = new Pauses(signals, soon);
 // The state of the connection, and its words.
 let connected = { word: "asking", text: "Connecting …" };
+// When the server said its last word.
+let last = 0;
 // What has changed since the last picture.
 const fresh = new Set();
 // From top to bottom; of two lists the panels of the first stand on the left, of the second on the right.
@@ -66,8 +68,19 @@ function picture(time) {
   fresh.clear();
   const whole = changed.has("all");
   if (whole || SUMMED.some((what) => changed.has(what))) showSummary(rows, pauses, connected, session.mayPause);
+  if (last) showLast();
   if (whole || changed.has("status")) signals.follow(rows.channels);
   for (const each of panels) if (whole || each.shows.some((what) => changed.has(what))) each.show(rows);
+}
+
+// A page that is frozen shows an old time, one where nothing happens a new one. It stands outside
+// of what is read out.
+function showLast() {
+  const shown = find("heard");
+  const text = `${connected.word === "open" ? ", " : ", last heard at "}${moment(last)}`;
+  if (shown.textContent === text) return;
+  shown.textContent = text;
+  shown.title = `The last word of the server came then. ${zone()}`;
 }
 
 function place(part) {
@@ -97,6 +110,8 @@ function notice({ text }) {
 }
 
 function heard(message) {
+  last = now();
+  soon("heard");
   if (message.verb === "WELCOME") return void welcomed(message);
   if (message.verb === "NOTICE") notice(message);
   else if (message.verb === "STATE" || message.verb === "CHANGED") rows.take(message);
