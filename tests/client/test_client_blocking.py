@@ -1,10 +1,15 @@
 """The client without an event loop, over a socket in memory."""
 
+import socket
+import ssl
+from types import SimpleNamespace
+
 import pytest
 
 from mtnet.client.blocking import runner as module
 from mtnet.client.blocking.runner import LONGEST, BlockingRunner
 from mtnet.client.core.address import read_address
+from mtnet.errors import ClientError
 
 ADDRESS = read_address("tcp:127.0.0.1:8081")
 
@@ -126,3 +131,23 @@ def test_no_attempt_to_connect_again_takes_longer_than_there_is_time(connect, cl
 def test_what_ends_with_the_time_is_no_event(connect, clock):
     notes, _ = connect(Socket(clock, [TimeoutError]), seconds=3.0)
     assert notes == ["begun"]
+
+
+@pytest.mark.parametrize("error", [ConnectionResetError(104, "reset"), ssl.SSLEOFError(8, "EOF")])
+def test_a_port_that_breaks_off_the_handshake_is_asked_whether_it_speaks_tls(monkeypatch, error):
+    def wrap_socket(found, server_hostname):
+        raise error
+
+    here = socket.socket()
+    monkeypatch.setattr(module.socket, "create_connection", lambda where, timeout: here)
+    monkeypatch.setattr(module, "context", lambda address: SimpleNamespace(wrap_socket=wrap_socket))
+    monkeypatch.setattr(module, "enable_keepalive", lambda found: None)
+    address = read_address("secure:fx.example:8081")
+    client = BlockingRunner(address, NotingCore(None), print, lambda _: None)
+    with pytest.raises(ClientError) as refused:
+        client.run(lambda: True, 1.0)
+    assert str(refused.value) == (
+        "No connection to secure:fx.example:8081: the server broke off the TLS handshake; does "
+        "that port speak TLS?"
+    )
+    assert here.fileno() == -1

@@ -5,13 +5,16 @@ import socket
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from mtnet.client.blocking.tls import context, why
 from mtnet.client.core.address import Address
 from mtnet.client.core.driver import Core, Driver
 from mtnet.errors import ClientError
 from mtnet.net.tcp_options import enable_keepalive
+
+if TYPE_CHECKING:
+    import ssl
 
 CONNECT_TIMEOUT = 30.0
 """Seconds for an attempt to connect, and as many for the TLS handshake."""
@@ -45,11 +48,21 @@ def dial(address: Address, timeout: float) -> socket.socket:
         found.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         enable_keepalive(found)
         if secure is not None:
-            return secure.wrap_socket(found, server_hostname=address.name)
+            return _encrypt(found, secure, address.name)
     except BaseException:
         found.close()
         raise
     return found
+
+
+def _encrypt(found: socket.socket, secure: "ssl.SSLContext", name: str) -> socket.socket:
+    from ssl import SSLEOFError
+
+    try:
+        return secure.wrap_socket(found, server_hostname=name)
+    except (ConnectionError, SSLEOFError) as error:
+        text = "the server broke off the TLS handshake; does that port speak TLS?"
+        raise ConnectionError(text) from error
 
 
 class BlockingRunner(Generic[E]):
@@ -150,7 +163,9 @@ class BlockingRunner(Generic[E]):
             found = dial(self._address, max(timeout, SHORTEST))
             self._peer = "" if self._address.secure else str(found.getpeername()[0])
         except (OSError, UnicodeError) as error:
-            raise ClientError(f"No connection to {self._address.text}: {why(error)}.") from error
+            reason = why(error)
+            end = "" if reason.endswith("?") else "."
+            raise ClientError(f"No connection to {self._address.text}: {reason}{end}") from error
         return found
 
     def _serve(self, found: socket.socket, ended: Callable[[], object], until: float) -> None:
