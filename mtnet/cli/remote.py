@@ -98,7 +98,7 @@ def converse(
 
 def socket_address(arguments: Namespace) -> Address | None:
     """Return the address of a stream or a WebSocket; None = it is something else."""
-    if arguments.server.partition(":")[0] not in SOCKETS:
+    if arguments.server.partition(":")[0].lower() not in SOCKETS:
         return None
     try:
         return read_address(arguments.server, arguments.ca)
