@@ -6,7 +6,7 @@ import signal
 import socket
 from contextlib import ExitStack
 
-from browser_page import MARKUP, account, provider, publish, tick
+from browser_page import MARKUP, account, command, provider, publish, tick
 from live_daemon import until
 
 LONGEST = 2_000
@@ -190,6 +190,8 @@ def test_the_first_page_says_what_to_do_next_and_shows_the_first_tick(daemon, op
     daemon.start()
     page = open_page()
     page.shows("#people", "mtnet signals publish GBPUSD 0.25")
+    page.shows("#channels .badge.idle", "no signals yet")
+    page.shows("#alerts", "nobody is told when this page is closed")
     page.shows("#chart", "There are no ticks yet")
     tick(daemon, b"1.09876")
     page.shows("#chart .quote", "1.09876")
@@ -213,6 +215,27 @@ def test_the_time_of_the_last_word_goes_on_while_nothing_happens(daemon, open_pa
     assert page.tab.locator("[role=status] time, [aria-live] time").count() == 0
     daemon.stop(signal.SIGKILL)
     page.shows("#heard", "last heard at")
+
+
+def test_the_first_line_hides_no_trouble_that_cannot_be_opened(daemon, open_page):
+    daemon.start()
+    with provider(daemon) as desk:
+        for number in range(9):
+            fields = f"id=p{number}|channel=c{number}|symbol=EURUSD|volume=1"
+            desk.sendall(f"<<PUBLISH|{fields}>>".encode())
+        page = open_page()
+        for number in range(9):
+            page.shows("#channels td", f"c{number}")
+            command(daemon, "signals pause", channel=f"c{number}")
+        more = page.shows("#summary summary", "and 2 more")
+        last = page.tab.locator("#summary details li").last
+        assert not last.is_visible()
+        more.press("Enter")
+        last.wait_for()
+        command(daemon, "signals resume", channel="c0")
+        page.shows("#summary summary", "and 1 more")
+        assert last.is_visible()
+        assert page.trouble() == []
 
 
 def test_a_wrong_clock_of_the_browser_changes_no_age(daemon, open_page):
