@@ -2,6 +2,7 @@
 
 import os
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mtnet.client.core.address import Address
@@ -12,6 +13,12 @@ if TYPE_CHECKING:
 
 _NO_TLS = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG", "HTTP_REQUEST")
 """OpenSSL's reasons where something else than TLS was said."""
+
+_NO_ISSUER = (2, 18, 19, 20, 21)
+"""OpenSSL's codes of a chain that ends at no trusted authority."""
+_UNTRUSTED = (
+    "its issuer is not trusted here (--ca FILE, in a program ca=FILE, names another authority)"
+)
 
 
 def context(address: Address) -> "ssl.SSLContext | None":
@@ -28,18 +35,22 @@ def context(address: Address) -> "ssl.SSLContext | None":
     made = ssl.create_default_context()
     if address.ca is not None:
         made = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        _load(partial(made.load_verify_locations, address.ca), f"{address.ca} holds no authority")
+        _load(partial(made.load_verify_locations, address.ca), address.ca, "no authority")
     if address.certificate is not None:
         load = partial(made.load_cert_chain, address.certificate, address.key)
-        _load(load, f"{address.certificate} holds no certificate with its key")
+        _load(load, address.certificate, "no certificate with its key")
     return made
 
 
-def _load(load: "partial[None]", wrong: str) -> None:
+def _load(load: "partial[None]", file: Path, lacking: str) -> None:
+    from ssl import SSLError
+
     try:
         load()
+    except SSLError as error:
+        raise ClientError(f"{file} holds {lacking} ({error.strerror or error}).") from error
     except OSError as error:
-        raise ClientError(f"{wrong} ({error.strerror or error}).") from error
+        raise ClientError(f"{file} cannot be read: {error.strerror}.") from error
 
 
 def why(error: BaseException) -> str:
@@ -59,12 +70,13 @@ def _why_no_tls(error: BaseException) -> str:
     import ssl
 
     if isinstance(error, ssl.SSLCertVerificationError):
-        hint = (
-            " (--ca FILE, in a program ca=FILE, names another authority)"
-            if error.verify_code in (18, 19, 20)
-            else ""
-        )
-        return f"its certificate is refused: {error.verify_message}{hint}"
+        said = error.verify_message.rstrip(".")
+        _, mismatch, name = said.partition("certificate is not valid for ")
+        if mismatch:
+            said = f"it is not for {name.strip(chr(39))}"
+        elif error.verify_code in _NO_ISSUER:
+            said = _UNTRUSTED
+        return f"its certificate is refused: {said}"
     reason = getattr(error, "reason", None) or str(error)
     if "CERTIFICATE_REQUIRED" in reason:
         return "the server asks for a certificate of the client"
