@@ -87,6 +87,11 @@ def pip(fresh, *arguments):
 def install(fresh, *arguments):
     """Install mtnet in this way, whatever way it was installed before."""
     pip(fresh, "--force-reinstall", "--no-deps", *arguments)
+    # pip leaves folders of an installed package that somebody still wrote to: as a package without
+    # files they would come before an editable one.
+    for folder in fresh.parent.glob("lib/python*/site-packages/mtnet"):
+        if not (folder / "__init__.py").exists():
+            shutil.rmtree(folder)
 
 
 def assert_works(fresh, tmp_path):

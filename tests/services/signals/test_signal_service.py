@@ -280,14 +280,14 @@ def test_a_close_stored_a_year_ahead_has_its_age_by_the_entries_around_it(tmp_pa
     harness.submit("C", 0)
     harness.disk.work()
     later = Harness(tmp_path, ahead=STEADY * 1000 + 3_600_000)
-    ages = {p.symbol: -p.when / 1000 for p in later.signals.positions("main").values()}
+    ages = {p.symbol: -p.when for p in later.signals.positions("main").values()}
     assert ages == {"A": 3_600, "B": 3_600, "C": 3_600}
 
 
 def test_a_start_with_a_clock_far_ahead_counts_ages_from_the_last_run(tmp_path):
     former = flat_symbol(tmp_path)
     later = Harness(tmp_path, ahead=400 * DAY, last_run=former.wall + 60_000)
-    assert [p.when for p in later.signals.positions("main").values()] == [-60_000]
+    assert [p.when for p in later.signals.positions("main").values()] == [-60]
 
 
 def test_a_full_channel_makes_room_by_age_whatever_the_clock_says(tmp_path):
