@@ -1,6 +1,5 @@
 """A real server of InfluxDB gets each tick once, whoever is killed meanwhile."""
 
-import signal
 import socket
 import subprocess
 import sys
@@ -11,7 +10,7 @@ from pathlib import Path
 import pytest
 from influx_server import HOST, InfluxServer
 from live_daemon import until
-from tick_load import Sender
+from tick_load import send_while_killed
 
 from mtnet.services.sinks.influx import InfluxTarget
 from mtnet.services.sinks.model import Batch, Taken
@@ -166,21 +165,7 @@ def test_each_tick_arrives_once_while_the_server_and_the_daemon_are_killed(
     path.write_text(text, "utf-8")
     option = f"--config={path}"
     daemon.start(option)
-    sent = 0
-    for killed in ("server", "daemon", "server"):
-        sender = Sender(daemon)
-        sender.sent = sent
-        sender.start()
-        until(lambda sender=sender, sent=sent: sender.sent > sent + 100)
-        if killed == "server":
-            server.kill()
-            until(lambda: daemon.status()["sinks"]["sinks"][0]["failures"])
-            server.start()
-        sender.stop()
-        sent = sender.sent
-        if killed == "daemon":
-            daemon.stop(signal.SIGKILL)
-            daemon.start(option)
+    sent = send_while_killed(daemon, option, server.kill, server.start)
     until(lambda: not daemon.status()["sinks"]["sinks"][0]["waiting"])
     export = ("ticks", "export", "EURUSD", "--format", "jsonl", "--data", str(daemon.data))
     exported = subprocess.run(

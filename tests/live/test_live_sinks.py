@@ -1,6 +1,5 @@
 """A real server of PostgreSQL gets each tick once, whoever is killed meanwhile."""
 
-import signal
 import socket
 import subprocess
 import sys
@@ -10,7 +9,7 @@ from pathlib import Path
 import pytest
 from live_daemon import until
 from postgres_server import HOST, PostgresServer
-from tick_load import Sender
+from tick_load import send_while_killed
 
 from mtnet.services.sinks.model import Batch, Taken
 from mtnet.services.sinks.target import TAKEN, TargetError
@@ -132,21 +131,7 @@ def test_each_tick_arrives_once_while_the_server_and_the_daemon_are_killed(
 ):
     option = configure(daemon, server.url, table)
     daemon.start(option)
-    sent = 0
-    for killed in ("server", "daemon", "server"):
-        sender = Sender(daemon)
-        sender.sent = sent
-        sender.start()
-        until(lambda sender=sender, sent=sent: sender.sent > sent + 100)
-        if killed == "server":
-            server.stop()
-            until(lambda: daemon.status()["sinks"]["sinks"][0]["failures"])
-            server.start()
-        sender.stop()
-        sent = sender.sent
-        if killed == "daemon":
-            daemon.stop(signal.SIGKILL)
-            daemon.start(option)
+    sent = send_while_killed(daemon, option, server.stop, server.start)
     until(lambda: ask(f"SELECT count(*) FROM {table}")[0][0] >= sent)
     rows = [int(volume) for (volume,) in ask(f"SELECT volume FROM {table} ORDER BY seq")]
     assert rows == list(range(sent))

@@ -1,8 +1,11 @@
 """A terminal that sends ticks while others are killed."""
 
+import signal
 import socket
 import threading
 import time
+
+from live_daemon import until
 
 HOST = "127.0.0.1"
 
@@ -32,3 +35,23 @@ class Sender(threading.Thread):
     def stop(self):
         self._ended.set()
         self.join()
+
+
+def send_while_killed(daemon, option, stop, start):
+    """Send while the server of a sink, the daemon and the server again go; return how many."""
+    sent = 0
+    for killed in ("server", "daemon", "server"):
+        sender = Sender(daemon)
+        sender.sent = sent
+        sender.start()
+        until(lambda sender=sender, sent=sent: sender.sent > sent + 100)
+        if killed == "server":
+            stop()
+            until(lambda: daemon.status()["sinks"]["sinks"][0]["failures"])
+            start()
+        sender.stop()
+        sent = sender.sent
+        if killed == "daemon":
+            daemon.stop(signal.SIGKILL)
+            daemon.start(option)
+    return sent

@@ -4,10 +4,11 @@ Lines of the tick stream: a codec, and the output of a client that reads them.
 Pure.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Protocol
 
 from mtnet.backoff import backoff
+from mtnet.client.core.events import Lost, Unreachable
 from mtnet.errors import FrameError
 
 MAX_LINE = 16_384
@@ -116,3 +117,42 @@ class LineSession:
     def delay(self, attempt: int = 0) -> float:
         """Return the seconds before the next attempt."""
         return backoff(max(attempt, self._attempts))
+
+
+class LineCore:
+    """
+    Base of state machines of clients of lines: how a connection ends, and attempts that fail.
+
+    Attributes:
+        due: when `expire` has something to do; None = never.
+    """
+
+    def __init__(self) -> None:
+        self.session = LineSession()
+        self.due: float | None = None
+        self._unreachable = False
+
+    def connected(self, framing: LineCodec) -> None:
+        """Begin a new connection."""
+        self.session.begin(framing)
+        self._unreachable = False
+
+    def lose(self, reason: str) -> Iterable[Lost]:
+        """Note the end of the connection; the next attempt follows."""
+        self.due = None
+        return (Lost(self.session.lose(reason)),)
+
+    def unreachable(self, text: str) -> Iterable[Unreachable]:
+        """Note that an attempt to connect has failed; the first one in a row is an event."""
+        first, self._unreachable = not self._unreachable, True
+        return (Unreachable(text),) if first else ()
+
+    def stop(self) -> tuple[()]:
+        """Say that the client leaves."""
+        self.session.leave()
+        return ()
+
+    @property
+    def deadline(self) -> float | None:
+        """When `expire` is due."""
+        return None if self.session.ending else self.due

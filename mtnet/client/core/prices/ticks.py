@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from mtnet.client.core.events import Connected, LeftOut, Lost, Refused, Unreachable
-from mtnet.client.core.lines import LineCodec, LineSession
+from mtnet.client.core.lines import LineCodec, LineCore
 from mtnet.client.core.login import Login, check_private_peer
 from mtnet.client.core.symbols import wire_symbol
 from mtnet.errors import ClientError, FrameError, WireError, quote
@@ -50,7 +50,7 @@ TickEvent = Tick | Connected | Lost | Refused | LeftOut | Unreachable
 Events = Iterable[TickEvent]
 
 
-class TickCore:
+class TickCore(LineCore):
     """
     Tick subscription state machine.
 
@@ -64,15 +64,14 @@ class TickCore:
 
     def __init__(self, symbols: Iterable[str], login: Login | None) -> None:
         named = [EVERYTHING if each == "*" else wire_symbol(each) for each in symbols]
-        self.session = LineSession()
+        super().__init__()
         self._commands, self._login = list(commands(named)), login
-        self._answer_at: float | None = None
-        self._accepted = self._unreachable = False
+        self._accepted = False
 
     def begin(self, framing: LineCodec, when: float, clear_peer: str = "") -> Events:
         """Log in and subscribe on a new connection."""
-        self.session.begin(framing)
-        self._accepted = self._unreachable = False
+        self.connected(framing)
+        self._accepted = False
         try:
             if self._login is not None:
                 check_private_peer(clear_peer)
@@ -80,7 +79,7 @@ class TickCore:
         except ClientError as error:
             self.session.end(str(error))
             return (Refused("login", str(error)),)
-        self._answer_at = when + ANSWER_TIMEOUT
+        self.due = when + ANSWER_TIMEOUT
         for command in self._commands:
             self.session.send(command)
         return ()
@@ -100,40 +99,20 @@ class TickCore:
 
     def expire(self, when: float) -> Events:
         """Do what is due."""
-        if self._answer_at is not None and self._answer_at <= when:
-            self._answer_at = None
+        if self.due is not None and self.due <= when:
+            self.due = None
             self.session.end(f"there was no answer for {ANSWER_TIMEOUT:g} s")
         return ()
 
-    def lose(self, reason: str) -> Events:
-        """Note the end of the connection; the next attempt follows."""
-        self._answer_at = None
-        return (Lost(self.session.lose(reason)),)
-
-    def unreachable(self, text: str) -> Events:
-        """Note that an attempt to connect has failed; the first one in a row is an event."""
-        first, self._unreachable = not self._unreachable, True
-        return (Unreachable(text),) if first else ()
-
-    def stop(self) -> Events:
-        """Say that the client leaves."""
-        self.session.leave()
-        return ()
-
-    @property
-    def deadline(self) -> float | None:
-        """When `expire` is due."""
-        return None if self.session.ending else self._answer_at
-
     def _line(self, line: bytes) -> Iterator[TickEvent]:
         if line.startswith(b"ERR: "):
-            self._answer_at = None
+            self.due = None
             code, _, text = line[5:].decode("utf-8", "replace").partition(" ")
             yield Refused(code, text)
         elif line.startswith(b"TICK: "):
             yield _read_tick(line)
         elif line.startswith(b"OK: SUBSCRIBED "):
-            self._answer_at = None
+            self.due = None
             self.session.succeeded()
             if not self._accepted:
                 self._accepted = True

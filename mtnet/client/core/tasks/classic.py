@@ -10,7 +10,7 @@ from decimal import Decimal
 from msgspec import Struct
 
 from mtnet.client.core.events import Connected, LeftOut, Lost, Unreachable
-from mtnet.client.core.lines import LineCodec, LineSession
+from mtnet.client.core.lines import LineCodec, LineCore
 from mtnet.errors import FrameError, WireError
 from mtnet.session.classic import parse_position
 from mtnet.session.grammar import FrameDecoder
@@ -63,7 +63,7 @@ class ClassicFraming:
         return b""
 
 
-class ClassicCore:
+class ClassicCore(LineCore):
     """
     State machine of a follower in the classic dialect.
 
@@ -73,15 +73,13 @@ class ClassicCore:
     """
 
     def __init__(self, quiet: float, codepage: str = "cp1252") -> None:
-        self.session = LineSession()
+        super().__init__()
         self._quiet, self._codepage = quiet, codepage
-        self._quiet_at: float | None = None
-        self._unreachable = False
 
     def begin(self, framing: LineCodec, when: float, clear_peer: str = "") -> Events:
         """Wait for positions on a new connection."""
-        self.session.begin(framing)
-        self._quiet_at, self._unreachable = when + self._quiet, False
+        self.connected(framing)
+        self.due = when + self._quiet
         return (Connected(),)
 
     def receive(self, data: bytes, when: float) -> Iterator[ClassicEvent]:
@@ -97,37 +95,17 @@ class ClassicCore:
 
     def expire(self, when: float) -> Events:
         """Do what is due."""
-        if self._quiet_at is None or when < self._quiet_at:
+        if self.due is None or when < self.due:
             return ()
-        self._quiet_at = None
+        self.due = None
         self.session.succeeded()
         return (Quiet(),)
-
-    def lose(self, reason: str) -> Events:
-        """Note the end of the connection; the next attempt follows."""
-        self._quiet_at = None
-        return (Lost(self.session.lose(reason)),)
-
-    def unreachable(self, text: str) -> Events:
-        """Note that an attempt to connect has failed; the first one in a row is an event."""
-        first, self._unreachable = not self._unreachable, True
-        return (Unreachable(text),) if first else ()
-
-    def stop(self) -> Events:
-        """Leave."""
-        self.session.leave()
-        return ()
-
-    @property
-    def deadline(self) -> float | None:
-        """When `expire` is due."""
-        return None if self.session.ending else self._quiet_at
 
     def _position(self, payload: bytes) -> ClassicEvent:
         try:
             symbol, volume = parse_position(payload, self._codepage)
         except WireError as error:
             return LeftOut(error)
-        self._quiet_at = None
+        self.due = None
         self.session.succeeded()
         return Position(symbol, volume)
