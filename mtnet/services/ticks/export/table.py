@@ -8,6 +8,7 @@ pyarrow they are parsed several times as fast.
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any
 
 from mtnet.errors import JournalError
@@ -69,12 +70,7 @@ def numpy() -> Any:
     Raises:
         JournalError: it is not installed.
     """
-    try:
-        import numpy
-
-        return numpy
-    except ImportError as error:
-        raise JournalError(f"Columns of ticks need NumPy: {INSTALL}.") from error
+    return _module("numpy", f"Columns of ticks need NumPy: {INSTALL}.")
 
 
 def pandas() -> Any:
@@ -84,12 +80,7 @@ def pandas() -> Any:
     Raises:
         JournalError: it is not installed.
     """
-    try:
-        import pandas
-
-        return pandas
-    except ImportError as error:
-        raise JournalError("A DataFrame needs pandas: pip install pandas.") from error
+    return _module("pandas", "A DataFrame needs pandas: pip install pandas.")
 
 
 def polars() -> Any:
@@ -99,12 +90,14 @@ def polars() -> Any:
     Raises:
         JournalError: it is not installed.
     """
-    try:
-        import polars
+    return _module("polars", "A DataFrame of polars needs polars: pip install polars.")
 
-        return polars
+
+def _module(name: str, missing: str) -> Any:
+    try:
+        return import_module(name)
     except ImportError as error:
-        raise JournalError("A DataFrame of polars needs polars: pip install polars.") from error
+        raise JournalError(missing) from error
 
 
 def arrow() -> Any:
@@ -131,13 +124,14 @@ def table_of_blocks(blocks: Iterable[tuple[int, bytes]], names: dict[int, str]) 
     for number, data in blocks:
         try:
             own, text = split(zlib.decompress(data))
-            if _ticks(own) != count_ticks(text):
+            count = count_ticks(text)
+            if _ticks(own) != count:
                 raise ValueError("its counts differ")
         except (zlib.error, ValueError) as error:
             raise JournalError(f"Block {number} of the ticks is damaged: {error}.") from error
         runs.append(own)
         texts.append(text)
-        ticks += count_ticks(text)
+        ticks += count
         if ticks >= TICKS:
             tables.append(_parsed(_runs(runs), texts, names))
             runs, texts, ticks = [], [], 0
