@@ -21,11 +21,6 @@ from mtnet.client.tls import SecureEndpoint
 from mtnet.errors import CertificateError, ClientError, MtnetError
 
 
-@pytest.fixture(scope="module")
-def authority():
-    return Authority()
-
-
 @pytest.fixture
 def files(tmp_path, authority):
     found = Files(tmp_path, authority)

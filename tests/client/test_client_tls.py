@@ -9,7 +9,6 @@ from tls_dialling import (
     Dialled,
     Said,
     bare_context,
-    dialler,
     mtnet_server,
     self_signed,
 )
@@ -28,17 +27,6 @@ from zope.interface.verify import verifyObject
 
 from mtnet.client import Templates, why
 from mtnet.client.tls import SecureEndpoint
-
-
-@pytest.fixture(scope="module")
-def authority():
-    return Authority()
-
-
-@pytest.fixture
-def dial(clock, authority):
-    return dialler(clock, authority)
-
 
 # Who is believed
 

@@ -13,7 +13,6 @@ from tls_dialling import (
     Dialled,
     Said,
     bare_context,
-    dialler,
     self_signed,
 )
 from tls_samples import DAY, Authority
@@ -21,17 +20,6 @@ from twisted.internet.error import ConnectionRefusedError
 
 from mtnet.client import tls, why
 from mtnet.client.tls import SecureEndpoint
-
-
-@pytest.fixture(scope="module")
-def authority():
-    return Authority()
-
-
-@pytest.fixture
-def dial(clock, authority):
-    return dialler(clock, authority)
-
 
 # Certificates
 
