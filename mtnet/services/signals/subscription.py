@@ -135,16 +135,9 @@ class Subscription:
 
     def report(self, now: int) -> dict[str, object]:
         """Return its progress for `mtnet signals status`; `now` is milliseconds."""
-        follower = self.follower
-        oldest = self._channel.entry(self.pending(follower.acked))
-        return {
-            "sent": self.position,
-            "acknowledged": follower.acked,
-            "behind": self._channel.seq - follower.acked,
-            "late": 0 if oldest is None else now - oldest.when,
-            "held": dict(follower.held or {}),
-            "failed": follower.failed,
-        }
+        oldest = self._channel.entry(self.pending(self.follower.acked))
+        late = 0 if oldest is None else now - oldest.when
+        return self.follower.progress(self._channel.seq, late)
 
     async def _catch_up(self, asked: wire.Subscribe, who: str) -> None:
         known = await compare(self._signals, self._channel, asked, who)

@@ -111,6 +111,12 @@ class Publish(Struct, frozen=True):
     fields: Fields = ()
     take: Take | None = None
 
+    def draft(self, channel: str, when: int, id: str = "") -> model.Entry:
+        """Return what it sets in a channel, taken at `when` milliseconds."""
+        return model.Entry(
+            channel, self.symbol, self.volume, when, self.ticket, id, self.type, self.fields
+        )
+
 
 class Ack(Struct, frozen=True):
     """

@@ -10,6 +10,9 @@ from mtnet.services.signals.status.followers import NOBODY
 from mtnet.services.signals.verbs import SIGNALS
 from mtnet.services.signals.views.alias import MAIN
 
+MAX_AGENT = 100
+"""Characters of a User-Agent that are shown."""
+
 
 class RequestAccess:
     """
@@ -88,5 +91,8 @@ class RequestAccess:
         return self._request.peer.open
 
 
-MAX_AGENT = 100
-"""Characters of a User-Agent that are shown."""
+def terminal_of(request: HttpRequest, signals: SignalService, name: str) -> TerminalKey:
+    """Return the terminal that a request comes from, if it may do anything; raises `HttpError`."""
+    access = RequestAccess(request, signals)
+    access.demand_any()
+    return access.terminal(name)

@@ -180,7 +180,7 @@ class Page(NamedTuple):
 
 
 class Pages:
-    """Makes answers; a thousand followers that miss the same are answered with the same bytes."""
+    """Cache of answers: a thousand followers that miss the same are answered with one."""
 
     def __init__(self, signals: SignalService) -> None:
         self._signals = signals
@@ -197,62 +197,68 @@ class Pages:
         Raises:
             JournalError: the journal cannot be read.
         """
-        known = await compare(self._signals, channel, asked, who)
-        state = state_of(self._signals, channel.name)
+        signals = self._signals
+        known = await compare(signals, channel, asked, who)
         # By all that makes the answer.
         key = (
-            channel.name, channel.epoch, channel.seq, channel.h, *state.values(),
-            known, asked.after if known is Known.THIS else None, asked.symbols, limit,
-            *self._limits(channel).values(),
+            channel.name, channel.epoch, channel.seq, channel.h, known,
+            asked.after if known is Known.THIS else None, asked.symbols, limit,
+            *state_of(signals, channel.name).values(), *_limits(signals, channel).values(),
         )  # fmt: skip
         page = self._shared.get(key)
         if page is None:
-            page = await self._make(channel, known, asked, limit)
+            page = await _make(signals, channel, known, asked, limit)
             if len(page.answer.value) <= MAX_SHARED:
                 if len(self._shared) == SHARED:
                     del self._shared[next(iter(self._shared))]
                 self._shared[key] = page
         return page
 
-    async def _make(self, channel: Channel, known: Known, asked: Subscribe, limit: int) -> Page:
-        if known is Known.THIS:
-            try:
-                return await self._replay(channel, asked, limit)
-            except PrunedError:
-                pass
-        held = [*map(position, wanted(asked.symbols, channel.held()))]
-        more: dict[str, Any] = {"diverged": True} if known is Known.DIVERGED else {}
-        return self._page(channel, channel.seq, channel.h, snapshot=held, **more)
 
-    async def _replay(self, channel: Channel, asked: Subscribe, limit: int) -> Page:
-        found: list[Signal] = []
-        seq, h = asked.after or 0, channel.h
-        for page in range(MAX_PAGES):
-            if seq >= channel.seq or len(found) >= limit:
-                break
-            if page:
-                await self._signals.channels.replay_caches.budget.take()
-            batch = await read_page(self._signals, channel, seq)
-            for entry, encoded in zip(batch.entries, batch.each(encoded_signal), strict=True):
-                seq, h = entry.seq, entry.h
-                if wants(asked.symbols, entry):
-                    found.append(encoded)
-                    if len(found) == limit:
-                        break
-        if seq == channel.seq:
-            h = channel.h
-        return self._page(channel, seq, h, signals=found)
+async def _make(
+    signals: SignalService, channel: Channel, known: Known, asked: Subscribe, limit: int
+) -> Page:
+    if known is Known.THIS:
+        try:
+            return await _replay(signals, channel, asked, limit)
+        except PrunedError:
+            pass
+    held = [*map(position, wanted(asked.symbols, channel.held()))]
+    more: dict[str, Any] = {"diverged": True} if known is Known.DIVERGED else {}
+    return _page(signals, channel, channel.seq, channel.h, snapshot=held, **more)
 
-    def _page(self, channel: Channel, seq: int, h: str, **more: Any) -> Page:
-        state = {**state_of(self._signals, channel.name), **self._limits(channel)}
-        last = channel.seq
-        news = Signals(channel.epoch, seq, h, last, **state, **more)
-        answer = Answer(200, json_bytes(news), JSON_HEADERS)
-        whole = "snapshot" in more
-        return Page(answer, state, seq, whole, whole or seq < last or bool(more["signals"]))
 
-    def _limits(self, channel: Channel) -> dict[str, Any]:
-        limits: dict[str, Any] = self._signals.views.limits(channel.name)
-        if "max_age" in limits:
-            limits["max_age"] = float(limits["max_age"])
-        return limits
+async def _replay(signals: SignalService, channel: Channel, asked: Subscribe, limit: int) -> Page:
+    found: list[Signal] = []
+    seq, h = asked.after or 0, channel.h
+    for page in range(MAX_PAGES):
+        if seq >= channel.seq or len(found) >= limit:
+            break
+        if page:
+            await signals.channels.replay_caches.budget.take()
+        batch = await read_page(signals, channel, seq)
+        for entry, encoded in zip(batch.entries, batch.each(encoded_signal), strict=True):
+            seq, h = entry.seq, entry.h
+            if wants(asked.symbols, entry):
+                found.append(encoded)
+                if len(found) == limit:
+                    break
+    if seq == channel.seq:
+        h = channel.h
+    return _page(signals, channel, seq, h, signals=found)
+
+
+def _page(service: SignalService, channel: Channel, seq: int, h: str, **more: Any) -> Page:
+    state = {**state_of(service, channel.name), **_limits(service, channel)}
+    last = channel.seq
+    news = Signals(channel.epoch, seq, h, last, **state, **more)
+    answer = Answer(200, json_bytes(news), JSON_HEADERS)
+    whole = "snapshot" in more
+    return Page(answer, state, seq, whole, whole or seq < last or bool(more["signals"]))
+
+
+def _limits(signals: SignalService, channel: Channel) -> dict[str, Any]:
+    limits: dict[str, Any] = signals.views.limits(channel.name)
+    if "max_age" in limits:
+        limits["max_age"] = float(limits["max_age"])
+    return limits

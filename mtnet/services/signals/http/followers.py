@@ -1,9 +1,9 @@
 """Followers by HTTP: who they are between their requests, and what wakes those that wait."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from functools import partial
 from itertools import islice
 from operator import attrgetter
-from typing import NamedTuple
 
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
@@ -11,16 +11,15 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from mtnet.net.http.long_poll import LongPoll
-from mtnet.net.output.queue import SendQueue
 from mtnet.net.time_slices import TimeSlicer
 from mtnet.services.signals.book import Channel
 from mtnet.services.signals.fanout import Batch, ITail
 from mtnet.services.signals.history.catch_up import first_wanted, wants
 from mtnet.services.signals.http.access import RequestAccess
 from mtnet.services.signals.http.expiry import Present
-from mtnet.services.signals.reports.registry import Reported, TerminalKey
-from mtnet.services.signals.reports.wire import Report
+from mtnet.services.signals.reports.registry import Reported
 from mtnet.services.signals.service import SignalService
+from mtnet.services.signals.status.followers import Follower
 from mtnet.services.signals.wire import Ack
 
 TURN = 0.003
@@ -28,14 +27,6 @@ TURN = 0.003
 AT_ONCE = 8
 """Polls that are answered between two looks at the clock: less than a millisecond."""
 Filter = frozenset[str] | None
-
-
-class PollingKey(NamedTuple):
-    """By what a follower is known again; `host` of one that gave no login."""
-
-    channel: str
-    terminal: TerminalKey
-    host: str
 
 
 class WokenPolls:
@@ -74,7 +65,9 @@ class PollingFollower:
     A follower of one channel that asks again and again.
 
     Args:
-        woken: answers its polls.
+        host: where it comes from.
+        join: makes it a follower of its channel.
+        wake: answers one of its polls soon.
 
     Attributes:
         client: the same.
@@ -84,28 +77,25 @@ class PollingFollower:
         reported: its last REPORT; None = it has sent none.
     """
 
-    shared: SendQueue | None = None
+    shared = None
     stalled: float | None = None
 
     def __init__(
         self,
-        signals: SignalService,
         channel: Channel,
         clock: IReactorTime,
-        key: PollingKey,
-        woken: WokenPolls,
+        host: str,
+        join: Callable[["PollingFollower"], Follower],
+        wake: Callable[[LongPoll], None],
     ) -> None:
-        self._channel, self._clock, self._woken = channel, clock, woken
+        self._channel, self._clock, self._wake_poll = channel, clock, wake
         self.client, self.position = "", 0
         self.shown: object = None
         self.reported: Reported | None = None
         self._symbols: Filter = None
         self._polls: dict[LongPoll, Filter] = {}
         self._last = clock.seconds()
-        self._address = key.host
-        self.follower = signals.channels.followers.join(
-            channel.name, *key.terminal, key.host, self, signals.now()
-        )
+        self._address, self.follower = host, join(self)
         self.follower.feed = self
 
     def asks(self, agent: str, symbols: Filter, epoch: str | None, after: int | None) -> None:
@@ -156,14 +146,14 @@ class PollingFollower:
         if self._polls and not wakes:
             self.position = batch.entries[-1].seq  # all that it wants
         for poll in wakes:
-            self._woken.add(poll)
+            self._wake_poll(poll)
 
     def announced(self, news: Batch) -> None:
         self._wake()
 
     def _wake(self) -> None:
         for poll in self._polls:
-            self._woken.add(poll)
+            self._wake_poll(poll)
 
     # A client of the channels
 
@@ -198,22 +188,13 @@ class PollingFollower:
 
     def report(self) -> Mapping[str, object]:
         """Return who it is and how far, for `mtnet signals status`."""
-        follower = self.follower
-        progress = {
-            "sent": self.position,
-            "acknowledged": follower.acked,
-            "behind": self._channel.seq - follower.acked,
-            "late": 0,
-            "held": dict(follower.held or {}),
-            "failed": follower.failed,
-        }
-        login, name = follower.key
+        login, name = self.follower.key
         return {
             "peer": self._address,
             "login": login,
             "name": name,
             "client": self.client,
-            "channels": {self._channel.name: progress},
+            "channels": {self._channel.name: self.follower.progress(self._channel.seq)},
             "report": {},
         }
 
@@ -223,28 +204,30 @@ class PollingFollowers:
 
     def __init__(self, signals: SignalService, clock: IReactorTime) -> None:
         self._signals, self._clock, self._woken = signals, clock, WokenPolls(clock)
-        self._present: Present[PollingKey, PollingFollower] = Present(
+        # By channel, login and name, and without a login by the host, too.
+        self._present: Present[tuple[str, str, str, str], PollingFollower] = Present(
             clock, attrgetter("heard"), self._leave
         )
 
     def of(self, access: RequestAccess, channel: Channel, name: str) -> PollingFollower:
         """Return the follower that a request comes from."""
         terminal = access.terminal(name)
-        key = PollingKey(channel.name, terminal, "" if terminal.login else access.host)
+        key = channel.name, *terminal, "" if terminal.login else access.host
         found = self._present.get(key)
         if found is None:
-            shown = key._replace(host=access.host)
-            found = PollingFollower(self._signals, channel, self._clock, shown, self._woken)
+            followers, when = self._signals.channels.followers, self._signals.now()
+            join = partial(followers.join, channel.name, *terminal, access.host, when=when)
+            found = PollingFollower(channel, self._clock, access.host, join, self._woken.add)
             self._signals.fanout.attach(channel.name, found)
             self._signals.channels.sessions[found] = None
             self._present.add(key, found)
         return found
 
-    def reported(self, terminal: TerminalKey, report: Report, when: int) -> None:
-        """Note the REPORT of a terminal that follows, at `when` milliseconds."""
+    def reported(self, login: str, name: str, reported: Reported) -> None:
+        """Note the REPORT of a terminal that follows."""
         for session in self._signals.channels.sessions:
-            if isinstance(session, PollingFollower) and session.follower.key == terminal:
-                session.reported = Reported(report, when)
+            if isinstance(session, PollingFollower) and session.follower.key == (login, name):
+                session.reported = reported
 
     def _leave(self, gone: PollingFollower) -> None:
         self._signals.channels.sessions.pop(gone)

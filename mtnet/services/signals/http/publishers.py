@@ -1,20 +1,21 @@
 """Publishers by HTTP: who they are between their requests, and who holds which channel."""
 
-from collections.abc import Callable
 from operator import attrgetter
 from typing import Any, NamedTuple
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, fail
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
+from mtnet.errors import WireError
 from mtnet.net.http.route import HttpRequest
 from mtnet.services.signals.http.access import RequestAccess
 from mtnet.services.signals.http.expiry import Present
-from mtnet.services.signals.http.wire import NewSignals, NewState
-from mtnet.services.signals.ownership.publishers import Publisher, PublisherId
-from mtnet.services.signals.reports.registry import Reported
+from mtnet.services.signals.http.wire import NewSignal, Published
+from mtnet.services.signals.model import Replaced, WholeState
+from mtnet.services.signals.ownership.publishers import PublisherId
 from mtnet.services.signals.service import SignalService
+from mtnet.services.signals.values import Take
 
 
 class PublisherKey(NamedTuple):
@@ -59,6 +60,10 @@ class HttpPublisher:
     """
     A publisher that has no connection.
 
+    Args:
+        program: what the publisher calls its program; empty = nothing.
+        host: where it comes from.
+
     Attributes:
         channel: the one that it sets.
         publisher: it, for those who judge its signals.
@@ -66,24 +71,35 @@ class HttpPublisher:
         heard: seconds of the clock at its last request.
     """
 
-    stalled: float | None = None
-    reported: Reported | None = None
+    stalled = reported = None
 
-    def __init__(self, channel: str, publisher: Publisher) -> None:
-        self.channel, self.publisher = channel, publisher
+    def __init__(self, signals: SignalService, key: PublisherKey, program: str, host: str) -> None:
+        self._signals, self.channel = signals, key.channel
+        who = PublisherId(key.login, key.name, http=True, program=program)
+        self.publisher = signals.join(key.name, who=who, address=host)
+        self.publisher.connection = self
         self.client, self.heard = "", 0.0
         self._last: SharedAnswer | None = None
-        publisher.connection = self
 
-    def once(self, question: object, store: Callable[[], "Deferred[Any]"]) -> "Deferred[Any]":
-        """
-        Store a whole state, unless it is the last one again; fire with what became of it.
+    def publish(self, asked: NewSignal, take: Take) -> "Deferred[int]":
+        """Take a signal; as `SignalService.publish`, and it fails with what that raises."""
+        try:
+            given = asked.publish(self.channel)
+            draft = given.draft(self.channel, self._signals.now(), given.id)
+            return self._signals.publish(self.publisher, draft, take)
+        except WireError as error:
+            return fail(error)
 
-        Args:
-            question: number and content of the state.
-            store: stores it.
+    def replace(self, whole: WholeState, take: Take) -> "Deferred[Replaced]":
+        """Take all that it holds; as `SignalService.replace`."""
+        return self._signals.replace(self.publisher, whole, take)
+
+    def replace_once(self, whole: WholeState, take: Take) -> "Deferred[Replaced]":
         """
-        before = self._last
+        Take all that it holds, unless that is the last state again: number and content are those
+        of before. Fires with what became of it.
+        """
+        question, before = (whole.n, whole.digest), self._last
         if before is not None and before.question == question:
             return before.wait()
         last = self._last = SharedAnswer(question)
@@ -94,7 +110,7 @@ class HttpPublisher:
                 self._last = before  # it is tried again when it comes again
             last.fire(result)
 
-        store().addBoth(answer)
+        self.replace(whole, take).addBoth(answer)
         return done
 
 
@@ -107,7 +123,7 @@ class HttpPublishers:
             clock, attrgetter("heard"), self._leave
         )
 
-    def of(self, request: HttpRequest, channel: str, asked: NewSignals | NewState) -> HttpPublisher:
+    def of(self, request: HttpRequest, channel: str, asked: Published) -> HttpPublisher:
         """
         Return the publisher that a request comes from; with `take` one that is fenced begins anew.
 
@@ -125,16 +141,12 @@ class HttpPublishers:
             self._present.remove(key)
             found = None
         if found is None:
-            found = HttpPublisher(channel, self._join(access, key, asked.name))
+            found = HttpPublisher(self._signals, key, asked.name, access.host)
             found.heard = self._clock.seconds()
             self._present.add(key, found)
             self._signals.resume(found.publisher, channel)
         found.heard, found.client = self._clock.seconds(), access.agent
         return found
-
-    def _join(self, access: RequestAccess, key: PublisherKey, program: str) -> Publisher:
-        who = PublisherId(key.login, key.name, http=True, program=program)
-        return self._signals.join(key.name, who=who, address=access.host)
 
     def _leave(self, gone: HttpPublisher) -> None:
         self._signals.leave(gone.publisher)

@@ -5,7 +5,7 @@ from hashlib import sha256
 from typing import Any
 
 import msgspec
-from twisted.internet.defer import Deferred, DeferredList, fail
+from twisted.internet.defer import Deferred, DeferredList
 from twisted.python.failure import Failure
 
 from mtnet.errors import WireError
@@ -22,14 +22,9 @@ from mtnet.services.signals.http.wire import (
     Result,
     StateResult,
 )
-from mtnet.services.signals.model import FLAT, Entry, Replaced, WholeState
-from mtnet.services.signals.ownership.publishers import Publisher
+from mtnet.services.signals.model import FLAT, Replaced, WholeState
 from mtnet.services.signals.service import SignalService
 from mtnet.services.signals.values import Take
-from mtnet.services.signals.wire import Publish
-
-NOTHING: frozenset[str] = frozenset()
-"""The scope of a sign of life."""
 
 
 class SignalPublishing:
@@ -43,26 +38,13 @@ class SignalPublishing:
     ) -> "Deferred[Answer]":
         """Take signals, each alone and in order; the answer comes once all are on disk."""
         publisher = self._publishers.of(request, path.channel, asked)
-        channel, take = publisher.channel, _take(asked.take, asked.beside)
+        take = _take(asked.take, asked.beside)
         if not asked.signals:
-            sign = WholeState(channel, "", FLAT, self._signals.now(), scope=NOTHING)
-            taken = self._signals.replace(publisher.publisher, sign, take)
+            taken = publisher.replace(_sign_of_life(publisher.channel, self._signals.now()), take)
             return taken.addCallback(lambda _: Answer(200, []))
-        results = [
-            self._publish(publisher.publisher, channel, each, take) for each in asked.signals
-        ]
+        results = [publisher.publish(each, take) for each in asked.signals]
         done: Deferred[Any] = DeferredList(results, consumeErrors=True)
         return done.addCallback(_joined, asked.signals)
-
-    def _publish(
-        self, publisher: Publisher, channel: str, asked: NewSignal, take: Take
-    ) -> "Deferred[int]":
-        try:
-            given = asked.publish(channel)
-            draft = _draft(given, channel, self._signals.now(), given.id)
-            return self._signals.publish(publisher, draft, take)
-        except WireError as error:
-            return fail(error)
 
 
 class StatePublishing:
@@ -77,11 +59,7 @@ class StatePublishing:
         """Take all that a publisher holds; the answer comes once the differences are on disk."""
         publisher = self._publishers.of(request, path.channel, asked)
         whole = _whole(publisher.channel, asked, self._signals.now())
-
-        def store() -> "Deferred[Any]":
-            return self._signals.replace(publisher.publisher, whole, _take(asked.take))
-
-        done = publisher.once((whole.n, whole.digest), store)
+        done = publisher.replace_once(whole, _take(asked.take))
         return done.addCallback(_shown, self._signals, publisher.channel)
 
 
@@ -108,10 +86,8 @@ def _take(asked: bool, beside: bool = False) -> Take:
     return "1" if asked else "0" if beside else "free"
 
 
-def _draft(asked: Publish, channel: str, when: int, id: str = "") -> Entry:
-    return Entry(
-        channel, asked.symbol, asked.volume, when, asked.ticket, id, asked.type, asked.fields
-    )
+def _sign_of_life(channel: str, when: int) -> WholeState:
+    return WholeState(channel, "", FLAT, when, scope=frozenset())
 
 
 def _whole(channel: str, asked: NewState, when: int) -> WholeState:
@@ -123,7 +99,7 @@ def _whole(channel: str, asked: NewState, when: int) -> WholeState:
     """
     scope = asked.scope()
     given = [each.position() for each in asked.positions]
-    drafts = [_draft(each, channel, when) for each in given if each.volume]
+    drafts = [each.draft(channel, when) for each in given if each.volume]
     keys = [(each.symbol, each.ticket) for each in given]
     doubled = {key for key in keys if keys.count(key) > 1} if len({*keys}) < len(keys) else ()
     if doubled:

@@ -1,9 +1,10 @@
 """Acknowledgements, REPORT and SPEC by HTTP."""
 
 from mtnet.net.http.route import HttpRequest
-from mtnet.services.signals.http.access import RequestAccess
+from mtnet.services.signals.http.access import RequestAccess, terminal_of
 from mtnet.services.signals.http.followers import PollingFollowers
 from mtnet.services.signals.http.wire import ChannelPath, NewAcks, NewReport, NewSpec
+from mtnet.services.signals.reports.registry import Reported
 from mtnet.services.signals.reports.store import ReportStore
 from mtnet.services.signals.service import SignalService
 
@@ -37,20 +38,14 @@ class Reporting:
 
     def report(self, request: HttpRequest, asked: NewReport) -> None:
         """Note what a terminal tells about its account."""
-        access, report = self._access(request), asked.report()
-        terminal, now = access.terminal(asked.name), self._signals.now()
+        terminal, now = terminal_of(request, self._signals, asked.name), self._signals.now()
+        report = asked.report()
         if terminal.login:
             self._store.report(terminal, report, now)
-        self._followers.reported(terminal, report, now)
+        self._followers.reported(*terminal, Reported(report, now))
 
     def describe(self, request: HttpRequest, asked: NewSpec) -> None:
         """Note how the broker of a terminal specifies a symbol."""
-        access, spec = self._access(request), asked.spec()
-        terminal = access.terminal(asked.name)
+        terminal, spec = terminal_of(request, self._signals, asked.name), asked.spec()
         if terminal.login:
             self._store.describe(terminal, spec, self._signals.now())
-
-    def _access(self, request: HttpRequest) -> RequestAccess:
-        access = RequestAccess(request, self._signals)
-        access.demand_any()
-        return access

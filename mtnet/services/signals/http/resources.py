@@ -5,7 +5,7 @@ from twisted.internet.interfaces import IReactorTime
 from mtnet.net.http.openapi import Error
 from mtnet.net.http.route import BodyLimit, Route
 from mtnet.services.signals.http.channels import ChannelReading, SignalReading
-from mtnet.services.signals.http.commands import Commands, Operating, ViewResources
+from mtnet.services.signals.http.commands import Commands, Forgetting, Operating
 from mtnet.services.signals.http.equity import EquityReading
 from mtnet.services.signals.http.fills import FillReading
 from mtnet.services.signals.http.followers import PollingFollowers
@@ -13,6 +13,7 @@ from mtnet.services.signals.http.publishers import HttpPublishers
 from mtnet.services.signals.http.publishing import SignalPublishing, StatePublishing
 from mtnet.services.signals.http.record import RecordReading
 from mtnet.services.signals.http.reporting import Acknowledging, Reporting
+from mtnet.services.signals.http.views import view_routes
 from mtnet.services.signals.http.wire import (
     ChannelPath,
     ChannelRow,
@@ -62,7 +63,8 @@ def signal_routes(
         *EquityReading(store).routes(),
         *RecordReading(signals, records).routes(),
         *Operating(signals, commands).routes(),
-        *ViewResources(commands).routes(),
+        *Forgetting(signals, commands).routes(),
+        *view_routes(commands),
     ]
 
 

@@ -136,7 +136,15 @@ class NewSignal(NewPosition, frozen=True):
         return cast(wire.Publish, wire.REQUESTS["PUBLISH"](message))
 
 
-class NewSignals(Struct):
+class Published(Struct, kw_only=True):
+    """Common keys of all that a publisher sends; see `NewSignals`."""
+
+    publisher: PublisherName
+    take: bool = False
+    name: TerminalName = ""
+
+
+class NewSignals(Published, kw_only=True):
     """
     Signals of a publisher; none = it is there.
 
@@ -148,14 +156,11 @@ class NewSignals(Struct):
         beside: takes no channel, and publishes beside the one who holds it.
     """
 
-    publisher: PublisherName
     signals: Annotated[list[NewSignal], Meta(max_length=MAX_SIGNALS)]
-    take: bool = False
     beside: bool = False
-    name: TerminalName = ""
 
 
-class NewState(Struct):
+class NewState(Published, kw_only=True):
     """
     All that a publisher holds.
 
@@ -166,13 +171,10 @@ class NewState(Struct):
         flat: confirms that `positions` is empty.
     """
 
-    publisher: PublisherName
     n: Annotated[int, Meta(ge=0, le=2**63 - 1)]
     positions: Annotated[list[NewPosition], Meta(max_length=MAX_POSITIONS)]
     symbols: list[str] | None = None
     flat: bool = False
-    take: bool = False
-    name: TerminalName = ""
 
     def scope(self) -> frozenset[str] | None:
         """
@@ -280,6 +282,17 @@ class Confirmation(Struct):
     """Names the channel once more, so that no slip of the hand stops another one."""
 
     confirm: str
+
+    def check(self, channel: str) -> None:
+        """
+        Compare it with the channel of the path.
+
+        Raises:
+            WireError: `field`; it names another one.
+        """
+        if self.confirm != channel:
+            right = f"confirm names the channel, {channel}, not"
+            raise WireError("field", right, self.confirm.encode())
 
 
 # Answered

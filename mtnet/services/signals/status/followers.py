@@ -168,6 +168,23 @@ class Follower:
         self._history().note(ack, entry, self.who, self.since, when)
         self._note(Key(entry.symbol, entry.ticket), _copy(ack, entry, net))
 
+    def progress(self, seq: int, late: int = 0) -> dict[str, object]:
+        """
+        Return how far it is, for `mtnet signals status`.
+
+        Args:
+            seq: the last entry of its channel.
+            late: milliseconds for which it has owed an acknowledgement.
+        """
+        return {
+            "sent": _sent(self),
+            "acknowledged": self.acked,
+            "behind": seq - self.acked,
+            "late": late,
+            "held": dict(self.held or {}),
+            "failed": self.failed,
+        }
+
     def leave(self, when: int, left: bool) -> None:
         """Note that its connection is gone; `left` = it said BYE."""
         self.sent, self.since, self.left = _sent(self), when, left
