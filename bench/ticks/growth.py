@@ -16,12 +16,14 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from functools import partial
 from itertools import repeat
+from operator import add
 from pathlib import Path
 from resource import RUSAGE_SELF, getrusage
+from statistics import median
 
 from mtnet.services.ticks.files.importer import Importer
 from mtnet.services.ticks.model import Source
-from mtnet.services.ticks.storage.blocks import Memtable, Series
+from mtnet.services.ticks.storage.blocks import Block, Memtable, Series
 from mtnet.services.ticks.storage.commits import Commit, snapshot
 from mtnet.services.ticks.storage.hot import HotStore
 from mtnet.services.ticks.storage.merge import LEVEL
@@ -31,6 +33,7 @@ from mtnet.services.ticks.storage.tally import Tally
 EPOCH = 1_767_225_600_000
 HOUR = 3_600
 IMPORTED = 41_000
+TURNS = 25
 
 
 class Senders:
@@ -120,24 +123,64 @@ def fill(store: HotStore, senders: Senders, arguments: argparse.Namespace) -> in
 
 
 def fill_blocks(store: HotStore, arguments: argparse.Namespace) -> int:
-    """Store the blocks of hours, the same prices at other times; return how many ticks."""
+    """
+    Store the blocks of hours, the same prices at other times; return how many ticks.
+
+    Each time that the store has twice as many hours, it is asked beside one of a day.
+    """
     chance, count = random.Random(1), arguments.blocks
     step, ticks = HOUR * 1_000 // count, 0
     offsets = [at * step + chance.randrange(step) for at in range(count)]
     late = [chance.randint(1, 8) for _ in range(count)]
     prices = {b"SYM%03d" % n: _prices(chance, count) for n in range(arguments.symbols)}
+    begin = written()
     for hour in range(arguments.hours):
-        times = [EPOCH + hour * HOUR * 1_000 + offset for offset in offsets]
-        marks = [(time + more, 3) for time, more in zip(times, late, strict=True)]
-        commit = Commit(token=hour + 1, level=LEVEL)
-        for symbol, some in prices.items():
-            records = [b"%b - - %d 6" % pair for pair in zip(some, times, strict=True)]
-            for block in Series(symbol, None, records, marks).pack():
-                commit.add(block, (records[-1], marks[-1][0]))
-        commit.totals["stored"] = commit.ticks
-        store.commit(commit)
-        ticks += commit.ticks
+        store.commit(_hour(hour, offsets, late, prices))
+        ticks += count * len(prices)
+        if hour + 1 in _doubled(arguments.hours):
+            size = store.path.stat().st_size
+            print(
+                f"{hour + 1} hours, {ticks} ticks, {size / ticks:.2f} bytes a tick in the file, ",
+                end="",
+            )
+            print(f"{(written() - begin) / ticks:.2f} written")
+            if arguments.beside:
+                compare(store.path, arguments.beside)
     return ticks
+
+
+def _doubled(hours: int) -> set[int]:
+    """Return a day, and sixteenth, eighth, quarter, half and whole of the hours."""
+    return {24, *(hours // part for part in (16, 8, 4, 2, 1))}
+
+
+def _hour(
+    hour: int, offsets: list[int], late: list[int], prices: dict[bytes, list[bytes]]
+) -> Commit:
+    """
+    Return the blocks of an hour.
+
+    All symbols tick at the same moments: their runs and statistics are made once, or a year would
+    take hours.
+    """
+    times = [EPOCH + hour * HOUR * 1_000 + offset for offset in offsets]
+    marks = [(time + more, 3) for time, more in zip(times, late, strict=True)]
+    ends = [b" - - %d 6" % time for time in times]
+    commit = Commit(token=hour + 1, level=LEVEL)
+    head, runs = b"", []
+    for symbol, some in prices.items():
+        records = [*map(add, some, ends)]
+        if not commit.blocks:
+            (block,) = Series(symbol, None, records, marks).pack()
+            commit.add(block, (records[-1], marks[-1][0]))
+            head, runs = block.data[: -len(block.text)], block.runs
+            heard = commit.heard[3, symbol]
+        else:
+            data = head + b"\n".join(records)
+            commit.blocks.append(Block(symbol, len(records), block.first, block.last, runs, data))
+            commit.newest[symbol], commit.heard[3, symbol] = (records[-1], marks[-1][0]), heard
+    commit.totals["stored"] = commit.ticks
+    return commit
 
 
 def _prices(chance: random.Random, count: int) -> list[bytes]:
@@ -162,6 +205,34 @@ def import_many(path: Path, ticks: int) -> int:
     return importer.added
 
 
+def compare(path: Path, beside: Path) -> None:
+    """Print the CPU of an hour's export from two stores, in turns: medians of many."""
+    hours = []
+    for each in (beside, path):
+        reader = TickReader(each)
+        extent = reader.extent(b"SYM007")
+        assert extent is not None
+        middle = (extent.earliest + extent.latest) // 2 // (HOUR * 1_000) * HOUR * 1_000
+        for name, at in (
+            ("first", extent.earliest),
+            ("middle", middle),
+            ("last", extent.latest - HOUR * 1_000),
+        ):
+            hours.append((each, name, partial(reader.ticks, b"SYM007", at, at + HOUR * 1_000)))
+    spent: dict[tuple[Path, str], list[float]] = {}
+    for _ in range(TURNS):
+        for each, name, hour in hours:
+            begin = time.process_time()
+            ticks = sum(1 for _ in hour())
+            spent.setdefault((each, name), []).append((time.process_time() - begin) / ticks)
+    for each, name, _ in hours:
+        print(f"  {each.parent.name}, the {name} hour: ", end="")
+        print(f"{median(spent[each, name]) * 1e6:.3f} us of CPU a tick", flush=True)
+    reader = TickReader(path)
+    timed("  symbols", reader.symbols)
+    timed("  report", reader.report)
+
+
 def ask(path: Path) -> None:
     """Print what questions cost."""
     reader = TickReader(path)
@@ -176,7 +247,7 @@ def ask(path: Path) -> None:
             timed(f"the {name} hour", lambda hour=hour: list(hour()))
     rows = [(n, EPOCH - 86_400_000 + n, b"1.1 1.2 - - %d 6" % (EPOCH - 86_400_000 + n))
             for n in range(IMPORTED)]  # fmt: skip
-    importer = Importer(path, b"SYM007", EPOCH)
+    importer = Importer(path, b"SYM008", EPOCH)
     timed(f"import of {IMPORTED}", lambda: importer.run(lambda: rows, lambda n: None))
 
 
@@ -189,6 +260,7 @@ def main() -> None:
     parser.add_argument("--flush", type=int, default=1, help="seconds of a commit: 1, 10 or 60")
     parser.add_argument("--apart", action="store_true", help="each tick in its own datagram")
     parser.add_argument("--blocks", type=int, help="ticks of a block, and no log")
+    parser.add_argument("--beside", type=Path, help="the ticks.sqlite of a day, to compare with")
     parser.add_argument("--import", type=int, dest="imported", help="ticks of one symbol")
     arguments = parser.parse_args()
     path = arguments.folder / "ticks.sqlite"

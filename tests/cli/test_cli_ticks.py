@@ -378,7 +378,7 @@ def test_a_report_tells_people_who_sent_what_and_what_is_missing(gapped, said):
 
 def test_a_report_is_printed_as_json_where_it_is_asked_for(gapped, said):
     got = json.loads(said("report", "--json"))
-    assert got["totals"] == {"stored": 7, "lost": 0, "kernel drops": 0}
+    assert got["totals"] == {"stored": 7, "lost": 0, "unstored": 0, "kernel drops": 0}
     assert got["gaps"][0]["found"] == EPOCH + 61_500
     assert got["sources"][0]["silence"] == 61_500
 

@@ -76,7 +76,8 @@ def _describe(found: dict[str, Any]) -> Iterator[str]:
     totals = found["totals"]
     yield (
         f"{totals['stored']} ticks taken and stored, {totals['lost']} lost when the daemon was "
-        f"killed, {totals['kernel drops']} datagrams dropped by the kernel."
+        f"killed, {totals['unstored']} rejected by the store, {totals['kernel drops']} datagrams "
+        "dropped by the kernel."
     )
 
 

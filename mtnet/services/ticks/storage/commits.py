@@ -4,7 +4,7 @@ Commits: the rows that one transaction stores, and the parts that can be stored 
 Pure.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from mtnet.services.ticks.model import GAPS, SLOTS, Seen, Source
@@ -13,11 +13,14 @@ from mtnet.services.ticks.storage.schema import Row
 
 FAST = 1
 """Of zlib: level 6 saves 24 % of the space, and costs three times as much."""
+UNSTORED = "unstored"
+"""A total: ticks that were taken, and that the store rejected; of one source: see `unstored_of`."""
 COUNTS = (
     "received", "refused", "dropped", "repeated", "repeats", "restarts", "disorder", "missing",
     "highest", "first", "last", "longest",
 )  # fmt: skip
-"""The columns of `source` that are attributes of `Source`."""
+"""The columns of `source` that are attributes of `Source`, but for `dropped`, which has not those
+that the store rejected: they are counted by the transaction that leaves them out."""
 
 
 @dataclass
@@ -73,6 +76,12 @@ class Commit:
     def count(self, total: str, number: int) -> None:
         """Add to one of the totals."""
         self.totals[total] = self.totals.get(total, 0) + number
+
+    def count_unstored(self, ticks: Mapping[int, int]) -> None:
+        """Add ticks, by the number of their source, to those that the store rejected."""
+        for source, count in ticks.items():
+            self.count(UNSTORED, count)
+            self.count(unstored_of(source), count)
 
     def parts(self) -> list["Part"]:
         """Return the parts that can be stored on their own: each symbol, and each source."""
@@ -138,9 +147,16 @@ class SourceSnapshot:
     run: int
 
 
+def unstored_of(source: int | str) -> str:
+    """Return the name of the total of the ticks of a source that the store rejected."""
+    return f"{UNSTORED} {source}"
+
+
 def snapshot(source: Source) -> SourceSnapshot:
     """Return a snapshot of a source; its new gaps and batches count as stored from now on."""
-    row = (source.number, source.name, *(getattr(source, name) for name in COUNTS))
+    counts = {name: getattr(source, name) for name in COUNTS}
+    counts["dropped"] -= source.unstored
+    row = (source.number, source.name, *counts.values())
     changed = source.take_changed()
     gaps = [(source.number, g.run, g.first, g.last, g.found, g.late) for g in changed]
     oldest = None

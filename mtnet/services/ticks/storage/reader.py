@@ -27,6 +27,7 @@ from mtnet.services.ticks.cold.catalog import files as stored_files
 from mtnet.services.ticks.cold.layout import FOLDER
 from mtnet.services.ticks.cold.reading import merged, read_files
 from mtnet.services.ticks.storage.blocks import unpack
+from mtnet.services.ticks.storage.commits import UNSTORED, unstored_of
 from mtnet.services.ticks.storage.overlay import MergedError, hot_blocks, read_segments, show
 from mtnet.services.ticks.storage.schema import SCHEMA, SMALL_BLOCKS_ARE_LARGE
 from mtnet.services.ticks.storage.snapshot import snapshot
@@ -65,10 +66,12 @@ WHERE symbol = :symbol AND id <= :newest AND last >= :start AND first < :stop
     AND (first, id) > (:first, :id)
 ORDER BY first, id LIMIT :page
 """
-_SOURCES = """
+_SOURCES = f"""
 SELECT name AS source, received,
     (SELECT coalesce(sum(ticks), 0) FROM heard WHERE heard.source = source.id) AS stored,
-    dropped, refused, repeated, repeats, restarts, disorder AS late,
+    dropped + coalesce(
+        (SELECT value FROM total WHERE total.name = '{unstored_of("")}' || source.id), 0
+    ) AS dropped, refused, repeated, repeats, restarts, disorder AS late,
     (SELECT count(*) FROM gap WHERE gap.source = source.id) AS gaps, missing,
     first, last, longest AS silence
 FROM source WHERE received > 0 ORDER BY source.id
@@ -154,7 +157,7 @@ class TickReader:
 
     def report(self) -> dict[str, list[Facts] | Facts]:
         """Return what each source sent, and its gaps; times in milliseconds, UTC."""
-        names = ("stored", "lost", "kernel drops")
+        names = ("stored", "lost", UNSTORED, "kernel drops")
         with self._all() as connection:
             totals = dict(map(tuple, connection.execute("SELECT name, value FROM total")))
             return {

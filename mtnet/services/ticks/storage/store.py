@@ -17,7 +17,16 @@ from typing import TypeVar
 
 from mtnet.errors import JournalError, WireError
 from mtnet.services.ticks.model import Gap, Seen, Source
-from mtnet.services.ticks.storage.commits import COUNTS, Commit, Part, Refusal, joined, refusal
+from mtnet.services.ticks.storage.commits import (
+    COUNTS,
+    UNSTORED,
+    Commit,
+    Part,
+    Refusal,
+    joined,
+    refusal,
+    unstored_of,
+)
 from mtnet.services.ticks.storage.joiner import BlockJoiner
 from mtnet.services.ticks.storage.rows import (
     LAST,
@@ -129,7 +138,7 @@ class Store:
             _merge_spellings(connection)
             with self._shown(connection, hot):
                 totals = dict(connection.execute("SELECT name, value FROM total"))
-                known = sum(totals.get(name, 0) for name in ("stored", "lost", "unstored"))
+                known = sum(totals.get(name, 0) for name in ("stored", "lost", UNSTORED))
                 new = max(0, tally.value - known)
                 unknown = known > 0 and not tally.whole
                 state = _stored_state(connection, sources, new, unknown)
@@ -374,14 +383,14 @@ def _is_row_error(error: Exception) -> bool:
 
 def _totals(commit: Commit) -> dict[str, int]:
     """Return the changes of the totals: rejected ticks do not count as stored."""
-    totals = dict(commit.totals)
-    refused = sum(sum(each.ticks.values()) for each in commit.refusals)
-    if refused:
-        totals["stored"] = totals.get("stored", 0) - refused
-        totals["unstored"] = totals.get("unstored", 0) + refused
+    changes = Commit(totals=dict(commit.totals))
+    for each in commit.refusals:
+        if each.ticks:
+            changes.count("stored", -each.count)
+            changes.count_unstored(each.ticks)
     if commit.token:
-        totals[LAST] = commit.token
-    return totals
+        changes.totals[LAST] = commit.token
+    return changes.totals
 
 
 def _stored_state(
@@ -404,8 +413,11 @@ def _sources(connection: sqlite3.Connection, which: str, most: int) -> Iterator[
     rows = connection.execute(
         f"SELECT {columns} FROM source WHERE {which} ORDER BY last DESC NULLS LAST LIMIT {most}"
     ).fetchall()
+    unstored = dict(connection.execute("SELECT name, value FROM total").fetchall())
     for number, name, *counts in rows:
         source = Source(name, number, **dict(zip(COUNTS, counts, strict=True)))
+        source.unstored = unstored.get(unstored_of(number), 0)
+        source.dropped += source.unstored
         gaps = connection.execute(
             "SELECT first, last, found, run, late FROM gap WHERE source = ? ORDER BY run, first",
             (number,),

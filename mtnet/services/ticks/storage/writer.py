@@ -182,7 +182,7 @@ class Writer:
         for _, source in marks:
             ticks[source] = ticks.get(source, 0) + 1
         self.waiting -= len(marks)
-        self._commit.count("unstored", len(marks))
+        self._commit.count_unstored(ticks)
         refusal = Refusal(f"ticks of {series.symbol.decode()}", str(error), ticks)
         self._report(refusal)
         return refusal

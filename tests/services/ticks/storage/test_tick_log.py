@@ -313,6 +313,27 @@ def test_rows_that_sqlite_rejects_are_left_out_counted_and_kept_aside(store):
     other.close()
 
 
+def test_what_a_merge_leaves_out_is_counted_though_the_daemon_is_killed_behind_it(store):
+    with closing(sqlite3.connect(store.path)) as other:
+        other.execute(
+            "CREATE TRIGGER poison BEFORE INSERT ON symbol WHEN NEW.name = 'GBPUSD' "
+            "BEGIN SELECT RAISE(ABORT, 'not this one'); END"
+        )
+        other.commit()
+    sender = Source("sender", 3, received=4, dropped=1)
+    store.commit(commit_of({EURUSD: [b"1"], GBPUSD: [b"2", b"3"]}, sender))
+    store.merge()
+    store.commit(Commit(sources=[snapshot(sender)], token=2))  # it was not told of them yet
+    store.merge()
+    other, state = again(store)
+    other.close()
+    assert [(each.dropped, each.unstored) for each in state.sources] == [(3, 2)]
+    report = TickReader(store.path).report()
+    (told,) = report["sources"]
+    assert told["received"] == 4 == told["stored"] + told["dropped"]
+    assert report["totals"] == {"stored": 1, "lost": 0, "unstored": 2, "kernel drops": 0}
+
+
 @settings(max_examples=int(os.environ.get("MTNET_EXAMPLES", "60")), deadline=None)
 @given(
     symbol=strategies.one_of(strategies.binary(min_size=1, max_size=4), strategies.just(EURUSD)),

@@ -329,4 +329,4 @@ def test_the_totals_say_what_a_kill_has_cost(env_with, tmp_path):
     collector.take(collector.source("desk-1"), [(EURUSD, tick()), (EURUSD, tick())], EPOCH)
     env_with()
     totals = TickReader(tmp_path / "data" / "ticks.sqlite").report()["totals"]
-    assert totals == {"stored": 1, "lost": 2, "kernel drops": 0}
+    assert totals == {"stored": 1, "lost": 2, "unstored": 0, "kernel drops": 0}
