@@ -1,4 +1,4 @@
-"""Commands in Twisted's reactor: for servers that are no plain stream, and for processes."""
+"""Commands in Twisted's reactor: for servers that are no plain stream."""
 
 import sys
 import time
@@ -14,7 +14,9 @@ from twisted.internet.interfaces import (
     IProtocol,
     IProtocolFactory,
     IReactorCore,
+    IReactorFDSet,
     IReactorTime,
+    IReadDescriptor,
     IStreamClientEndpoint,
 )
 from twisted.internet.task import deferLater, react
@@ -28,14 +30,15 @@ from twisted.logger import (
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from mtnet.callbacks import noop
 from mtnet.client.connection import Runner
 from mtnet.client.core.driver import Core
 from mtnet.client.endpoints import server_from_string
 from mtnet.client.failures import why
 from mtnet.errors import ClientError
 
-Work = Callable[[IStreamClientEndpoint, IReactorTime, Namespace], Coroutine[Any, Any, None]]
-"""Gets the server, the reactor and the arguments; the program ends when it returns."""
+Work = Callable[[IStreamClientEndpoint, Any], Coroutine[Any, Any, None]]
+"""Gets the server and the reactor; the program ends when it returns."""
 
 
 def run(work: Work, arguments: Namespace) -> None:
@@ -50,7 +53,7 @@ def run(work: Work, arguments: Namespace) -> None:
 
     async def begin(reactor: IReactorTime) -> None:
         server = Server(reactor, arguments.server, arguments.ca)
-        await work(server, reactor, arguments)
+        await work(server, reactor)
 
     def main(reactor: IReactorTime) -> "Deferred[None]":
         # Twisted times its calls by the wall clock: after one is set back by an hour, a follower
@@ -116,17 +119,13 @@ class Server:
 
 
 async def run_until(
-    service: ClientService,
-    ended: "Deferred[None]",
-    clock: IReactorTime,
-    seconds: float | None,
-    expire: Callable[[], object],
+    service: ClientService, over: "Deferred[None]", clock: IReactorTime, seconds: float | None
 ) -> None:
     """
-    Run a service until `ended` fires.
+    Run a service until `over` fires.
 
     Args:
-        seconds: from the connection until `expire` is called; None = it is not.
+        seconds: from the connection on, after which it ends as well; None = it does not.
 
     Raises:
         ClientError: the first attempt to connect failed.
@@ -135,15 +134,9 @@ async def run_until(
     service.startService()
     await connected
     if seconds is not None:
-        clock.callLater(seconds, expire)
-    await ended
+        clock.callLater(seconds, lambda: None if over.called else over.callback(None))
+    await over
     await service.stopService()
-
-
-def fire(ended: "Deferred[None]") -> None:
-    """Let a Deferred fire that may have fired already."""
-    if not ended.called:
-        ended.callback(None)
 
 
 class Conversation:
@@ -166,46 +159,100 @@ class Conversation:
     ) -> None:
         self._arguments, self._core, self._handle = arguments, core, handle
         self._framing, self._speaks_http = framing, speaks_http
+        self._ended: Callable[[], object] = noop
+        self._over: Deferred[None] = Deferred()
+        self._watched: dict[int, WatchedFile] = {}
+        self._reactor: IReactorFDSet | None = None
+        self._runner: Runner[Any] | None = None
 
     def run(self, ended: Callable[[], object], seconds: float | None) -> None:
         """As of `BlockingRunner`; it is closed afterwards."""
 
-        async def work(
-            server: IStreamClientEndpoint, clock: IReactorTime, arguments: Namespace
-        ) -> None:
-            await self._run(server, clock, ended, seconds)
-
-        run(work, self._arguments)
+        self._ended = ended
+        run(lambda server, reactor: self._run(server, reactor, seconds), self._arguments)
 
     def close(self) -> None:
         """Do nothing: it is closed."""
 
+    def watch(self, descriptor: int, ready: Callable[[], object]) -> None:
+        """As of `BlockingRunner`."""
+        self._watched[descriptor] = WatchedFile(descriptor, lambda: self._do(ready))
+        if self._reactor is not None:
+            self._reactor.addReader(self._watched[descriptor])
+
+    def unwatch(self, descriptor: int) -> None:
+        """As of `BlockingRunner`."""
+        watched = self._watched.pop(descriptor, None)
+        if watched is not None and self._reactor is not None:
+            self._reactor.removeReader(watched)
+
+    def now(self) -> float:
+        """As of `BlockingRunner`."""
+        return time.monotonic()
+
+    def send(self) -> None:
+        """As of `BlockingRunner`."""
+        if self._runner is not None:
+            self._runner.run()
+
     async def _run(
-        self,
-        server: IStreamClientEndpoint,
-        clock: IReactorTime,
-        ended: Callable[[], object],
-        seconds: float | None,
+        self, server: IStreamClientEndpoint, reactor: Any, seconds: float | None
     ) -> None:
-        over: Deferred[None] = Deferred()
-
         def handle(event: Any) -> None:
-            if over.called:
-                return
-            try:
-                self._handle(event)
-            except Exception:
-                over.errback()
-            else:
-                if ended():
-                    over.callback(None)
+            self._do(lambda: self._handle(event))
 
-        runner = Runner(server, self._core, clock, handle, self._framing, self._speaks_http)
+        runner = Runner(server, self._core, reactor, handle, self._framing, self._speaks_http)
+        self._reactor, self._runner = reactor, runner
+        for each in self._watched.values():
+            reactor.addReader(each)
         try:
-            await run_until(runner.service, over, clock, seconds, lambda: fire(over))
+            await run_until(runner.service, self._over, reactor, seconds)
         finally:
-            over.addErrback(lambda _: None)
+            self._over.addErrback(lambda _: None)
+            for descriptor in list(self._watched):
+                self.unwatch(descriptor)
             # A ClientService cannot be stopped from its own callback.
-            await deferLater(clock, 0)
+            await deferLater(reactor, 0)
             runner.run(self._core.stop())
             await runner.stop()
+
+    def _do(self, call: Callable[[], object]) -> None:
+        """Do something that may be the end; an exception of it is."""
+        if self._over.called:
+            return
+        try:
+            call()
+        except Exception:
+            self._over.errback()
+        else:
+            if self._ended():
+                self._over.callback(None)
+
+
+@implementer(IReadDescriptor)
+class WatchedFile:
+    """
+    A file or a pipe in the reactor.
+
+    Args:
+        ready: called whenever it can be read, or has ended.
+    """
+
+    def __init__(self, descriptor: int, ready: Callable[[], object]) -> None:
+        self._descriptor, self._ready = descriptor, ready
+
+    def fileno(self) -> int:
+        """Return its descriptor."""
+        return self._descriptor
+
+    def doRead(self) -> None:
+        """Say that it can be read."""
+        self._ready()
+
+    def connectionLost(self, reason: Failure) -> None:
+        """Say that it has ended."""
+        self._ready()
+
+    def logPrefix(self) -> str:
+        """Return the name in the log."""
+        return "input"

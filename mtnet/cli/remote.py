@@ -19,6 +19,7 @@ from mtnet.client.core.address import Address, read_address
 from mtnet.client.core.driver import Core
 from mtnet.client.core.events import Connected, LeftOut, Lost, Notice, Refused
 from mtnet.client.core.framing import FrameFraming
+from mtnet.client.core.lines import LineFraming
 from mtnet.errors import ClientError
 
 if TYPE_CHECKING:
@@ -43,6 +44,15 @@ def session_framing(address: Address | None) -> Any:
     return websocket.session_framing(address)
 
 
+def tick_framing(address: Address | None) -> Any:
+    """Return the codec of a stream of ticks; that of a WebSocket is imported for one alone."""
+    if address is None or not address.path:
+        return LineFraming()
+    from mtnet.client.core import websocket
+
+    return websocket.tick_framing(address)
+
+
 def of_streams(make: Callable[[], T]) -> Callable[[Address | None], T]:
     """Return what makes the codecs of a client that speaks no WebSocket."""
 
@@ -65,6 +75,7 @@ def converse(
     seconds: float | None,
     framing: Callable[[Any], Any] = session_framing,
     speaks_http: bool = False,
+    begun: Callable[[Any], object] = noop,
 ) -> None:
     """
     Talk to the server until `ended` is true, or so many seconds have passed; then say good-bye.
@@ -74,6 +85,7 @@ def converse(
         seconds: from the first connection on; None = for ever.
         framing: makes the codec of a connection.
         speaks_http: whether the session is about signals alone, which can go over HTTP.
+        begun: given what runs the conversation, a `BlockingRunner` or its like, before it does.
 
     Raises:
         ClientError: the first attempt to connect failed, or `--server` is not a valid endpoint.
@@ -91,6 +103,7 @@ def converse(
         runner = BlockingRunner(address, core, handle, framing)
     with _terminable():
         try:
+            begun(runner)
             runner.run(ended, seconds)
         finally:
             runner.close()

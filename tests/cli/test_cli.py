@@ -302,7 +302,7 @@ def test_a_clock_that_is_set_holds_back_no_timer(monkeypatch):
     monkeypatch.setattr(in_reactor, "react", lambda main: main(clock))
     monkeypatch.setattr(in_reactor, "log_warnings", lambda: None)
 
-    async def work(server, reactor, arguments):
+    async def work(server, reactor):
         got.append(reactor.seconds)
 
     arguments = parser().parse_args(["signals", "follow", "--server", "tcp:127.0.0.1:1"])

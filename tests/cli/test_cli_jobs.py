@@ -1,14 +1,13 @@
-"""`mtnet jobs` with a port of sessions in memory, and commands that are functions."""
+"""`mtnet jobs` with a port of sessions in memory."""
 
 import csv
 import json
+import os
 import re
 
 import pytest
-from fakes.command_line import FakeReactor
 from fakes.daemon import FakeDaemon
-from twisted.internet.error import ConnectionRefusedError, ProcessDone, ProcessTerminated
-from twisted.python.failure import Failure
+from twisted.internet.error import ConnectionRefusedError
 
 from mtnet.testing import connect
 
@@ -179,51 +178,6 @@ def test_the_same_ids_with_other_data_are_refused(command_line, daemon, params, 
 # Work
 
 
-class FakeProcess:
-    """A command that is a function of its stdin, and ends when the test wants it."""
-
-    def __init__(self, protocol, arguments, env, calculate):
-        self.arguments, self.env, self.killed = arguments, env, False
-        self._protocol, self._calculate, self._stdin = protocol, calculate, b""
-        protocol.makeConnection(self)
-
-    def write(self, data):
-        self._stdin += data
-
-    def closeStdin(self):
-        out, errors, code = self._calculate(self._stdin.decode())
-        self._protocol.outReceived(out)
-        self._protocol.errReceived(errors)
-        if code is not None:
-            self.end(code)
-
-    def end(self, code):
-        """End with an exit status, or by a signal, which is below 0."""
-        error = ProcessDone(0)
-        if code:
-            error = ProcessTerminated(code) if code > 0 else ProcessTerminated(signal=-code)
-        self._protocol.processEnded(Failure(error))
-
-    def signalProcess(self, name):
-        self.killed = True
-
-
-@pytest.fixture
-def processes(monkeypatch):
-    started = []
-    started_by = {"calculate": lambda text: (text.upper().encode() + b"\n", b"", 0)}
-
-    def spawn(reactor, protocol, executable, args, env):
-        reactor.clock.callLater(
-            0,
-            lambda: started.append(FakeProcess(protocol, args, env, started_by["calculate"])),
-        )
-
-    monkeypatch.setattr(FakeReactor, "spawnProcess", spawn, raising=False)
-    started_by["started"] = started
-    return started_by
-
-
 def offers(daemon, *ids):
     peer = Peer(daemon)
     frames = [f"<<OFFER|queue=q|id={id}|data=a {id}|tries=1>>".encode() for id in ids]
@@ -235,54 +189,76 @@ def offers(daemon, *ids):
 DO = ("jobs", "work", "q", "--seconds", "30")
 
 
-def test_a_task_is_a_command_with_its_data_on_stdin(command_line, daemon, processes):
+def test_a_task_is_a_command_with_its_data_on_stdin(command_line, daemon):
     peer = offers(daemon, 1, 2)
-    assert command_line(*DO, "--", "python", "-u", "x.py") == (0, "", "")
-    assert [process.arguments for process in processes["started"]] == [["python", "-u", "x.py"]] * 2
-    assert processes["started"][0].env["MTNET_JOB"] == "1"
+    assert command_line(*DO, "--", "sh", "-c", 'tr a A; echo "$MTNET_QUEUE $0"', "x") == (0, "", "")
     ends = peer.terminal.received()
-    assert b"DONE|queue=q|id=1|seq=1|data=A 1|" in ends
-    assert b"DONE|queue=q|id=2|seq=2|data=A 2|" in ends
+    assert b"DONE|queue=q|id=1|seq=1|data=A 1q x|" in ends or b"id=1|seq=2|data=A 1q x|" in ends
+    assert b"|data=A 2q x|" in ends
 
 
 @pytest.mark.parametrize(
-    ("end", "reason"),
+    ("script", "reason"),
     [
-        ((b"", b"x" * 3_000 + b"\nno such file\n", 1), rb"exit status 1: x+%0Ano such file\|"),
-        ((b"", b"", 1), rb"exit status 1\|"),
-        ((b"", b"", -9), rb"signal 9\|"),
-        ((b"y" * 6_001, b"", 0), rb"In RESULT data has at most 6000 bytes, not 6001\.\|"),
-        ((b"y" * 70_000, b"", -9), rb"The command wrote more than 65536 bytes\|"),
+        ("printf '%3000s\\nno such file\\n' x >&2; exit 1", rb"exit status 1: *x%0Ano such file\|"),
+        ("exit 1", rb"exit status 1\|"),
+        ("kill -9 $$", rb"signal 9\|"),
+        ("printf %6001s x", rb"In RESULT data has at most 6000 bytes, not 6001\.\|"),
+        ("printf %70000s x", rb"The command wrote more than 65536 bytes\|"),
+        ("exec 1>&- 2>&-; sleep 0.01; exit 3", rb"exit status 3\|"),
     ],
 )
-def test_a_command_that_fails_says_why(command_line, daemon, processes, end, reason):
+def test_a_command_that_fails_says_why(command_line, daemon, script, reason):
     peer = offers(daemon, 1)
-    processes["calculate"] = lambda text: end
-    assert command_line(*DO, "--", "x").status == 0
+    assert command_line(*DO, "--", "sh", "-c", script).status == 0
     found = re.search(rb"DEAD\|queue=q\|id=1\|seq=1\|reason=" + reason, peer.terminal.received())
     assert found is not None
     assert len(found[0]) < 560
 
 
-def test_a_command_that_lasts_longer_than_its_lease_keeps_its_task(command_line, daemon, processes):
+def test_a_command_that_does_not_exist_is_said(command_line, daemon):
+    peer = offers(daemon, 1)
+    assert command_line(*DO, "--", "/no/such/program").status == 0
+    said = rb"reason=/no/such/program does not start: .*No such file or directory"
+    assert re.search(said, peer.terminal.received())
+
+
+def test_a_command_that_lasts_longer_than_its_lease_keeps_its_task(command_line, daemon, tmp_path):
     offers(daemon, 1)
-    processes["calculate"] = lambda text: (b"late", b"", None)
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    writer = os.open(pipe, os.O_RDWR)
+    command_line.waits_for_files = False
+
+    def end():
+        os.write(writer, b"late\n")
+        command_line.waits_for_files = True
+
     command_line(
-        "jobs", "work", "q", "--seconds", "120", "--", "x",
-        at=[(100, lambda: processes["started"][0].end(0))],
+        "jobs", "work", "q", "--seconds", "120", "--", "sh", "-c", 'read x <"$0"; echo $x', pipe,
+        at=[(100, end)],
     )  # fmt: skip
+    os.close(writer)
     (row,) = daemon.env.components.services["jobs"]._jobs._store.results("q", 0, 9)
     assert (row.text, row.took // 1_000) == ("late", 100)
 
 
-def test_commands_end_with_the_connection_that_gave_them(command_line, daemon, processes):
+def test_commands_end_with_the_connection_that_gave_them(command_line, daemon, tmp_path):
     offers(daemon, 1)
-    processes["calculate"] = lambda text: (b"", b"", None)
-    command_line(
-        "jobs", "work", "q", "--seconds", "30", "--", "x",
-        at=[(5, lambda: command_line.endpoint.connections[-1].cut())],
-    )  # fmt: skip
-    assert processes["started"][0].killed
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDWR)
+    command_line.waits_for_files = False
+    process = []
+
+    def cut():
+        process.append(int(os.read(reader, 20)))
+        command_line.endpoint.connections[-1].cut()
+
+    command_line(*DO, "--", "sh", "-c", 'echo $$ >"$0"; exec sleep 60', pipe, at=[(5, cut)])
+    os.close(reader)
+    with pytest.raises(ProcessLookupError):
+        os.kill(process[0], 0)
 
 
 @pytest.mark.parametrize(

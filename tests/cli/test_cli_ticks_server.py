@@ -5,13 +5,11 @@ import os
 
 import pytest
 from fakes.daemon import PASSWORD, FakeDaemon
-from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import ConnectionRefusedError
 from twisted.internet.protocol import Factory, Protocol
-from twisted.internet.testing import StringTransport
 
 from mtnet.cli.ticks import send as send_command
-from mtnet.cli.ticks.send import Lines, PipeReader
+from mtnet.cli.ticks.send import Lines
 from mtnet.errors import ClientError
 
 TICKS = "EURUSD 1.1 1.2\nGBPUSD 1.3\r\n\nEURUSD 1.15\n"
@@ -136,31 +134,24 @@ def test_an_account_sends_the_symbols_that_it_may(command_line, clock, monkeypat
 # Lines
 
 
-class Sender:
-    """A sender that notes its records; `waiting` is what it has not confirmed."""
-
-    def __init__(self):
-        self.records, self.waiting = [], 0
-
-    def send_record(self, line):
-        if line.startswith(b"bad"):
-            raise ClientError("This is no tick.")
-        self.records.append(line)
+def refuse_bad(line):
+    if line.startswith(b"bad"):
+        raise ClientError("This is no tick.")
 
 
 @pytest.mark.parametrize("size", [1, 3, 1_000])
 def test_lines_are_whole_however_they_are_read(size):
-    sender, text = Sender(), b"A 1\r\nB 2\n\nC 3"
-    lines = Lines(sender)
+    records, text = [], b"A 1\r\nB 2\n\nC 3"
+    lines = Lines(records.append)
     for at in range(0, len(text), size):
         lines.feed(text[at : at + size])
     lines.end()
-    assert sender.records == [b"A 1", b"B 2", b"C 3"]
+    assert records == [b"A 1", b"B 2", b"C 3"]
     assert lines.bad == 0
 
 
 def test_lines_that_are_no_ticks_are_counted_and_numbered(capsys):
-    lines = Lines(Sender())
+    lines = Lines(refuse_bad)
     lines.feed(b"A 1\nbad\n\nbad\n")
     lines.end()
     assert lines.bad == 2
@@ -169,86 +160,66 @@ def test_lines_that_are_no_ticks_are_counted_and_numbered(capsys):
     )
 
 
-@pytest.mark.parametrize(("waiting", "full"), [(0, False), (19_999, False), (20_000, True)])
-def test_reading_stops_while_too_much_is_not_confirmed(waiting, full):
-    sender = Sender()
-    sender.waiting = waiting
-    assert Lines(sender).is_full is full
-
-
 # A pipe or a terminal
 
 
-class Waiting(Sender):
-    """A sender that has too much in flight until it is told that all of it is stored."""
-
-    def __init__(self):
-        super().__init__()
-        self.waiting, self.stored = 20_000, Deferred()
-
-    def synced(self):
-        return self.stored
-
-
-def piped(sender):
-    reader, transport = PipeReader(Lines(sender)), StringTransport()
-    reader.makeConnection(transport)
-    return reader, transport
-
-
-def test_a_pipe_is_not_read_on_before_what_it_brought_is_stored():
-    sender = Waiting()
-    reader, transport = piped(sender)
-    reader.dataReceived(b"A 1\nB")
-    assert (sender.records, transport.producerState) == ([b"A 1"], "paused")
-    sender.waiting = 0
-    sender.stored.callback(None)
-    assert transport.producerState == "producing"
-
-
-def test_a_pipe_whose_ticks_cannot_be_stored_stays_unread():
-    sender = Waiting()
-    reader, transport = piped(sender)
-    reader.dataReceived(b"A 1\n")
-    sender.stored.errback(ClientError("The sender was stopped."))
-    assert transport.producerState == "paused"
-
-
-def test_the_end_of_a_pipe_ends_the_reading_once(capsys):
-    reader, _ = piped(Sender())
-    reader.connectionLost()
-    reader.connectionLost()
-    assert reader.ended.called
-
-
-def test_ctrl_c_lets_go_of_a_pipe():
-    reader, transport = piped(Sender())
-    reader.ended.addErrback(lambda failure: failure.trap(CancelledError))
-    reader.ended.cancel()
-    assert transport.disconnecting
-
-
-@pytest.mark.parametrize("sent", [TICKS, ""])
-def test_ticks_come_from_a_named_pipe(command_line, daemon, tmp_path, sent, monkeypatch):
-    """The reactor is the test's, so that the pipe is read by the protocol itself."""
+@pytest.mark.parametrize("sent", [TICKS, TICKS[:-1], ""])
+def test_ticks_come_from_a_named_pipe(command_line, daemon, tmp_path, sent):
     pipe = tmp_path / "ticks.pipe"
     os.mkfifo(pipe)
-
-    def read(reader, descriptor):
-        reader.makeConnection(StringTransport())
-        if sent:
-            reader.dataReceived(sent.encode())
-        reader.connectionLost()
-
-    monkeypatch.setattr(send_command, "StandardIO", read)
-    said = command_line("ticks", "send", pipe, "--server", "tcp:x:1", "--source", "test")
+    # A pipe has both ends open here before the command opens it, as another program would do later.
+    writer = os.open(pipe, os.O_RDWR)
+    os.write(writer, sent.encode())
+    command_line.waits_for_files = False
+    said = command_line("ticks", "send", pipe, at=[(0.0, lambda: os.close(writer))])
     assert (said.status, said.out) == (0, f"{3 if sent else 0} ticks stored.\n")
+
+
+def test_the_input_is_not_read_on_before_the_server_has_stored_what_it_brought(
+    command_line, file, monkeypatch
+):
+    """The server answers nothing, and the command is interrupted."""
+    monkeypatch.setattr(send_command, "MAX_IN_FLIGHT", 2)
+    monkeypatch.setattr(send_command, "CHUNK_SIZE", 16)
+    command_line.server = scripted(b"OK: PONG\r\n")
+    said = command_line("ticks", "send", file, at=[(3.0, command_line.interrupt)])
+    heard = command_line.endpoint.connection.said
+    assert (said.status, said.out) == (130, "")
+    assert heard.count(b"EURUSD 1.1 ") == 1
+    assert b"1.15" not in heard
+
+
+def test_ticks_that_come_while_the_connection_is_lost_are_sent_on_the_next_one(
+    command_line, daemon, tmp_path
+):
+    pipe = tmp_path / "ticks.pipe"
+    os.mkfifo(pipe)
+    writer = os.open(pipe, os.O_RDWR)
+    command_line.waits_for_files = False
+
+    def write():
+        os.write(writer, TICKS.encode())
+        os.close(writer)
+
+    at = [(1.0, lambda: command_line.endpoint.connection.cut()), (1.5, write)]
+    status, out, error = command_line("ticks", "send", pipe, at=at)
+    assert (status, out) == (0, "3 ticks stored.\n")
+    assert error.splitlines()[-1] == "mtnet: The connection is back."
+    assert len(command_line.endpoint.connections) == 2
+
+
+def test_a_folder_is_no_input(command_line, daemon, tmp_path):
+    said = command_line("ticks", "send", tmp_path)
+    assert (said.status, said.error) == (1, f"mtnet: {tmp_path} cannot be read: Is a directory.\n")
 
 
 def test_a_closed_standard_input_is_said(command_line, daemon, monkeypatch):
     monkeypatch.setattr(send_command.sys, "stdin", None)
-    with pytest.raises(ClientError, match="Standard input is closed; name a FILE"):
-        send_command._opened(None)
+    with (
+        pytest.raises(ClientError, match="Standard input is closed; name a FILE"),
+        send_command._opened(None),
+    ):
+        pass
 
 
 # tail

@@ -1,11 +1,15 @@
 """The client without an event loop, over a socket in memory."""
 
+import os
 import socket
 import ssl
+import threading
+import time
 from types import SimpleNamespace
 
 import pytest
 
+from mtnet.callbacks import noop
 from mtnet.client.blocking import runner as module
 from mtnet.client.blocking.runner import LONGEST, BlockingRunner
 from mtnet.client.core.address import read_address
@@ -58,7 +62,7 @@ class NotingCore:
 
 
 class Socket:
-    """A socket that answers each read with the next of `answers`; the last one is repeated."""
+    """A socket that answers each wait with the next of `answers`; the last one is repeated."""
 
     def __init__(self, clock, answers, cost=0.0):
         self._clock, self._answers, self._cost = clock, list(answers), cost
@@ -68,21 +72,57 @@ class Socket:
         return ("127.0.0.1", 8081)
 
     def settimeout(self, seconds):
+        pass
+
+    def wait(self, seconds):
+        """Return whether there is something to read before so many seconds have passed."""
         self.waits.append(seconds)
+        if self._answers[0] is not NOTHING:
+            return True
+        self._next()
+        self._clock.advance(seconds)
+        return False
 
     def recv(self, size):
         self._clock.advance(self._cost)
-        answer = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
-        if answer is TimeoutError:
-            self._clock.advance(self.waits[-1])
-            raise TimeoutError
+        answer = self._next()
+        if isinstance(answer, Exception):
+            raise answer
         return answer
+
+    def _next(self):
+        return self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
 
     def shutdown(self, how):
         pass
 
     def close(self):
         self.closed = True
+
+
+NOTHING = object()
+"""The answer of a server that says nothing as long as somebody waits."""
+
+
+class Selector:
+    """Waits for one socket at most, by the clock."""
+
+    def __init__(self, clock):
+        self._clock, self._keys = clock, {}
+
+    def register(self, watched, events, data):
+        self._keys[watched] = SimpleNamespace(fd=watched, data=data)
+
+    def unregister(self, watched):
+        del self._keys[watched]
+
+    def get_map(self):
+        return self._keys
+
+    def select(self, seconds):
+        if not self._keys:
+            self._clock.advance(seconds)
+        return [(key, None) for watched, key in self._keys.items() if watched.wait(seconds)]
 
 
 @pytest.fixture
@@ -106,7 +146,7 @@ def connect(clock, monkeypatch):
         return notes, timeouts
 
     monkeypatch.setattr(module, "monotonic", clock.seconds)
-    monkeypatch.setattr(module, "sleep", clock.advance)
+    monkeypatch.setattr(module, "PollSelector", lambda: Selector(clock))
     return run
 
 
@@ -117,19 +157,19 @@ def test_what_is_due_is_done_while_bytes_never_stop_coming(connect, clock):
 
 @pytest.mark.parametrize(("every", "wait"), [(5.0, 5.0), (None, LONGEST)])
 def test_where_nothing_ends_it_each_wait_has_an_end(connect, clock, every, wait):
-    quiet = Socket(clock, [TimeoutError, b"end"])
+    quiet = Socket(clock, [NOTHING, NOTHING, b"end"])
     connect(quiet, seconds=None, every=every, ended=lambda notes: notes[-1] == b"end")
-    assert quiet.waits == [wait, wait]
+    assert quiet.waits[:2] == [wait, wait]
 
 
 def test_no_attempt_to_connect_again_takes_longer_than_there_is_time(connect, clock):
     notes, timeouts = connect(Socket(clock, [b""]), seconds=10.0)
     assert notes[:2] == ["begun", "lost: the server closed it"]
-    assert timeouts == [module.CONNECT_TIMEOUT, 6.0, 2.0, module.SHORTEST]
+    assert timeouts == [module.CONNECT_TIMEOUT, 6.0, 2.0]
 
 
 def test_what_ends_with_the_time_is_no_event(connect, clock):
-    notes, _ = connect(Socket(clock, [TimeoutError]), seconds=3.0)
+    notes, _ = connect(Socket(clock, [NOTHING]), seconds=3.0)
     assert notes == ["begun"]
 
 
@@ -151,3 +191,55 @@ def test_a_port_that_breaks_off_the_handshake_is_asked_whether_it_speaks_tls(mon
         "that port speak TLS?"
     )
     assert here.fileno() == -1
+
+
+def test_half_a_record_of_tls_is_waited_for(connect, clock):
+    notes, _ = connect(
+        Socket(clock, [TimeoutError(), b"whole"]),
+        seconds=None,
+        ended=lambda notes: notes[-1] == b"whole",
+    )
+    assert notes[:2] == ["begun", b"whole"]
+
+
+def test_a_pipe_is_read_while_nothing_comes_from_the_server_and_while_there_is_none():
+    """With real pipes and sockets; the server closes the first connection."""
+    here, there = socket.socketpair()
+    reader, writer = os.pipe()
+    core, read = NotingCore(None), []
+    core.session.delay = lambda attempt=0: 30.0
+    client = BlockingRunner(ADDRESS, core, noop, lambda _: None)
+    client._connect = lambda timeout: here
+    client.watch(reader, lambda: read.append(os.read(reader, 9)))
+    os.write(writer, b"one")
+    there.close()
+    threading.Timer(0.05, os.write, (writer, b"two")).start()
+    client.run(lambda: read[-1:] == [b"two"], 20.0)
+    client.unwatch(reader)
+    client.close()
+    assert read == [b"one", b"two"]
+    os.close(reader)
+    os.close(writer)
+
+
+def test_a_write_that_the_peer_takes_slowly_is_no_lost_connection(monkeypatch):
+    """Each piece leaves in time, all of them together do not."""
+    here, there = socket.socketpair()
+    monkeypatch.setattr(module, "SEND_TIMEOUT", 0.2)
+    here.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4_096)
+    data, came = bytes(range(256)) * 256, bytearray()
+
+    def take():
+        while len(came) < len(data):
+            came.extend(there.recv(8_192))
+            time.sleep(0.04)
+
+    taking = threading.Thread(target=take)
+    client = BlockingRunner(ADDRESS, NotingCore(None), noop, lambda _: None)
+    client._connect = lambda timeout: here
+    taking.start()
+    client.run(lambda: client.write(data) is None, None)
+    taking.join()
+    client.close()
+    there.close()
+    assert came == data

@@ -10,7 +10,7 @@ from tick_sending import ONE, THREE, TWO, Harness
 from twisted.internet.task import Clock
 
 from mtnet import client
-from mtnet.client import tick_sender
+from mtnet.client.core.prices import sending
 from mtnet.errors import ClientError, JournalError
 from mtnet.interfaces import ITicks
 from mtnet.net.endpoints import Listener
@@ -241,8 +241,8 @@ def test_whatever_connections_break_each_tick_is_stored_once(
     tmp_path_factory, events, most, window
 ):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tick_sender, "MAX_BATCH", most)
-        patch.setattr(tick_sender, "WINDOW", window)
+        patch.setattr(sending, "MAX_BATCH", most)
+        patch.setattr(sending, "WINDOW", window)
         story = Story(tmp_path_factory.mktemp("story"))
         for name, *arguments in events:
             getattr(story, name.replace(" ", "_"))(*arguments)
@@ -255,7 +255,7 @@ def test_whatever_connections_break_each_tick_is_stored_once(
 
 
 def test_a_connection_that_breaks_at_each_byte_costs_no_tick(tmp_path, monkeypatch):
-    monkeypatch.setattr(tick_sender, "MAX_BATCH", 2)
+    monkeypatch.setattr(sending, "MAX_BATCH", 2)
     probe = Story(tmp_path / "probe")
     probe.send(5)
     probe.wait(1)

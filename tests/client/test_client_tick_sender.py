@@ -10,7 +10,8 @@ from twisted.internet.error import ConnectionRefusedError
 from twisted.logger import capturedLogs
 
 from mtnet import client
-from mtnet.client import TickSender, tick_sender
+from mtnet.client import TickSender
+from mtnet.client.core.prices import sending
 from mtnet.errors import ClientError
 
 
@@ -24,41 +25,41 @@ def harness(clock):
 
 def test_ticks_are_gathered_for_a_while_and_end_in_a_question(harness):
     harness.send(ONE, TWO)
-    harness.pass_time(tick_sender.BATCH_INTERVAL / 2)
+    harness.pass_time(sending.BATCH_INTERVAL / 2)
     assert harness.heard() == b""
-    harness.pass_time(tick_sender.BATCH_INTERVAL / 2)
-    assert harness.heard() == b"@@1\nEURUSD 1.1\nEURUSD 1.2\nSYNC:\n"
+    harness.pass_time(sending.BATCH_INTERVAL / 2)
+    assert harness.heard() == b"@@1\nEURUSD 1.1\nEURUSD 1.2\nSYNC:\r\n"
     assert harness.counts == (2, 0, 0, 2)
     harness.answer(b"OK: SYNC 2\r\n")
     assert harness.counts == (2, 2, 0, 0)
 
 
 def test_a_full_batch_does_not_wait(harness, monkeypatch):
-    monkeypatch.setattr(tick_sender, "MAX_BATCH", 2)
+    monkeypatch.setattr(sending, "MAX_BATCH", 2)
     harness.send(ONE, TWO, THREE)
     harness.line.settle()
-    assert harness.heard() == b"@@1\nEURUSD 1.1\nEURUSD 1.2\nSYNC:\n"
+    assert harness.heard() == b"@@1\nEURUSD 1.1\nEURUSD 1.2\nSYNC:\r\n"
     harness.pass_time()
-    assert harness.heard() == b"@@2\nEURUSD 1.3\nSYNC:\n"
+    assert harness.heard() == b"@@2\nEURUSD 1.3\nSYNC:\r\n"
 
 
 def test_no_more_than_a_window_of_batches_is_under_way(harness, monkeypatch):
-    monkeypatch.setattr(tick_sender, "MAX_BATCH", 1)
-    monkeypatch.setattr(tick_sender, "WINDOW", 2)
+    monkeypatch.setattr(sending, "MAX_BATCH", 1)
+    monkeypatch.setattr(sending, "WINDOW", 2)
     harness.send(*[b"EURUSD %d" % price for price in range(5)])
     harness.line.settle()
     assert harness.heard().count(b"SYNC:") == 2
     harness.answer(b"OK: SYNC 1\r\n")
-    assert harness.heard() == b"@@3\nEURUSD 2\nSYNC:\n"
+    assert harness.heard() == b"@@3\nEURUSD 2\nSYNC:\r\n"
     harness.answer(b"OK: SYNC 2\r\nOK: SYNC 3\r\n")
-    assert harness.heard() == b"@@4\nEURUSD 3\nSYNC:\n@@5\nEURUSD 4\nSYNC:\n"
+    assert harness.heard() == b"@@4\nEURUSD 3\nSYNC:\r\n@@5\nEURUSD 4\nSYNC:\r\n"
     harness.answer(b"OK: SYNC 4\r\nOK: SYNC 5\r\n")
     assert harness.counts == (5, 5, 0, 0)
 
 
 @pytest.mark.parametrize("size", range(1, 13))
 def test_answers_are_understood_however_they_are_cut(harness, monkeypatch, size):
-    monkeypatch.setattr(tick_sender, "MAX_BATCH", 1)
+    monkeypatch.setattr(sending, "MAX_BATCH", 1)
     harness.send(ONE, TWO)
     harness.answer(b"OK: SYNC 1\r\nOK: SYNC 2\r\n", size)
     assert harness.counts == (2, 2, 0, 0)
@@ -71,7 +72,7 @@ def test_what_is_handed_in_before_it_is_started_waits(clock):
     clock.advance(5)
     waiting.startService()
     line.settle()
-    assert line.connection.server.protocol.heard.endswith(b"\nEURUSD 1.1 - - - - -\nSYNC:\n")
+    assert line.connection.server.protocol.heard.endswith(b"\nEURUSD 1.1 - - - - -\nSYNC:\r\n")
 
 
 # Again
@@ -79,7 +80,7 @@ def test_what_is_handed_in_before_it_is_started_waits(clock):
 
 @pytest.mark.parametrize("answered", [0, 1, 2])
 def test_behind_a_cut_what_is_not_confirmed_is_sent_again_as_it_was(harness, monkeypatch, answered):
-    monkeypatch.setattr(tick_sender, "MAX_BATCH", 1)
+    monkeypatch.setattr(sending, "MAX_BATCH", 1)
     harness.send(ONE, TWO, THREE)
     harness.line.settle()
     whole = harness.heard()
@@ -117,7 +118,7 @@ def test_the_next_sender_of_a_name_begins_with_numbers_that_the_last_one_had_not
 
 
 def test_a_server_that_refuses_for_good_is_told_once_for_each_batch(harness, monkeypatch):
-    monkeypatch.setattr(tick_sender, "MAX_BATCH", 1)
+    monkeypatch.setattr(sending, "MAX_BATCH", 1)
     harness.send(ONE, TWO)
     done = Outcome(harness.sender.synced())
     harness.answer(
@@ -226,7 +227,7 @@ def test_an_answer_that_nobody_asked_for_confirms_nothing(harness):
 
 
 def test_a_server_that_counts_backwards_never_makes_ticks_of_its_own(harness, monkeypatch):
-    monkeypatch.setattr(tick_sender, "MAX_BATCH", 1)
+    monkeypatch.setattr(sending, "MAX_BATCH", 1)
     harness.send(ONE, TWO, THREE)
     harness.answer(b"OK: SYNC 2\r\nERR: tick x\r\nOK: SYNC 0\r\nOK: SYNC 9\r\n")
     sent, stored, refused, waiting = harness.counts
@@ -318,7 +319,7 @@ def test_a_sender_tells_whether_its_first_attempt_failed(clock):
 
 
 def test_no_more_ticks_wait_than_there_is_room_for(harness, monkeypatch):
-    monkeypatch.setattr(tick_sender, "MAX_WAITING", 2)
+    monkeypatch.setattr(sending, "MAX_WAITING", 2)
     harness.send(ONE, TWO)
     with pytest.raises(ClientError, match="More than 2 ticks"):
         harness.send(THREE)
@@ -350,7 +351,7 @@ def test_no_more_ticks_wait_than_there_is_room_for(harness, monkeypatch):
 def test_a_tick_keeps_its_digits_and_its_symbol_is_spelt_as_on_the_wire(harness, given, record):
     harness.sender.send(*given)
     harness.pass_time()
-    assert harness.heard() == b"@@1\n" + record + b"\nSYNC:\n"
+    assert harness.heard() == b"@@1\n" + record + b"\nSYNC:\r\n"
 
 
 @pytest.mark.parametrize(
@@ -366,7 +367,7 @@ def test_a_tick_keeps_its_digits_and_its_symbol_is_spelt_as_on_the_wire(harness,
 def test_a_record_is_sent_in_its_canonical_form(harness, given, record):
     harness.send(given)
     harness.pass_time()
-    assert harness.heard() == b"@@1\n" + record + b"\nSYNC:\n"
+    assert harness.heard() == b"@@1\n" + record + b"\nSYNC:\r\n"
 
 
 @pytest.mark.parametrize(

@@ -170,6 +170,17 @@ def test_lines_come_out_of_messages_and_go_into_them():
         pair.to_client()
 
 
+@pytest.mark.parametrize("size", [10, 5_000, 16_382])
+def test_a_batch_of_lines_goes_in_messages_that_a_server_reads(size):
+    pair = Pair(LineSocketFraming(ADDRESS)).open()
+    lines = [b"x" * size for _ in range(9)]
+    pair.client.send(b"\n".join(lines))
+    found = pair.to_server()
+    assert "".join(found) == "".join(each.decode() + "\r\n" for each in lines)
+    assert all(len(each) <= 16_384 and each.endswith("\r\n") for each in found)
+    assert len(found) == -(-9 * (size + 2) // (16_384 // (size + 2) * (size + 2)))
+
+
 # Followers and publishers of Twisted over them
 
 

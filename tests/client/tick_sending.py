@@ -4,7 +4,8 @@ from fakes.transports import MemoryEndpoint
 from twisted.internet.protocol import Factory, Protocol
 
 from mtnet import client
-from mtnet.client import TickSender, tick_sender
+from mtnet.client import TickSender
+from mtnet.client.core.prices import sending
 
 ONE, TWO, THREE = b"EURUSD 1.1", b"EURUSD 1.2", b"EURUSD 1.3"
 
@@ -50,7 +51,7 @@ class Harness:
             on_error=self.errors.append,
             **options,
         )
-        self.first = self.sender._batcher._number + 1
+        self.first = self.sender._core._number + 1
         self.sender.startService()
         self.line.settle()
 
@@ -58,7 +59,7 @@ class Harness:
         for tick in ticks:
             self.sender.send_record(tick)
 
-    def pass_time(self, seconds=tick_sender.BATCH_INTERVAL):
+    def pass_time(self, seconds=sending.BATCH_INTERVAL):
         self.clock.advance(seconds)
         self.line.settle()
 

@@ -3,6 +3,8 @@
 import io
 import json
 from errno import ECONNREFUSED, ECONNRESET
+from selectors import PollSelector
+from types import SimpleNamespace
 from typing import NamedTuple
 
 from fakes.transports import MemoryEndpoint
@@ -19,6 +21,8 @@ from mtnet.testing import connect
 
 LONGEST = 600.0
 """Seconds after which a command that does not end is an error of the test."""
+PATIENCE = 20.0
+"""Real seconds for which the clock stands still while files, pipes and processes say nothing."""
 
 
 class Terminal(io.StringIO):
@@ -58,38 +62,36 @@ class FakeReactor:
 
 class MemorySocket:
     """
-    A socket of the standard library that leads to a protocol; its waits move the clock.
+    A socket of the standard library that leads to a protocol.
 
     Attributes:
         said: everything that was ever sent.
     """
 
     def __init__(self, terminal, clock):
-        self._terminal, self._clock, self._seconds = terminal, clock, 0.0
-        self._until = clock.seconds() + LONGEST
-        self._is_cut, self.said = False, b""
+        self._terminal, self._clock = terminal, clock
+        self._is_cut, self._unread, self.said = False, b"", b""
 
     def settimeout(self, seconds):
-        self._seconds = seconds
+        pass
 
     def getpeername(self):
         return ("127.0.0.1", 8081)
 
-    def sendall(self, data):
+    def send(self, data):
         self.said += data
-        self._terminal.send(data)
+        self._terminal.send(bytes(data))
+        return len(data)
+
+    def is_ready(self):
+        self._unread += self._terminal.received()
+        ended = self._terminal.closed or self._terminal.transport.ended
+        return bool(self._unread) or self._is_cut or ended
 
     def recv(self, size):
-        until = self._clock.seconds() + self._seconds
-        while not (found := self._terminal.received()):
-            if self._is_cut:
-                raise ConnectionResetError(ECONNRESET, "reset")
-            if self._terminal.closed or self._terminal.transport.ended:
-                return b""
-            if self._clock.seconds() >= until:
-                raise TimeoutError
-            assert self._clock.seconds() < self._until, "The command does not end."
-            self._clock.advance(0.05)
+        found, self._unread = self._unread, b""
+        if not found and self._is_cut:
+            raise ConnectionResetError(ECONNRESET, "reset")
         return found
 
     def shutdown(self, how):
@@ -104,6 +106,42 @@ class MemorySocket:
         if not self._is_cut:
             self._terminal.hang_up()
         self._clock.advance(0)
+
+
+class MemorySelector:
+    """A selector of sockets in memory, whose waits move the clock, and of real files and pipes."""
+
+    def __init__(self, command_line):
+        self._command_line, self._clock = command_line, command_line.clock
+        self._until = self._clock.seconds() + LONGEST
+        self._sockets, self._files = {}, PollSelector()
+
+    def register(self, watched, events, data):
+        if isinstance(watched, int):
+            return self._files.register(watched, events, data)
+        self._sockets[watched] = SimpleNamespace(fd=watched, data=data)
+
+    def unregister(self, watched):
+        if isinstance(watched, int):
+            return self._files.unregister(watched)
+        del self._sockets[watched]
+
+    def get_map(self):
+        return {**self._sockets, **{key.fd: key for key in self._files.get_map().values()}}
+
+    def select(self, timeout):
+        until = self._clock.seconds() + timeout
+        while not (found := self._ready()) and self._clock.seconds() < until:
+            assert self._clock.seconds() < self._until, "The command does not end."
+            self._clock.advance(0.05)
+        return found
+
+    def _ready(self):
+        found = [(key, None) for at, key in self._sockets.items() if at.is_ready()]
+        if not self._files.get_map():
+            return found
+        waits = not found and self._command_line.waits_for_files
+        return found + self._files.select(PATIENCE if waits else 0)
 
 
 class MemorySockets:
@@ -125,12 +163,13 @@ class CommandLine:
         folder: the data folder.
         server: what builds the protocols of `--server`; an exception refuses connections.
         endpoint: that of the last command that talked to the server.
+        waits_for_files: whether the clock stands still until a file, a pipe or a process is ready.
     """
 
     def __init__(self, folder, clock, capsys, monkeypatch):
         self.folder, self.clock, self.server = folder, clock, None
         self.asked, self._capsys, self._monkeypatch = [], capsys, monkeypatch
-        self._at, self._reactor = {}, None
+        self._at, self._reactor, self.waits_for_files = {}, None, True
         monkeypatch.setenv("XDG_CONFIG_HOME", str(folder / "config"))
         monkeypatch.delenv("MTNET_CONTEXT", raising=False)
         monkeypatch.setattr(reactor, "react", self._react)
@@ -138,7 +177,7 @@ class CommandLine:
         monkeypatch.setattr(reactor, "server_from_string", self._endpoint)
         monkeypatch.setattr(blocking, "dial", self._dial)
         monkeypatch.setattr(blocking, "monotonic", clock.seconds)
-        monkeypatch.setattr(blocking, "sleep", clock.advance)
+        monkeypatch.setattr(blocking, "PollSelector", lambda: MemorySelector(self))
 
     def __call__(self, *words, typed="", at=()):
         """

@@ -1,23 +1,14 @@
 """`mtnet jobs work`: each task is a process."""
 
 import os
+import subprocess
 from argparse import Namespace
 from collections.abc import Callable, Sequence
-from contextlib import suppress
-from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
-from twisted.internet.defer import Deferred
-from twisted.internet.error import ProcessExitedAlready
-from twisted.internet.interfaces import IStreamClientEndpoint
-from twisted.internet.protocol import ProcessProtocol
-from twisted.python.failure import Failure
-
-from mtnet.callbacks import noop
-from mtnet.cli import reactor, remote
-from mtnet.client.connection import Runner
+from mtnet.cli import remote
 from mtnet.client.core.events import Connected, LeftOut, Lost, Notice, Refused
-from mtnet.client.core.tasks.jobs import FATAL, Withdrawn, Work, WorkCore, WorkEvent
+from mtnet.client.core.tasks.jobs import FATAL, Withdrawn, Work, WorkCore
 from mtnet.errors import ClientError
 from mtnet.services.jobs.wire import MAX_REASON, Task
 
@@ -25,25 +16,20 @@ MOST_OUTPUT = 65_536
 """Bytes of stdout after which a command is ended: a result has 6,000 at most."""
 MOST_ERRORS = 4 * MAX_REASON
 """Bytes of the end of stderr that are kept for the reason."""
-
-T = TypeVar("T")
+READ_SIZE = 65_536
+"""Bytes of one read: what a pipe holds."""
 
 
 def work(arguments: Namespace) -> None:
     """
-    Carry out tasks until Ctrl-C, or until the time is over; the reactor runs their processes.
+    Carry out tasks until Ctrl-C, or until the time is over.
 
     Raises:
         ClientError: the server refuses.
     """
-    reactor.run(_work, arguments)
-
-
-async def _work(server: IStreamClientEndpoint, clock: Any, arguments: Namespace) -> None:
-    ended: Deferred[None] = Deferred()
-    watch = remote.StreamReporter(arguments.server, lambda: reactor.fire(ended))
+    watch = remote.StreamReporter(arguments.server)
     core = WorkCore(Work(arguments.queue, arguments.slots), arguments.account)
-    processes = Processes(clock, arguments.command, core, lambda: runner.run())
+    processes = Processes(arguments.command, core)
 
     def refused(event: Refused) -> None:
         tell = watch.fail if event.code in FATAL else watch.note
@@ -53,55 +39,46 @@ async def _work(server: IStreamClientEndpoint, clock: Any, arguments: Namespace)
         processes.kill_all()
         watch.lost(event.reason)
 
-    handlers: dict[type, Callable[[Any], object]] = {
-        Connected: lambda _: watch.connected(),
-        Lost: lost,
-        Refused: refused,
-        Task: processes.start,
-        Withdrawn: lambda event: processes.kill(event.id),
-        Notice: lambda notice: watch.note(notice.text),
-        LeftOut: lambda event: watch.note(str(event)),
-    }
-
-    def handle(event: WorkEvent) -> None:
-        handlers.get(type(event), noop)(event)
-
-    def leave(result: T) -> T:
+    handle = remote.dispatch(
+        {
+            Connected: lambda _: watch.connected(),
+            Lost: lost,
+            Refused: refused,
+            Task: processes.start,
+            Withdrawn: lambda event: processes.kill(event.id),
+            Notice: lambda notice: watch.note(notice.text),
+            LeftOut: lambda event: watch.note(str(event)),
+        }
+    )
+    try:
+        remote.stream(arguments, core, watch, handle, begun=processes.begin)
+    finally:
         processes.kill_all()
-        runner.run(core.stop())
-        return result
-
-    runner: Runner[WorkEvent] = Runner(server, core, clock, handle)
-    ended.addBoth(leave)
-    seconds = arguments.seconds
-    expire = partial(watch.expire, seconds)
-    await reactor.run_until(runner.service, ended, clock, seconds, expire)
-    watch.check()
 
 
 class Processes:
-    """
-    The running commands.
+    """The running commands."""
 
-    Args:
-        send: sends what waits.
-    """
-
-    def __init__(
-        self, reactor: Any, command: Sequence[str], core: WorkCore, send: Callable[[], object]
-    ) -> None:
-        self._reactor, self._command, self._core, self._send = reactor, command, core, send
+    def __init__(self, command: Sequence[str], core: WorkCore) -> None:
+        self._command, self._core = command, core
         self._running: dict[str, CommandProcess] = {}
+        self._runner: Any = None
+
+    def begin(self, runner: Any) -> None:
+        """Let the commands be watched by `runner`, and their results be sent by it."""
+        self._runner = runner
 
     def start(self, task: Task) -> None:
         """Begin with a task."""
-        process = CommandProcess(task.data, lambda: self._ended(task.id, process))
-        self._running[task.id] = process
         environment = {**os.environ, "MTNET_QUEUE": task.queue, "MTNET_JOB": task.id}
         try:
-            self._reactor.spawnProcess(process, self._command[0], self._command, environment)
+            process = CommandProcess(self._command, task.data, environment)
         except OSError as error:
-            process.fail(f"{self._command[0]} does not start: {error}")
+            self._core.fail(task.id, f"{self._command[0]} does not start: {error}")
+            self._runner.send()
+            return
+        self._running[task.id] = process
+        process.begin(self._runner, lambda: self._ended(task.id, process))
 
     def kill(self, id: str) -> None:
         """End a command whose result would not count."""
@@ -115,8 +92,6 @@ class Processes:
             self.kill(id)
 
     def _ended(self, id: str, process: "CommandProcess") -> None:
-        if self._running.get(id) is not process:
-            return
         del self._running[id]
         reason = process.reason
         if reason is None:
@@ -126,61 +101,110 @@ class Processes:
                 reason = str(error)
         if reason is not None:
             self._core.fail(id, reason)
-        self._send()
+        self._runner.send()
 
 
-class CommandProcess(ProcessProtocol):
+class CommandProcess:
     """
-    One command: data goes to its stdin, the result comes from its stdout.
+    One command: data comes from its stdin, the result goes to its stdout.
 
-    Args:
-        ended: called when it has ended.
-
-    Attributes:
-        reason: why it has failed; None = it has not.
+    Raises:
+        OSError: it does not start.
     """
 
-    transport: Any
-
-    def __init__(self, data: str, ended: Callable[[], object]) -> None:
-        self._data, self._ended_call = data, ended
+    def __init__(self, command: Sequence[str], data: str, environment: dict[str, str]) -> None:
+        # A pipe would have to be written to while the command reads.
+        with open(os.memfd_create("task"), "w+b") as stdin:
+            stdin.write(data.encode())
+            stdin.seek(0)
+            self._process = subprocess.Popen(
+                command,
+                bufsize=0,
+                stdin=stdin,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                env=environment,
+            )
+        self._exit = os.pidfd_open(self._process.pid)
         self._output, self._errors = bytearray(), bytearray()
-        self.reason: str | None = None
+        self._overflow = False
+        self._watched: set[int] = set()
+        self._runner: Any = None
+        self._ended: Callable[[], object] | None = None
+
+    def begin(self, runner: Any, ended: Callable[[], object]) -> None:
+        """Read what it writes; `ended` is called when it has ended, unless it is killed before."""
+        self._runner, self._ended = runner, ended
+        process: Any = self._process
+        for descriptor, ready in (
+            (process.stdout.fileno(), self._read_output),
+            (process.stderr.fileno(), self._read_errors),
+            (self._exit, self._exited),
+        ):
+            self._watched.add(descriptor)
+            runner.watch(descriptor, ready)
 
     @property
     def result(self) -> str:
         """Its stdout without the last line end."""
         return self._output.decode("utf-8", "replace").rstrip("\r\n")
 
-    def connectionMade(self) -> None:
-        self.transport.write(self._data.encode())
-        self.transport.closeStdin()
-
-    def outReceived(self, data: bytes) -> None:
-        self._output += data
-        if len(self._output) > MOST_OUTPUT and self.reason is None:
-            self.reason = f"The command wrote more than {MOST_OUTPUT} bytes"
-            self.kill()
-
-    def errReceived(self, data: bytes) -> None:
-        self._errors = (self._errors + data)[-MOST_ERRORS:]
-
-    def processEnded(self, reason: Failure) -> None:
-        end: Any = reason.value
-        code, signal = end.exitCode, end.signal
-        if self.reason is None and code != 0:
-            status = f"signal {signal}" if code is None else f"exit status {code}"
-            text = self._errors.decode("utf-8", "replace").strip()
-            room = MAX_REASON - len(status) - 2
-            self.reason = f"{status}: {text[-room:]}" if text else status
-        self._ended_call()
-
-    def fail(self, reason: str) -> None:
-        """Note that it did not start."""
-        self.reason = reason
-        self._ended_call()
+    @property
+    def reason(self) -> str | None:
+        """Why it has failed; None = it has not."""
+        if self._overflow:
+            return f"The command wrote more than {MOST_OUTPUT} bytes"
+        code = self._process.returncode
+        if code == 0:
+            return None
+        status = f"signal {-code}" if code < 0 else f"exit status {code}"
+        text = self._errors.decode("utf-8", "replace").strip()
+        room = MAX_REASON - len(status) - 2
+        return f"{status}: {text[-room:]}" if text else status
 
     def kill(self) -> None:
-        """End it at once."""
-        with suppress(ProcessExitedAlready):
-            self.transport.signalProcess("KILL")
+        """End it at once, and say nothing."""
+        self._ended = None
+        self._process.kill()
+        self._close()
+
+    def _read_output(self) -> None:
+        process: Any = self._process
+        data = os.read(process.stdout.fileno(), READ_SIZE)
+        self._output += data
+        if len(self._output) > MOST_OUTPUT:
+            self._overflow = True
+            self._process.kill()
+            self._close()
+        elif not data:
+            self._let_go(process.stdout.fileno())
+
+    def _read_errors(self) -> None:
+        process: Any = self._process
+        data = os.read(process.stderr.fileno(), READ_SIZE)
+        self._errors = (self._errors + data)[-MOST_ERRORS:]
+        if not data:
+            self._let_go(process.stderr.fileno())
+
+    def _exited(self) -> None:
+        self._let_go(self._exit)
+
+    def _let_go(self, descriptor: int) -> None:
+        self._watched.remove(descriptor)
+        self._runner.unwatch(descriptor)
+        if not self._watched:
+            self._close()
+
+    def _close(self) -> None:
+        """Let go of everything, and say that it has ended."""
+        for descriptor in self._watched:
+            self._runner.unwatch(descriptor)
+        self._watched.clear()
+        process: Any = self._process
+        process.stdout.close()
+        process.stderr.close()
+        os.close(self._exit)
+        process.wait()
+        ended, self._ended = self._ended, None
+        if ended is not None:
+            ended()

@@ -1,24 +1,19 @@
 """`mtnet ticks send`: sends the lines of a file, or of standard input, to a server."""
 
 import os
-import stat
 import sys
+import time
 from argparse import Namespace
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from socket import gethostname
-from typing import BinaryIO
+from typing import Any
 
-from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
-from twisted.internet.protocol import Protocol, connectionDone
-from twisted.internet.stdio import StandardIO
-from twisted.internet.task import deferLater
-from twisted.python.failure import Failure
-
-from mtnet.cli import reactor, remote
+from mtnet.cli import remote
 from mtnet.cli.output import print_result
-from mtnet.client.tick_sender import TickSender
+from mtnet.client.core.events import Connected, Lost, Refused
+from mtnet.client.core.prices.sending import SendCore, SendEvent, Stored
 from mtnet.errors import ClientError
 
 CHUNK_SIZE = 65_536
@@ -29,105 +24,92 @@ MAX_IN_FLIGHT = 20_000
 
 def send_ticks(arguments: Namespace) -> None:
     """
-    Send every line, and print the counts; the reactor reads pipes.
+    Send every line, and print the counts.
 
     Raises:
         ClientError: the file cannot be read; a line is not a tick; the server refused ticks.
     """
-    reactor.run(_send_ticks, arguments)
-
-
-async def _send_ticks(
-    server: IStreamClientEndpoint, clock: IReactorTime, arguments: Namespace
-) -> None:
-    ended: Deferred[None] = Deferred()
-    watch = remote.StreamReporter(arguments.server, lambda: reactor.fire(ended))
-    sender = TickSender(
-        server,
-        arguments.source or gethostname().partition(".")[0][:32],
-        clock,
-        on_connected=watch.reconnected,
-        on_lost=lambda reason: _lost(watch, sender, reason),
-        on_error=watch.refused,
-        login=arguments.account,
-    )
-    connected = sender.whenConnected(failAfterFailures=1)
-    sender.startService()
-    await connected
-    # A ClientService cannot be stopped from its own callback.
-    await deferLater(clock, 0)
-    lines = Lines(sender)
-    working = Deferred.fromCoroutine(_send(arguments.file, sender, lines))
-    working.addCallbacks(lambda _: watch.end(), lambda failure: watch.end(failure.value))
-    try:
-        await ended
-    finally:
-        working.cancel()
-        await sender.stopService()
+    source = arguments.source or gethostname().partition(".")[0][:32]
+    core = SendCore(source, time.time(), arguments.account)
+    watch = remote.StreamReporter(arguments.server)
+    with _opened(arguments.file) as descriptor:
+        reader = Reader(descriptor, core, watch, arguments.file or "Standard input")
+        remote.converse(
+            arguments,
+            core,
+            _handler(core, watch, reader),
+            lambda: watch.over or (reader.has_ended and not core.waiting),
+            None,
+            framing=remote.tick_framing,
+            begun=reader.begin,
+        )
     watch.check()
-    refused = sender.refused + lines.bad
-    counts = {"sent": sender.sent, "stored": sender.stored, "refused": refused}
-    print_result(arguments, counts, f"{sender.stored} ticks stored.")
+    refused = core.refused + reader.lines.bad
+    counts = {"sent": core.sent, "stored": core.stored, "refused": refused}
+    print_result(arguments, counts, f"{core.stored} ticks stored.")
     if refused:
         lines_were = "line was" if refused == 1 else "lines were"
         raise ClientError(f"{refused} {lines_were} not stored.")
 
 
-def _lost(watch: remote.StreamReporter, sender: TickSender, reason: str) -> None:
-    # A server of another kind stores nothing; before anything is sent, no answer is due.
-    watch.answered = watch.answered or sender.stored > 0 or not sender.sent
-    watch.lost(reason)
+def _handler(
+    core: SendCore, watch: remote.StreamReporter, reader: "Reader"
+) -> Callable[[SendEvent], None]:
+    def lost(event: Lost) -> None:
+        # A server of another kind stores nothing; before anything is sent, no answer is due.
+        watch.answered = watch.answered or core.stored > 0 or not core.sent
+        watch.lost(event.reason)
+
+    return remote.dispatch(
+        {
+            Connected: lambda _: watch.reconnected(),
+            Lost: lost,
+            Refused: lambda refused: watch.refused(f"{refused.code} {refused.text}"),
+            Stored: lambda _: reader.go_on(),
+        }
+    )
 
 
-async def _send(file: Path | None, sender: TickSender, lines: "Lines") -> None:
+@contextmanager
+def _opened(file: Path | None) -> Iterator[int]:
+    """
+    Open the input, without waiting for the other end of a named pipe.
+
+    Raises:
+        ClientError: it cannot be read.
+    """
+    if file is None:
+        if sys.stdin is None:
+            raise ClientError("Standard input is closed; name a FILE.")
+        yield sys.stdin.fileno()
+        return
     try:
-        with _opened(file) as opened:
-            if stat.S_ISREG(os.fstat(opened.fileno()).st_mode):
-                await _send_chunks(opened, sender, lines)
-            else:
-                # A thread that reads a terminal or a pipe would survive Ctrl-C.
-                reader = PipeReader(lines)
-                StandardIO(reader, *([] if file is None else [opened.fileno()]))
-                await reader.ended
+        descriptor = os.open(file, os.O_RDONLY | os.O_NONBLOCK)
     except OSError as error:
-        raise ClientError(
-            f"{file or 'Standard input'} cannot be read: {error.strerror}."
-        ) from error
-    lines.end()
-    await sender.synced()
+        raise _unreadable(file, error) from error
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
 
 
-async def _send_chunks(file: BinaryIO, sender: TickSender, lines: "Lines") -> None:
-    for chunk in _chunks(file):
-        lines.feed(chunk)
-        if lines.is_full:
-            await sender.synced()
-
-
-def _opened(file: Path | None) -> BinaryIO:
-    """Open the input, without waiting for the other end of a named pipe."""
-    if file is not None:
-        return open(os.open(file, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)), "rb")
-    if sys.stdin is None:
-        raise ClientError("Standard input is closed; name a FILE.")
-    return sys.stdin.buffer
-
-
-def _chunks(file: BinaryIO) -> Iterator[bytes]:
-    while chunk := file.read(CHUNK_SIZE):
-        yield chunk
+def _unreadable(file: object, error: OSError) -> ClientError:
+    return ClientError(f"{file} cannot be read: {error.strerror}.")
 
 
 class Lines:
     """
     A line splitter in front of a tick sender.
 
+    Args:
+        send: takes a line; `ClientError` = it is not a tick.
+
     Attributes:
         bad: lines that are not ticks.
     """
 
-    def __init__(self, sender: TickSender) -> None:
-        self._sender = sender
+    def __init__(self, send: Callable[[bytes], object]) -> None:
+        self._send = send
         self._rest = b""
         self._number = self.bad = 0
 
@@ -142,51 +124,67 @@ class Lines:
         self._line(self._rest)
         self._rest = b""
 
-    @property
-    def is_full(self) -> bool:
-        """Whether to wait before reading more."""
-        return self._sender.waiting >= MAX_IN_FLIGHT
-
-    def synced(self) -> "Deferred[None]":
-        """Fire when everything that was sent is stored, as `TickSender.synced`."""
-        return self._sender.synced()
-
     def _line(self, line: bytes) -> None:
         self._number += 1
         line = line.rstrip(b"\r")
         if not line:
             return
         try:
-            self._sender.send_record(line)
+            self._send(line)
         except ClientError as error:
             self.bad += 1
             print(f"mtnet: Line {self._number}: {error}", file=sys.stderr, flush=True)
 
 
-class PipeReader(Protocol):
+class Reader:
     """
-    Reader of standard input, a pipe or a terminal, with back-pressure.
+    Reads the input while the server keeps up.
+
+    Args:
+        name: of the input, for sentences.
 
     Attributes:
-        ended: fires at the end of the input.
+        lines: what it was split into.
+        has_ended: whether all of it was read.
     """
 
-    def __init__(self, lines: Lines) -> None:
-        self._lines = lines
-        self.ended: Deferred[None] = Deferred(lambda _: self._stop())
+    def __init__(
+        self, descriptor: int, core: SendCore, watch: remote.StreamReporter, name: object
+    ) -> None:
+        self._descriptor, self._core = descriptor, core
+        self._watch, self._name = watch, name
+        self.lines = Lines(lambda line: core.send_record(line, self._runner.now()))
+        self._runner: Any = None
+        self._is_reading = self.has_ended = False
 
-    def dataReceived(self, data: bytes) -> None:
-        self._lines.feed(data)
-        if self._lines.is_full:
-            self.transport.pauseProducing()  # type: ignore[union-attr]
-            self._lines.synced().addCallbacks(self._resume, lambda _: None)
+    def begin(self, runner: Any) -> None:
+        """Read, as soon as `runner` runs."""
+        self._runner = runner
+        self.go_on()
 
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
-        if not self.ended.called:
-            self.ended.callback(None)
+    def go_on(self) -> None:
+        """Read as long as there is something to read, and not too much is unconfirmed."""
+        wanted = not self.has_ended and self._core.waiting < MAX_IN_FLIGHT
+        if wanted != self._is_reading:
+            self._is_reading = wanted
+            if wanted:
+                self._runner.watch(self._descriptor, self._read)
+            else:
+                self._runner.unwatch(self._descriptor)
 
-    def _stop(self) -> None:
-        self.transport.loseConnection()  # type: ignore[union-attr]
-
-    def _resume(self, _: None) -> None:
-        self.transport.resumeProducing()  # type: ignore[union-attr]
+    def _read(self) -> None:
+        try:
+            data = os.read(self._descriptor, CHUNK_SIZE)
+        except BlockingIOError:
+            return
+        except OSError as error:
+            self._watch.end(_unreadable(self._name, error))
+            return
+        if data:
+            self.lines.feed(data)
+        else:
+            self.lines.end()
+            self._core.flush()
+            self.has_ended = True
+        self.go_on()
+        self._runner.send()

@@ -4,9 +4,7 @@ from argparse import Namespace
 
 from mtnet.cli import remote
 from mtnet.cli.output import print_json, utc_exact
-from mtnet.client.core.address import Address
 from mtnet.client.core.events import Connected, LeftOut, Lost, Refused
-from mtnet.client.core.lines import LineCodec, LineFraming
 from mtnet.client.core.prices.ticks import Tick, TickCore
 from mtnet.services.ticks.wire import FIELDS, json_number
 
@@ -24,15 +22,7 @@ def tail_ticks(arguments: Namespace) -> None:
         }
     )
     core = TickCore(arguments.symbols or ["*"], arguments.account)
-    remote.stream(arguments, core, watch, handle, framing=_framing)
-
-
-def _framing(address: Address | None) -> LineCodec:
-    if address is None or not address.path:
-        return LineFraming()
-    from mtnet.client.core import websocket
-
-    return websocket.tick_framing(address)
+    remote.stream(arguments, core, watch, handle, framing=remote.tick_framing)
 
 
 def _refused(watch: remote.StreamReporter, refused: Refused) -> None:

@@ -5,6 +5,7 @@ import socket
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from selectors import EVENT_READ, PollSelector
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from mtnet.client.blocking.tls import context, why
@@ -19,13 +20,15 @@ if TYPE_CHECKING:
 CONNECT_TIMEOUT = 30.0
 """Seconds for an attempt to connect, and as many for the TLS handshake."""
 SEND_TIMEOUT = 5.0
-"""Seconds in which the bytes of one write must have left."""
+"""Seconds in which some bytes of a write must have left: a peer that takes none is gone."""
 SHORTEST = 0.001
 """Seconds that a wait takes at least: 0 would not wait for the socket at all."""
+READ_SIZE = 65_536
+"""Bytes of one read, more than a record of TLS has: nothing decrypted is left over unseen."""
 LONGEST = 3_600.0
 """Seconds that one wait takes at most: the system knows no endless one as a number."""
 E = TypeVar("E")
-monotonic, sleep = time.monotonic, time.sleep
+monotonic = time.monotonic
 
 
 def dial(address: Address, timeout: float) -> socket.socket:
@@ -85,8 +88,10 @@ class BlockingRunner(Generic[E]):
         self._address, self._framing = address, framing
         self._driver = Driver(core, self, handle)
         self._core = core
+        # Of all selectors it alone takes files as well as pipes.
+        self._selector = PollSelector()
         self._socket: socket.socket | None = None
-        self._peer = ""
+        self._peer = self._reason = ""
         self._call: Callable[[], object] | None = None
         self._due = 0.0
 
@@ -100,21 +105,26 @@ class BlockingRunner(Generic[E]):
         Raises:
             ClientError: the first attempt to connect has failed.
         """
-        found: socket.socket | None = self._connect(CONNECT_TIMEOUT)
+        found = self._connect(CONNECT_TIMEOUT)
         until = monotonic() + (math.inf if seconds is None else seconds)
+
+        def over() -> bool:
+            return bool(ended()) or monotonic() >= until
+
+        self._serve(found, over, until)
         attempt = 0
-        while True:
-            if found is not None:
-                attempt = 0
-                self._serve(found, ended, until)
-            if ended() or monotonic() >= until:
+        while not over():
+            self._pause(min(until, monotonic() + self._driver.delay(attempt)), over)
+            if over():
                 return
-            sleep(min(self._driver.delay(attempt), max(0.0, until - monotonic())))
             try:
                 found = self._connect(min(CONNECT_TIMEOUT, until - monotonic()))
             except ClientError as error:
-                found, attempt = None, attempt + 1
+                attempt += 1
                 self._driver.failed(str(error))
+            else:
+                attempt = 0
+                self._serve(found, over, until)
 
     def close(self) -> None:
         """Say good-bye, and disconnect; what ends by it is no event."""
@@ -126,6 +136,18 @@ class BlockingRunner(Generic[E]):
                 self._socket.shutdown(socket.SHUT_WR)
         self.abort()
 
+    def watch(self, descriptor: int, ready: Callable[[], object]) -> None:
+        """Call a function whenever a file or a pipe can be read, or has ended."""
+        self._selector.register(descriptor, EVENT_READ, ready)
+
+    def unwatch(self, descriptor: int) -> None:
+        """Call it no more."""
+        self._selector.unregister(descriptor)
+
+    def send(self) -> None:
+        """Send what waits."""
+        self._driver.run()
+
     # As the connection of the driver
 
     def write(self, data: bytes) -> None:
@@ -133,13 +155,16 @@ class BlockingRunner(Generic[E]):
         if self._socket is not None:
             try:
                 self._socket.settimeout(SEND_TIMEOUT)
-                self._socket.sendall(data)
+                left = memoryview(data)
+                while left:
+                    left = left[self._socket.send(left) :]
             except OSError:
                 self.abort()
 
     def abort(self) -> None:
         """Disconnect."""
         if self._socket is not None:
+            self._selector.unregister(self._socket)
             self._socket.close()
             self._socket = None
 
@@ -168,30 +193,48 @@ class BlockingRunner(Generic[E]):
             raise ClientError(f"No connection to {self._address.text}: {reason}{end}") from error
         return found
 
-    def _serve(self, found: socket.socket, ended: Callable[[], object], until: float) -> None:
+    def _serve(self, found: socket.socket, over: Callable[[], bool], until: float) -> None:
         """Read until the connection is lost, or nothing more is to be done."""
-        self._socket, reason = found, "it was closed"
+        self._socket, self._reason = found, "it was closed"
+        self._selector.register(found, EVENT_READ, self._read)
         self._driver.connected(self, self._framing(self._address), self._peer)
-        while self._socket is not None and not ended() and monotonic() < until:
-            if self._call is not None and self._due <= monotonic():
-                self._expire()  # also while bytes never stop coming
-                continue
-            wait = min(until, until if self._call is None else self._due) - monotonic()
-            self._socket.settimeout(min(max(wait, SHORTEST), LONGEST))
-            try:
-                data = self._socket.recv(65_536)
-            except TimeoutError:
-                continue
-            except OSError as error:
-                reason = why(error)
-                break
-            if not data:
-                reason = "the server closed it"
-                break
-            self._driver.received(data)
-        if not ended() and monotonic() < until:
+        while self._socket is not None and not over():
+            self._turn(until)
+        if not over():
             self.abort()
-            self._driver.lost(reason)
+            self._driver.lost(self._reason)
+
+    def _pause(self, until: float, over: Callable[[], bool]) -> None:
+        while monotonic() < until and not over():
+            self._turn(until)
+
+    def _turn(self, until: float) -> None:
+        """Do what is due, or wait until something is or can be read."""
+        if self._call is not None and self._due <= monotonic():
+            self._expire()  # also while bytes never stop coming
+            return
+        wait = min(until, until if self._call is None else self._due) - monotonic()
+        for key, _ in self._selector.select(min(max(wait, SHORTEST), LONGEST)):
+            if self._selector.get_map().get(key.fd) is key:  # not if one before it let go of it
+                key.data()
+
+    def _read(self) -> None:
+        if self._socket is None:
+            return
+        try:
+            # Of TLS the rest of a record may not have come.
+            self._socket.settimeout(SHORTEST)
+            data = self._socket.recv(READ_SIZE)
+        except TimeoutError:
+            return
+        except OSError as error:
+            self._reason, data = why(error), b""
+        else:
+            self._reason = self._reason if data else "the server closed it"
+        if data:
+            self._driver.received(data)
+        else:
+            self.abort()
 
     def _expire(self) -> None:
         call, self._call = self._call, None

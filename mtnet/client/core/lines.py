@@ -5,11 +5,12 @@ Pure.
 """
 
 from collections.abc import Iterable, Iterator
-from typing import Protocol
+from typing import Any, Protocol
 
 from mtnet.backoff import backoff
-from mtnet.client.core.events import Lost, Unreachable
-from mtnet.errors import FrameError
+from mtnet.client.core.events import Lost, Refused, Unreachable
+from mtnet.client.core.login import Login, check_private_peer
+from mtnet.errors import ClientError, FrameError, quote
 
 MAX_LINE = 16_384
 """Bytes of a line from the server: its answer repeats the requested symbols."""
@@ -27,7 +28,7 @@ class LineCodec(Protocol):
         """
 
     def send(self, line: bytes) -> None:
-        """Send a line, given without its end."""
+        """Send a line, or several with LF between them, given without the last end."""
 
     def end(self) -> None:
         """Say that nothing is sent any more."""
@@ -121,7 +122,8 @@ class LineSession:
 
 class LineCore:
     """
-    Base of state machines of clients of lines: how a connection ends, and attempts that fail.
+    Base of state machines of clients of lines: what is read, how a connection ends, and attempts
+    that fail.
 
     Attributes:
         due: when `expire` has something to do; None = never.
@@ -136,6 +138,28 @@ class LineCore:
         """Begin a new connection."""
         self.session.begin(framing)
         self._unreachable = False
+
+    def receive(self, data: bytes, when: float) -> Iterator[Any]:
+        """Take what the server has sent."""
+        framing = self.session.framing
+        if framing is None or self.session.ending:
+            return
+        try:
+            for line in framing.receive(data):
+                yield from self.read(line)
+                if self.session.ending:
+                    return
+        except (FrameError, ClientError) as error:
+            yield from self.unreadable(error)
+
+    def read(self, line: bytes) -> Iterable[Any]:
+        """Take a line; return its events."""
+        raise NotImplementedError
+
+    def unreadable(self, error: Exception) -> Iterable[Any]:
+        """End a connection on which nothing more can be read."""
+        self.session.end(str(error))
+        return ()
 
     def lose(self, reason: str) -> Iterable[Lost]:
         """Note the end of the connection; the next attempt follows."""
@@ -156,3 +180,24 @@ class LineCore:
     def deadline(self) -> float | None:
         """When `expire` is due."""
         return None if self.session.ending else self.due
+
+
+def log_in(session: LineSession, login: Login | None, clear_peer: str) -> Iterable[Refused]:
+    """Log in on the tick port, or end a connection on which others could read the password."""
+    if login is None:
+        return ()
+    try:
+        check_private_peer(clear_peer)
+    except ClientError as error:
+        session.end(str(error))
+        return (Refused("login", str(error)),)
+    session.send(login.line)
+    return ()
+
+
+def reject(session: LineSession, line: bytes, login: Login | None) -> Refused:
+    """End the connection with a server that is no tick port."""
+    # A server that echoes its input would be quoted with the password.
+    quoted = quote(line) if login is None else "not quoted"
+    session.end("the server is not a tick port")
+    return Refused("port", f"The server is not a tick port: {quoted}")

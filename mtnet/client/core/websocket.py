@@ -30,6 +30,8 @@ SESSION, TICKS = "mtnet.v2", "mtnet.ticks"
 MAX_MESSAGE = 1_048_576
 """Bytes of a message of the server: many times the longest, so only a server of another kind
 sends more."""
+MAX_REQUEST = 16_384
+"""Bytes of a message that a server reads at most."""
 GOING_AWAY = 1_001
 """Code of the close of a client that leaves."""
 HEARTBEAT = Heartbeat()
@@ -162,8 +164,14 @@ class LineSocketFraming:
                 yield line.encode()
 
     def send(self, line: bytes) -> None:
-        """Send a line, given without its end."""
-        self._socket.send(line.decode() + "\r\n")
+        """Send a line, or several with LF between them, given without the last end."""
+        message = b""
+        for each in line.split(b"\n"):
+            if message and len(message) + len(each) + 2 > MAX_REQUEST:
+                self._socket.send(message.decode())
+                message = b""
+            message += each + b"\r\n"
+        self._socket.send(message.decode())
 
 
 def session_framing(address: Address | None) -> Framing:

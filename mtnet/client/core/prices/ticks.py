@@ -9,10 +9,10 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from mtnet.client.core.events import Connected, LeftOut, Lost, Refused, Unreachable
-from mtnet.client.core.lines import LineCodec, LineCore
-from mtnet.client.core.login import Login, check_private_peer
+from mtnet.client.core.lines import LineCodec, LineCore, log_in, reject
+from mtnet.client.core.login import Login
 from mtnet.client.core.symbols import wire_symbol
-from mtnet.errors import ClientError, FrameError, WireError, quote
+from mtnet.errors import WireError
 from mtnet.services.ticks.wire import ABSENT, EVERYTHING, MAX_RECORD, pad, parse
 
 ANSWER_TIMEOUT = 12.0
@@ -72,30 +72,12 @@ class TickCore(LineCore):
         """Log in and subscribe on a new connection."""
         self.connected(framing)
         self._accepted = False
-        try:
-            if self._login is not None:
-                check_private_peer(clear_peer)
-                self.session.send(self._login.line)
-        except ClientError as error:
-            self.session.end(str(error))
-            return (Refused("login", str(error)),)
-        self.due = when + ANSWER_TIMEOUT
-        for command in self._commands:
-            self.session.send(command)
-        return ()
-
-    def receive(self, data: bytes, when: float) -> Iterator[TickEvent]:
-        """Take what the server has sent."""
-        framing = self.session.framing
-        if framing is None or self.session.ending:
-            return
-        try:
-            for line in framing.receive(data):
-                yield from self._line(line)
-                if self.session.ending:
-                    return
-        except (FrameError, ClientError) as error:
-            self.session.end(str(error))
+        refused = log_in(self.session, self._login, clear_peer)
+        if not refused:
+            self.due = when + ANSWER_TIMEOUT
+            for command in self._commands:
+                self.session.send(command)
+        return refused
 
     def expire(self, when: float) -> Events:
         """Do what is due."""
@@ -104,7 +86,8 @@ class TickCore(LineCore):
             self.session.end(f"there was no answer for {ANSWER_TIMEOUT:g} s")
         return ()
 
-    def _line(self, line: bytes) -> Iterator[TickEvent]:
+    def read(self, line: bytes) -> Iterator[TickEvent]:
+        """Take a line."""
         if line.startswith(b"ERR: "):
             self.due = None
             code, _, text = line[5:].decode("utf-8", "replace").partition(" ")
@@ -118,10 +101,7 @@ class TickCore(LineCore):
                 self._accepted = True
                 yield Connected()
         elif not line.startswith(b"OK: "):
-            # A server that echoes its input would be quoted with the password.
-            quoted = quote(line) if self._login is None else "not quoted"
-            self.session.end("the server is not a tick port")
-            yield Refused("port", f"The server is not a tick port: {quoted}")
+            yield reject(self.session, line, self._login)
 
 
 def _read_tick(line: bytes) -> Tick | LeftOut:

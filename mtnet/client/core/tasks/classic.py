@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from mtnet.client.core.events import Connected, LeftOut, Lost, Unreachable
 from mtnet.client.core.lines import LineCodec, LineCore
-from mtnet.errors import FrameError, WireError
+from mtnet.errors import WireError
 from mtnet.session.classic import parse_position
 from mtnet.session.grammar import FrameDecoder
 
@@ -82,16 +82,21 @@ class ClassicCore(LineCore):
         self.due = when + self._quiet
         return (Connected(),)
 
-    def receive(self, data: bytes, when: float) -> Iterator[ClassicEvent]:
-        """Take what the server has sent."""
-        framing = self.session.framing
-        if framing is None or self.session.ending:
-            return
+    def read(self, line: bytes) -> Iterator[ClassicEvent]:
+        """Take the payload of a frame."""
         try:
-            for payload in framing.receive(data):
-                yield self._position(payload)
-        except FrameError as error:
-            self.session.end(f"the server's stream cannot be read: {error}")
+            symbol, volume = parse_position(line, self._codepage)
+        except WireError as error:
+            yield LeftOut(error)
+            return
+        self.due = None
+        self.session.succeeded()
+        yield Position(symbol, volume)
+
+    def unreadable(self, error: Exception) -> Events:
+        """End a connection on which nothing more can be read."""
+        self.session.end(f"the server's stream cannot be read: {error}")
+        return ()
 
     def expire(self, when: float) -> Events:
         """Do what is due."""
@@ -100,12 +105,3 @@ class ClassicCore(LineCore):
         self.due = None
         self.session.succeeded()
         return (Quiet(),)
-
-    def _position(self, payload: bytes) -> ClassicEvent:
-        try:
-            symbol, volume = parse_position(payload, self._codepage)
-        except WireError as error:
-            return LeftOut(error)
-        self.due = None
-        self.session.succeeded()
-        return Position(symbol, volume)
