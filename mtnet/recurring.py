@@ -4,6 +4,8 @@ from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -43,3 +45,40 @@ class Recurring:
         if not self._failing:
             self._failing = True
             self.log.failure("{what} failed; it is tried again.", failure, what=self._what)
+
+
+class RecurringCall:
+    """
+    Periodic timer that no exception ends.
+
+    Args:
+        what: as of `Recurring`.
+        work: as of `Recurring`; the next call waits for its Deferred.
+        interval: seconds from one call to the next.
+        now: the first call is at the start, and not one interval later.
+    """
+
+    def __init__(
+        self,
+        what: str,
+        work: Callable[[], Any],
+        interval: float,
+        clock: IReactorTime,
+        now: bool = True,
+    ) -> None:
+        self._interval, self._now = interval, now
+        self._loop = LoopingCall(Recurring(what, work))
+        self._loop.clock = clock
+
+    def start(self) -> None:
+        """Begin to call."""
+        self._loop.start(self._interval, self._now)
+
+    def stop(self) -> None:
+        """End, if it has begun."""
+        if self._loop.running:
+            self._loop.stop()
+
+    def slow_down(self, interval: float) -> None:
+        """Call it at another interval from now on."""
+        self._loop.interval = interval

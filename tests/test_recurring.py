@@ -2,9 +2,9 @@
 
 import pytest
 from twisted.internet.defer import fail, succeed
-from twisted.internet.task import Clock, LoopingCall
+from twisted.internet.task import Clock
 
-from mtnet.recurring import Recurring
+from mtnet.recurring import RecurringCall
 
 
 class Work:
@@ -26,16 +26,30 @@ class Work:
 @pytest.mark.parametrize("later", [False, True])
 def test_a_timer_survives_an_error_and_says_it_once_until_it_works_again(later, log):
     work, clock = Work(later), Clock()
-    loop = LoopingCall(Recurring("The work", work))
-    loop.clock = clock
-    loop.start(1.0)
+    RecurringCall("The work", work, 1.0, clock).start()
     clock.pump([1.0] * 3)
     assert [event["log_format"].format(**event) for event in log] == [
         "The work failed; it is tried again."
     ]
     work.broken = False
     clock.pump([1.0] * 3)
-    assert (work.done, loop.running, len(log)) == (3, True, 1)
+    assert (work.done, len(log)) == (3, 1)
     work.broken = True
     clock.pump([1.0] * 3)
     assert len(log) == 2
+
+
+def test_a_timer_begins_as_it_is_told_slows_down_and_ends_more_than_once():
+    calls, clock = [], Clock()
+    timer = RecurringCall("The work", lambda: calls.append(clock.seconds()), 2.0, clock, now=False)
+    timer.stop()
+    timer.start()
+    clock.pump([1.0] * 4)
+    assert calls == [2.0, 4.0]
+    timer.slow_down(5.0)
+    clock.pump([1.0] * 9)
+    assert calls == [2.0, 4.0, 6.0, 10.0]
+    timer.stop()
+    timer.stop()
+    clock.advance(60.0)
+    assert len(calls) == 4

@@ -13,9 +13,8 @@ from typing import Any
 
 from twisted.application.service import Service
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
-from twisted.internet.task import LoopingCall
 
-from mtnet.recurring import Recurring
+from mtnet.recurring import RecurringCall
 
 THRESHOLDS = 700, 10, 5
 """Python's own, but for a full collection after half as many new objects: about 35,000, those of
@@ -46,8 +45,8 @@ class GcPolicy(Service):
         self._scheduled: IDelayedCall | None = None
         self._collecting = False
         self._left = self._remaining = 0
-        self._loop = LoopingCall(Recurring("The collection of garbage", self._collect_everything))
-        self._loop.clock = clock
+        what, work = "The collection of garbage", self._collect_everything
+        self._loop = RecurringCall(what, work, FULL_COLLECTION_INTERVAL, clock)
 
     def startService(self) -> None:
         super().startService()
@@ -55,7 +54,7 @@ class GcPolicy(Service):
         gc.set_threshold(*THRESHOLDS)
         gc.callbacks.append(self._on_collection)
         # What the start has left behind is looked at now, and then no more.
-        self._loop.start(FULL_COLLECTION_INTERVAL)
+        self._loop.start()
 
     def stopService(self) -> None:
         if not self.running:

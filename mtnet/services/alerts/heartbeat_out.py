@@ -5,12 +5,11 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
-from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.client import readBody
 
-from mtnet.recurring import Recurring
+from mtnet.recurring import RecurringCall
 from mtnet.services.alerts.settings import HeartbeatOut
 
 TIMEOUT = 10.0
@@ -39,19 +38,17 @@ class HeartbeatSender:
         health: Callable[[], Mapping[str, Any]],
     ) -> None:
         self._url, self._agent, self._clock = settings.url.encode(), agent, clock
-        self._every, self._health, self.last = settings.every, health, ""
-        self._loop = LoopingCall(Recurring("The sign of life", self.step))
-        self._loop.clock = clock
+        self._health, self.last = health, ""
+        self._loop = RecurringCall("The sign of life", self.step, settings.every, clock)
 
     def start(self) -> None:
         """Begin, if there is a URL."""
         if self._url:
-            self._loop.start(self._every)
+            self._loop.start()
 
     def stop(self) -> None:
         """End."""
-        if self._loop.running:
-            self._loop.stop()
+        self._loop.stop()
 
     def step(self) -> None:
         """Call the URL once, if the daemon is healthy."""

@@ -5,7 +5,6 @@ from typing import Any
 
 from twisted.internet.defer import Deferred, TimeoutError
 from twisted.internet.interfaces import IReactorTime
-from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -13,7 +12,7 @@ from zope.interface import implementer
 from mtnet.clock import WallClock
 from mtnet.errors import ConfigError, JournalError
 from mtnet.interfaces import IAlerts
-from mtnet.recurring import Recurring
+from mtnet.recurring import RecurringCall
 from mtnet.services.alerts.incidents import Incident, Incidents
 from mtnet.services.alerts.settings import AlertRule
 from mtnet.services.alerts.store import AlertStore
@@ -66,18 +65,16 @@ class AlertWatch:
         self.tell: Tell | None = None
         self.record: Record | None = None
         self._saved, self._busy, self._failing = True, False, False
-        self._loop = LoopingCall(Recurring("The look at the alerts", self.step))
-        self._loop.clock = clock
+        self._loop = RecurringCall("The look at the alerts", self.step, INTERVAL, clock)
 
     def start(self) -> None:
         """Begin to look."""
         if self.rules:
-            self._loop.start(INTERVAL)
+            self._loop.start()
 
     def stop(self) -> None:
         """Look no more."""
-        if self._loop.running:
-            self._loop.stop()
+        self._loop.stop()
 
     def muted(self) -> frozenset[str]:
         """Return the alerts of which nobody is told now."""

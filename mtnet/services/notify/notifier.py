@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 
 from twisted.internet.defer import Deferred, DeferredList, succeed
 from twisted.internet.interfaces import IReactorTime
-from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -14,7 +13,7 @@ from zope.interface import implementer
 from mtnet.clock import WallClock
 from mtnet.errors import JournalError, WireError
 from mtnet.interfaces import INotifier, IStatus
-from mtnet.recurring import Recurring
+from mtnet.recurring import RecurringCall
 from mtnet.services.notify.queue import RetryQueue
 from mtnet.services.notify.rate_limit import RateLimit
 from mtnet.services.notify.receivers import Receiver
@@ -166,8 +165,7 @@ class Notifier:
         self._stored_counts: dict[str, int] = {}
         self._gone: list[int] = []
         self._storing, self._unstored = False, 0
-        self._loop = LoopingCall(Recurring("The look at what is to be sent", self.step))
-        self._loop.clock = clock
+        self._loop = RecurringCall("The look at what is to be sent", self.step, INTERVAL, clock)
 
     def load(self) -> None:
         """
@@ -191,12 +189,11 @@ class Notifier:
 
     def start(self) -> None:
         """Send what waits, and what comes."""
-        self._loop.start(INTERVAL)
+        self._loop.start()
 
     def stop(self) -> "Deferred[None]":
         """Store what was taken, and send no more; the rest waits on disk for the next start."""
-        if self._loop.running:
-            self._loop.stop()
+        self._loop.stop()
         return Deferred.fromCoroutine(self._stop())
 
     async def _stop(self) -> None:

@@ -2,11 +2,10 @@
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
-from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
 from mtnet.daemon.environment import Environment
-from mtnet.recurring import Recurring
+from mtnet.recurring import RecurringCall
 from mtnet.services.templates.library import Library
 
 CHECK_INTERVAL = 0.1
@@ -24,24 +23,23 @@ class IntegrityCheckService(Service):
     def __init__(self, env: Environment, library: Library) -> None:
         self._library, self._worker = library, env.worker()
         self._reported: set[str] = set()
-        self._calls = LoopingCall(Recurring("The check of the templates", self._check))
-        self._calls.clock = env.clock
+        what = "The check of the templates"
+        self._calls = RecurringCall(what, self._check, CHECK_INTERVAL, env.clock)
 
     def startService(self) -> None:
         super().startService()
-        self._calls.start(CHECK_INTERVAL)
+        self._calls.start()
 
     def stopService(self) -> None:
         super().stopService()
-        if self._calls.running:
-            self._calls.stop()
+        self._calls.stop()
 
     def _check(self) -> "Deferred[None]":
         return self._worker(self._library.check_next).addCallback(self._checked)
 
     def _checked(self, found: str | None) -> None:
         if found is None:
-            self._calls.interval = REPORT_INTERVAL
+            self._calls.slow_down(REPORT_INTERVAL)
         for sentence in self._library.damaged:
             if sentence not in self._reported:
                 self._reported.add(sentence)

@@ -1,13 +1,12 @@
 """The logins of the page: kept on disk, ended when their time is over."""
 
 from twisted.internet.defer import Deferred
-from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
 from mtnet.daemon.environment import Environment
 from mtnet.errors import JournalError
 from mtnet.net.http.route import Route
-from mtnet.recurring import Recurring
+from mtnet.recurring import RecurringCall
 from mtnet.services.web.logins.registry import Sessions
 from mtnet.services.web.logins.resources import LoginResources
 from mtnet.services.web.logins.store import SessionStore
@@ -35,17 +34,16 @@ class Logins:
             self.sessions.load(self._store.load())
         except JournalError as error:
             self.log.warn("{error} Logins of the page have to be made again.", error=error)
-        self._look = LoopingCall(Recurring("The look at the logins of the page", self._expire))
-        self._look.clock = env.clock
+        what = "The look at the logins of the page"
+        self._look = RecurringCall(what, self._expire, LOOK, env.clock)
 
     def start(self) -> None:
         """End from now on what goes on by a login whose time is over."""
-        self._look.start(LOOK)
+        self._look.start()
 
     def stop(self) -> "Deferred[None]":
         """Close the file."""
-        if self._look.running:
-            self._look.stop()
+        self._look.stop()
         return self._worker(self._store.close)
 
     def routes(self) -> list[Route]:
