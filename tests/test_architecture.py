@@ -189,7 +189,7 @@ FLOORS = {
     "mtnet.config.loader": 1,
     "mtnet.access": 1,
     "mtnet.interfaces": 1,
-    "mtnet.daemon.disabled": 2,
+    "mtnet.daemon.component": 2,
     "mtnet.daemon.environment": 2,
     "mtnet.net": 2,
     "mtnet.config": 1,

@@ -15,8 +15,8 @@ from mtnet.interfaces import (
 from mtnet.services.alerts.settings import AlertSettings
 
 if TYPE_CHECKING:
+    from mtnet.daemon.component import Component
     from mtnet.daemon.environment import Environment
-    from mtnet.services.alerts.component import AlertsComponent
 
 
 @implementer(IPlugin, IServicePlugin, IReferences, IConditionGrammar)
@@ -54,7 +54,7 @@ class Alerts:
         ]
         check_rules(section.tables, words(each.grammar() for each in known), names)
 
-    def build(self, env: "Environment") -> "AlertsComponent":
+    def build(self, env: "Environment") -> "Component":
         """Build the service."""
         from mtnet.services.alerts.component import build
 

@@ -9,9 +9,8 @@ from mtnet.interfaces import IAlwaysNamed, IServicePlugin
 from mtnet.services.indicators.settings import IndicatorSettings
 
 if TYPE_CHECKING:
-    from mtnet.daemon.disabled import DisabledService
+    from mtnet.daemon.component import Component
     from mtnet.daemon.environment import Environment
-    from mtnet.services.indicators.component import IndicatorsComponent
 
 
 @implementer(IPlugin, IServicePlugin, IAlwaysNamed)
@@ -28,7 +27,7 @@ class Indicators:
     listens: ClassVar[dict[str, str | None]] = {"stream": None}
     command = "mtnet.cli.indicators.command"
 
-    def build(self, env: "Environment") -> "IndicatorsComponent | DisabledService":
+    def build(self, env: "Environment") -> "Component":
         """Build the service."""
         from mtnet.services.indicators.component import build
 

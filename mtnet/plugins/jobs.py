@@ -10,9 +10,8 @@ from mtnet.interfaces import IAlwaysNamed, IRestore, IServicePlugin
 from mtnet.services.jobs.settings import JobSettings
 
 if TYPE_CHECKING:
-    from mtnet.daemon.disabled import DisabledService
+    from mtnet.daemon.component import Component
     from mtnet.daemon.environment import Environment
-    from mtnet.services.jobs.component import JobsComponent
 
 
 @implementer(IPlugin, IServicePlugin, IAlwaysNamed, IRestore)
@@ -33,7 +32,7 @@ class Jobs:
     command = "mtnet.cli.jobs.command"
     files = None
 
-    def build(self, env: "Environment") -> "JobsComponent | DisabledService":
+    def build(self, env: "Environment") -> "Component":
         """Build the service."""
         from mtnet.services.jobs.component import build
 

@@ -8,8 +8,8 @@ from zope.interface import implementer
 from mtnet.interfaces import IAlwaysNamed, IServicePlugin
 
 if TYPE_CHECKING:
+    from mtnet.daemon.component import Component
     from mtnet.daemon.environment import Environment
-    from mtnet.services.metrics.component import MetricsComponent
 
 
 @implementer(IPlugin, IServicePlugin, IAlwaysNamed)
@@ -26,11 +26,11 @@ class Metrics:
     listens: ClassVar[dict[str, str | None]] = {}
     command = None
 
-    def build(self, env: "Environment") -> "MetricsComponent":
+    def build(self, env: "Environment") -> "Component":
         """Build the service."""
-        from mtnet.services.metrics.component import MetricsComponent
+        from mtnet.services.metrics.component import build
 
-        return MetricsComponent(env)
+        return build(env)
 
 
 metrics = Metrics()

@@ -10,8 +10,8 @@ from mtnet.interfaces import IAlwaysNamed, IReceiverNames, IServicePlugin, ISett
 from mtnet.services.notify.settings import NotifySettings
 
 if TYPE_CHECKING:
+    from mtnet.daemon.component import Component
     from mtnet.daemon.environment import Environment
-    from mtnet.services.notify.component import NotifyComponent
 
 
 @implementer(IPlugin, IServicePlugin, ISettingsCheck, IReceiverNames, IAlwaysNamed)
@@ -38,7 +38,7 @@ class Notify:
         """Return the names of [notify.NAME]."""
         return [*section.tables]
 
-    def build(self, env: "Environment") -> "NotifyComponent":
+    def build(self, env: "Environment") -> "Component":
         """Build the service."""
         from mtnet.services.notify.component import build
 

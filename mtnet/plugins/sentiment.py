@@ -9,9 +9,8 @@ from mtnet.interfaces import IAlwaysNamed, IServicePlugin
 from mtnet.services.sentiment.settings import SentimentSettings
 
 if TYPE_CHECKING:
-    from mtnet.daemon.disabled import DisabledService
+    from mtnet.daemon.component import Component
     from mtnet.daemon.environment import Environment
-    from mtnet.services.sentiment.component import SentimentComponent
 
 
 @implementer(IPlugin, IServicePlugin, IAlwaysNamed)
@@ -28,7 +27,7 @@ class Sentiment:
     listens: ClassVar[dict[str, str | None]] = {"stream": None}
     command = "mtnet.cli.sentiment.command"
 
-    def build(self, env: "Environment") -> "SentimentComponent | DisabledService":
+    def build(self, env: "Environment") -> "Component":
         """Build the service."""
         from mtnet.services.sentiment.component import build
 

@@ -10,8 +10,8 @@ from mtnet.interfaces import IConditionGrammar, IServicePlugin, ISettingsCheck
 from mtnet.services.sinks.settings import SinksSettings
 
 if TYPE_CHECKING:
+    from mtnet.daemon.component import Component
     from mtnet.daemon.environment import Environment
-    from mtnet.services.sinks.component import SinksComponent
 
 
 @implementer(IPlugin, IServicePlugin, ISettingsCheck, IConditionGrammar)
@@ -40,7 +40,7 @@ class Sinks:
 
         return GRAMMAR
 
-    def build(self, env: "Environment") -> "SinksComponent":
+    def build(self, env: "Environment") -> "Component":
         """Build the service."""
         from mtnet.services.sinks.component import build
 

@@ -9,8 +9,8 @@ from mtnet.interfaces import IAlwaysNamed, IServicePlugin
 from mtnet.services.status.settings import StatusSettings
 
 if TYPE_CHECKING:
+    from mtnet.daemon.component import Component
     from mtnet.daemon.environment import Environment
-    from mtnet.services.status.component import StatusComponent
 
 
 @implementer(IPlugin, IServicePlugin, IAlwaysNamed)
@@ -27,11 +27,11 @@ class Status:
     listens: ClassVar[dict[str, str | None]] = {}
     command = None
 
-    def build(self, env: "Environment") -> "StatusComponent":
+    def build(self, env: "Environment") -> "Component":
         """Build the service."""
-        from mtnet.services.status.component import StatusComponent
+        from mtnet.services.status.component import build
 
-        return StatusComponent(env)
+        return build(env)
 
 
 status = Status()

@@ -9,8 +9,8 @@ from mtnet.interfaces import IServicePlugin
 from mtnet.services.templates.settings import TemplateSettings
 
 if TYPE_CHECKING:
+    from mtnet.daemon.component import Component
     from mtnet.daemon.environment import Environment
-    from mtnet.services.templates.component import TemplatesComponent
 
 
 @implementer(IPlugin, IServicePlugin)
@@ -31,11 +31,11 @@ class Templates:
     listens: ClassVar = {"stream": "tcp:8080:interface=127.0.0.1"}
     command = "mtnet.cli.templates"
 
-    def build(self, env: "Environment") -> "TemplatesComponent":
+    def build(self, env: "Environment") -> "Component":
         """Build the service."""
-        from mtnet.services.templates.component import TemplatesComponent
+        from mtnet.services.templates.component import build
 
-        return TemplatesComponent(env)
+        return build(env)
 
 
 templates = Templates()

@@ -10,8 +10,8 @@ from mtnet.interfaces import IConditionGrammar, IServicePlugin, ISettingsCheck
 from mtnet.services.ticks.settings import TickSettings
 
 if TYPE_CHECKING:
+    from mtnet.daemon.component import Component
     from mtnet.daemon.environment import Environment
-    from mtnet.services.ticks.component import TicksComponent
 
 
 @implementer(IPlugin, IServicePlugin, ISettingsCheck, IConditionGrammar)
@@ -46,11 +46,11 @@ class Ticks:
 
         return GRAMMAR
 
-    def build(self, env: "Environment") -> "TicksComponent":
+    def build(self, env: "Environment") -> "Component":
         """Build the service."""
-        from mtnet.services.ticks.component import TicksComponent
+        from mtnet.services.ticks.component import build
 
-        return TicksComponent(env)
+        return build(env)
 
 
 ticks = Ticks()

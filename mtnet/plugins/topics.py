@@ -9,9 +9,8 @@ from mtnet.interfaces import IAlwaysNamed, IServicePlugin
 from mtnet.services.topics.settings import TopicSettings
 
 if TYPE_CHECKING:
-    from mtnet.daemon.disabled import DisabledService
+    from mtnet.daemon.component import Component
     from mtnet.daemon.environment import Environment
-    from mtnet.services.topics.component import TopicsComponent
 
 
 @implementer(IPlugin, IServicePlugin, IAlwaysNamed)
@@ -28,7 +27,7 @@ class Topics:
     listens: ClassVar[dict[str, str | None]] = {"stream": None}
     command = "mtnet.cli.topics.command"
 
-    def build(self, env: "Environment") -> "TopicsComponent | DisabledService":
+    def build(self, env: "Environment") -> "Component":
         """Build the service."""
         from mtnet.services.topics.component import build
 

@@ -9,8 +9,8 @@ from mtnet.interfaces import IServicePlugin
 from mtnet.services.web.settings import WebSettings
 
 if TYPE_CHECKING:
+    from mtnet.daemon.component import Component
     from mtnet.daemon.environment import Environment
-    from mtnet.services.web.component import WebComponent
 
 
 @implementer(IPlugin, IServicePlugin)
@@ -27,11 +27,11 @@ class Web:
     listens: ClassVar = {"stream": "tcp:8083:interface=127.0.0.1"}
     command = None
 
-    def build(self, env: "Environment") -> "WebComponent":
+    def build(self, env: "Environment") -> "Component":
         """Build the service."""
-        from mtnet.services.web.component import WebComponent
+        from mtnet.services.web.component import build
 
-        return WebComponent(env)
+        return build(env)
 
 
 web = Web()

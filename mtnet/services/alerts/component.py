@@ -1,12 +1,12 @@
 """Alerts as a component of the daemon."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from twisted.web.client import Agent
 from zope.interface import implementer
 
+from mtnet.daemon.component import Component, DatabaseBackup
 from mtnet.daemon.environment import Environment
 from mtnet.interfaces import (
     IAlertConditions,
@@ -18,7 +18,6 @@ from mtnet.interfaces import (
     IHealth,
     IHttpResources,
     INotifier,
-    IService,
     IStatus,
 )
 from mtnet.services.alerts.commands import AlertCommands
@@ -30,53 +29,14 @@ from mtnet.services.alerts.resources import AlertResources, HeartbeatResources
 from mtnet.services.alerts.settings import AlertRule
 from mtnet.services.alerts.store import AlertStore, Loaded
 from mtnet.services.alerts.watch import AlertWatch, Record
-from mtnet.storage.sqlite import copy_database
 
 
-@implementer(IService, IAssembled, IStatus, IBackup)
-class AlertsComponent:
-    """
-    Watches conditions, and tells people of incidents.
+@implementer(IStatus)
+class AlertStatus:
+    """Reports the alerts, and whether the sign of life goes out."""
 
-    Args:
-        offers: what provides the other interfaces, by interface.
-    """
-
-    obsolete = ()
-
-    def __init__(
-        self,
-        env: Environment,
-        watch: AlertWatch,
-        sender: HeartbeatSender,
-        path: Path,
-        offers: Mapping[Any, object],
-    ) -> None:
-        self._env, self._watch, self._sender = env, watch, sender
-        self._path, self._offers = path, offers
-
-    def __conform__(self, interface: Any) -> Any:
-        return self._offers.get(interface)
-
-    def assembled(self) -> None:
-        """
-        Read `when` and `to` of each alert.
-
-        Raises:
-            ConfigError: they name a condition or people that there are not.
-        """
-        assemble(self._env, self._watch)
-
-    def start(self) -> None:
-        """Begin to look."""
-        self._watch.record = recorder(self._env, self._watch.rules)
-        self._watch.start()
-        self._sender.start()
-
-    def stop(self) -> None:
-        """Look no more; what began goes on at the next start."""
-        self._watch.stop()
-        self._sender.stop()
+    def __init__(self, watch: AlertWatch, sender: HeartbeatSender) -> None:
+        self._watch, self._sender = watch, sender
 
     def health(self) -> dict[str, Any]:
         """Report how many incidents go on; that alone is no trouble of the daemon."""
@@ -88,28 +48,32 @@ class AlertsComponent:
         trouble = self._sender.last or None
         return {**self.health(), "alerts": self._watch.rows(), "heartbeat out": trouble}
 
-    def backup(self, folder: Path) -> None:
-        """Copy incidents, mutes and heartbeats."""
-        if self._path.exists():
-            copy_database(self._path, folder / self._path.name)
 
+@implementer(IAssembled)
+class AlertAssembly:
+    """Joins alerts with the conditions and the people of other components."""
 
-def assemble(env: Environment, watch: AlertWatch) -> None:
-    """
-    Give each alert its condition, and the people who are told.
+    def __init__(self, env: Environment, watch: AlertWatch) -> None:
+        self._env, self._watch = env, watch
 
-    Raises:
-        ConfigError: there is no such condition, or no such people.
-    """
-    makers = words(each.conditions() for each in env.find_all(IAlertConditions).values())
-    notifier = env.find(INotifier)
-    names = () if notifier is None else tuple(notifier.names)
-    check_rules(watch.rules, makers, names)
-    watch.checks = {
-        name: GuardedCheck(name, read_when(name, rule.when, makers))
-        for name, rule in watch.rules.items()
-    }
-    watch.tell = notifier.notify if names else None
+    def assembled(self) -> None:
+        """
+        Give each alert its condition, and the people who are told.
+
+        Raises:
+            ConfigError: there is no such condition, or no such people.
+        """
+        watch, offers = self._watch, self._env.find_all(IAlertConditions)
+        makers = words(each.conditions() for each in offers.values())
+        notifier = self._env.find(INotifier)
+        names = () if notifier is None else tuple(notifier.names)
+        check_rules(watch.rules, makers, names)
+        watch.checks = {
+            name: GuardedCheck(name, read_when(name, rule.when, makers))
+            for name, rule in watch.rules.items()
+        }
+        watch.tell = notifier.notify if names else None
+        watch.record = recorder(self._env, watch.rules)
 
 
 def recorder(env: Environment, rules: Mapping[str, AlertRule]) -> Record | None:
@@ -128,7 +92,7 @@ def recorder(env: Environment, rules: Mapping[str, AlertRule]) -> Record | None:
     return record
 
 
-def build(env: Environment) -> AlertsComponent:
+def build(env: Environment) -> Component:
     """
     Build the component.
 
@@ -146,10 +110,16 @@ def build(env: Environment) -> AlertsComponent:
     agent = Agent(env.clock, connectTimeout=TIMEOUT) if settings.heartbeat_out.url else None
     health = lambda: env.find(IHealth).health()  # noqa: E731
     sender = HeartbeatSender(settings.heartbeat_out, agent, env.clock, health)
-    offers: dict[Any, object] = {
-        IAlertConditions: heartbeats,
-        IAlerts: watch,
-        IControlCommands: AlertCommands(watch, heartbeats),
-        IHttpResources: AlertResources(HeartbeatResources(heartbeats), watch),
-    }
-    return AlertsComponent(env, watch, sender, path, offers)
+    return Component(
+        {
+            IAssembled: AlertAssembly(env, watch),
+            IAlertConditions: heartbeats,
+            IAlerts: watch,
+            IControlCommands: AlertCommands(watch, heartbeats),
+            IHttpResources: AlertResources(HeartbeatResources(heartbeats), watch),
+            IStatus: AlertStatus(watch, sender),
+            IBackup: DatabaseBackup(path),
+        },
+        start=[watch.start, sender.start],
+        stop=[watch.stop, sender.stop],
+    )

@@ -115,6 +115,10 @@ class IndicatorService:
         done: Deferred[list[Series]] = self._in_thread(self._store.expire, before)
         return done.addCallback(self.known.difference_update)
 
+    def usage(self) -> dict[str, object]:
+        """Return how much there is, for `mtnet status`."""
+        return {"series": len(self.known), "followers": self.followers, "values": self.kept}
+
     def rows(self) -> "Deferred[list[dict[str, object]]]":
         """Return one row of JSON values for each series, sorted."""
         return self._in_thread(self._store.summaries).addCallback(

@@ -80,6 +80,17 @@ class JobService:
         """Ask the store, behind the present write; fails with `JournalError`."""
         return self._in_thread(query, self._store)
 
+    def usage(self) -> dict[str, object]:
+        """Return how much there is, for `mtnet status`."""
+        return {
+            "queues": len(self.book.queues),
+            "open": self.book.count,
+            "running": self.book.running,
+            "workers": self.book.workers,
+            "kept": self.kept,
+            **{each: self.counts[each] for each in ("offered", "done", "dead", "late")},
+        }
+
     # Those who offer
 
     def offer(self, asked: Offer) -> "Deferred[Offered]":

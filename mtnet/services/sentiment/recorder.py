@@ -4,12 +4,11 @@ from collections.abc import Callable
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
-from twisted.internet.task import LoopingCall
 from twisted.python.failure import Failure
 
 from mtnet.durations import DAY
 from mtnet.errors import JournalError
-from mtnet.recurring import Recurring
+from mtnet.recurring import RecurringCall
 from mtnet.services.sentiment.history import SentimentHistory
 from mtnet.services.sentiment.wire import Sentiment
 from mtnet.storage.worker import InThread
@@ -38,27 +37,27 @@ class MinuteRecorder:
         keep: float,
         shown: Callable[[], list[Sentiment]],
         in_thread: InThread,
+        clock: IReactorTime,
         now: Callable[[], int],
     ) -> None:
         self._history, self._keep, self._shown = history, keep, shown
         self._in_thread, self._now = in_thread, now
-        self._loops = [
-            (LoopingCall(Recurring("The minute history of sentiment", self.record)), MINUTE),
-            (LoopingCall(Recurring("The end of old minutes of sentiment", self.forget)), DAY),
-        ]
+        what, end = "The minute history of sentiment", "The end of old minutes of sentiment"
+        self._calls = (
+            RecurringCall(what, self.record, MINUTE, clock, now=False),
+            RecurringCall(end, self.forget, DAY, clock),
+        )
         self.trouble: str | None = None
 
-    def start(self, clock: IReactorTime) -> None:
+    def start(self) -> None:
         """Record each minute, and delete old ones each day."""
-        for loop, seconds in self._loops:
-            loop.clock = clock
-            loop.start(seconds, now=seconds == DAY)
+        for each in self._calls:
+            each.start()
 
     def stop(self) -> "Deferred[None]":
         """Close the file, behind what is being written."""
-        for loop, _ in self._loops:
-            if loop.running:
-                loop.stop()
+        for each in self._calls:
+            each.stop()
         return self._in_thread(self._history.close)
 
     def record(self) -> "Deferred[None] | None":

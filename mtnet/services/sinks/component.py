@@ -1,23 +1,16 @@
 """Sinks as a component of the daemon."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-from twisted.internet.defer import Deferred, succeed
 from zope.interface import implementer
 
+from mtnet.daemon.component import Component
 from mtnet.daemon.environment import Environment
 from mtnet.errors import ConfigError
-from mtnet.interfaces import (
-    IAlertConditions,
-    IControlCommands,
-    IMetrics,
-    IService,
-    IStatus,
-    ITicks,
-)
+from mtnet.interfaces import IAlertConditions, IControlCommands, IMetrics, IStatus, ITicks
 from mtnet.services.sinks.commands import SinkCommands
 from mtnet.services.sinks.conditions import SinkConditions
 from mtnet.services.sinks.metrics import SinkMetrics
@@ -31,34 +24,12 @@ from mtnet.services.sinks.writer import BatchWriter
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,32}", re.ASCII)
 
 
-@implementer(IService, IStatus)
-class SinksComponent:
-    """
-    Sends ticks to the servers of [sinks.NAME].
+@implementer(IStatus)
+class SinkStatus:
+    """Reports how each server takes its ticks."""
 
-    Args:
-        offers: what provides the other interfaces, by interface.
-    """
-
-    def __init__(
-        self, env: Environment, sinks: Sequence[Sink], offers: Mapping[Any, object]
-    ) -> None:
-        self._env, self._sinks, self._offers = env, sinks, offers
-
-    def __conform__(self, interface: Any) -> Any:
-        return self._offers.get(interface)
-
-    def start(self) -> None:
-        """Send what waits, and the ticks that come."""
-        for each in self._sinks:
-            self._env.find(ITicks).observe(each.queue)
-            each.start()
-
-    def stop(self) -> "Deferred[None]":
-        """Send no more; what waits is on disk."""
-        for each in self._sinks:
-            each.stop()
-        return succeed(None)
+    def __init__(self, sinks: Sequence[Sink]) -> None:
+        self._sinks = sinks
 
     def health(self) -> dict[str, Any]:
         """Report for `/healthz`: a server that takes nothing for long, and losses, are warnings."""
@@ -70,7 +41,7 @@ class SinksComponent:
         return {**self.health(), "sinks": [each.status() for each in self._sinks]}
 
 
-def build(env: Environment) -> SinksComponent:
+def build(env: Environment) -> Component:
     """
     Build the component.
 
@@ -90,12 +61,22 @@ def build(env: Environment) -> SinksComponent:
         network, seconds = worker(f"send-{name}"), env.clock.seconds
         writer = BatchWriter(target, network, settings.batch, settings.timeout, seconds)
         sinks.append(Sink(name, settings, queue, writer, env.clock))
-    offers: dict[Any, object] = {
-        IAlertConditions: SinkConditions(sinks),
-        IControlCommands: SinkCommands(sinks),
-        IMetrics: SinkMetrics(sinks),
-    }
-    return SinksComponent(env, sinks, offers)
+    return Component(
+        {
+            IAlertConditions: SinkConditions(sinks),
+            IControlCommands: SinkCommands(sinks),
+            IMetrics: SinkMetrics(sinks),
+            IStatus: SinkStatus(sinks),
+        },
+        start=[partial(_start, env, each) for each in sinks],
+        stop=[each.stop for each in sinks],
+    )
+
+
+def _start(env: Environment, sink: Sink) -> None:
+    """Send what waits, and the ticks that come."""
+    env.find(ITicks).observe(sink.queue)
+    sink.start()
 
 
 def check(settings: SinksSettings) -> None:

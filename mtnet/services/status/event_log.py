@@ -9,7 +9,7 @@ from twisted.logger import Logger, LogLevel
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from mtnet.interfaces import IEvents
+from mtnet.interfaces import IEvents, IStatus
 from mtnet.services.status.event import Event, plain, plain_facts
 from mtnet.services.status.event_store import EventStore, load_or_set_aside
 from mtnet.services.status.event_table import Changes, EventTable
@@ -29,7 +29,7 @@ LOG_LEVELS: Mapping[str, Any] = {
 }
 
 
-@implementer(IEvents)
+@implementer(IEvents, IStatus)
 class EventLog:
     """
     Table of events with write-behind.
@@ -129,9 +129,15 @@ class EventLog:
 
     # The disk
 
-    def trouble(self) -> str:
-        """Return why events are not stored; empty = they are."""
-        return self._trouble
+    def health(self) -> dict[str, object]:
+        """Report for `/healthz`; that events are not stored is nothing that must be acted on."""
+        warning = f"Events are not stored: {self._trouble}" if self._trouble else None
+        return {"healthy": True, "trouble": None, "warning": warning}
+
+    def status(self) -> dict[str, object]:
+        """Report that, and how many events there are."""
+        events = {"kept": self.count, "last": self.last, "lost": self.lost}
+        return {**self.health(), "events": events}
 
     def flush(self) -> None:
         """Write all events that are not stored, behind the writing that is under way."""

@@ -4,11 +4,18 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import msgspec
+from twisted.internet.interfaces import IReactorTime
 
 from mtnet.net.output.queue import Encoder
 from mtnet.services.status.rows import Change, joined
 from mtnet.services.status.sections import Section
 from mtnet.services.status.wire import pieces, whole
+
+SHARE = 2_000.0
+"""After a change those who watch are sent none for so many times what it took: 0.05 % of a
+processor, so that with a thousand followers it comes at every second look."""
+LONGEST = 1.5
+"""Seconds for which that is at most: no more than one look is left out."""
 
 Open = Callable[[str, bool], Sequence[Section]]
 """Returns the sections of a part, with what is for admins alone, or without."""
@@ -68,8 +75,8 @@ class StatusFeed:
         open: opens a part.
     """
 
-    def __init__(self, open: Open) -> None:
-        self._open = open
+    def __init__(self, open: Open, clock: IReactorTime) -> None:
+        self._open, self._clock, self._due = open, clock, 0.0
         self._editions: dict[tuple[str, bool], Edition] = {}
 
     def join(self, watcher: Watcher, what: str, admin: bool) -> Edition:
@@ -91,6 +98,13 @@ class StatusFeed:
     def close(self) -> None:
         """Send nobody anything more."""
         self._editions.clear()
+
+    def refresh_at_leisure(self) -> None:
+        """Refresh, unless the last time took long."""
+        begin = self._clock.seconds()
+        if begin >= self._due:
+            self.refresh()
+            self._due = begin + min(LONGEST, SHARE * (self._clock.seconds() - begin))
 
     def refresh(self) -> None:
         """Read each part that somebody watches anew, and send what has changed."""

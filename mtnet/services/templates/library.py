@@ -10,6 +10,7 @@ input ever becomes a path and each file can be checked: when it is first served,
 import json
 import os
 import re
+import shutil
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -23,7 +24,7 @@ from typing import Any
 from zope.interface import implementer
 
 from mtnet.errors import ConfigError, StartError, TemplateError
-from mtnet.interfaces import IStatus
+from mtnet.interfaces import IBackup, IStatus
 from mtnet.services.templates.content import platform_of, prepare
 from mtnet.services.templates.version import Key, Version
 from mtnet.services.templates.wire import PERIODS, PLATFORMS, parse_period, parse_symbol
@@ -40,7 +41,7 @@ PROBE_BYTES = 65_536
 """Bytes that are written to find out whether the disk has room again: the usual template."""
 
 
-@implementer(IStatus)
+@implementer(IStatus, IBackup)
 class Library:
     """
     Versioned store with a content cache.
@@ -59,6 +60,8 @@ class Library:
         ConfigError: `default` is not `SYMBOL PERIOD`.
         StartError: the folder cannot be made or read.
     """
+
+    obsolete = ()
 
     def __init__(
         self,
@@ -301,6 +304,12 @@ class Library:
         self._prune(folder)
         return added
 
+    def backup(self, folder: Path) -> None:
+        """Copy all versions; each file has its name once it is whole."""
+        unfinished = shutil.ignore_patterns(f"*{TEMPORARY}")
+        target = folder / self._folder.name
+        shutil.copytree(self._folder, target, copy_function=_copy, ignore=unfinished)
+
     def _probe_disk(self) -> None:
         """Write a file where the disk refused one: the next upload may be far away."""
         if not self._refused:
@@ -373,6 +382,11 @@ def _default_key(text: str) -> tuple[str, str] | None:
 
 def _names(folder: Path) -> list[str]:
     return os.listdir(folder) if folder.is_dir() else []
+
+
+def _copy(source: str, target: str) -> None:
+    with suppress(FileNotFoundError):  # an old version, which a new one has replaced meanwhile
+        shutil.copy2(source, target)
 
 
 def _number(name: str) -> int:

@@ -1,7 +1,6 @@
 """Templates by HTTP: `/templates` and `/templates/{symbol}/{period}` (`docs/protocols.md`)."""
 
 import re
-from collections.abc import Callable
 from functools import lru_cache, partial
 from typing import Annotated, Any, Literal
 
@@ -9,6 +8,7 @@ from msgspec import Meta, Struct
 from twisted.internet.defer import Deferred
 
 from mtnet.errors import HttpError
+from mtnet.interfaces import ITemplates
 from mtnet.net.http.route import Answer, BodyLimit, Content, HttpRequest, Route
 from mtnet.services.templates.library import Library
 from mtnet.services.templates.settings import TemplateSettings
@@ -65,67 +65,18 @@ class StoredTemplate(Struct):
 
 
 class TemplateResources:
-    """
-    The list of templates, and each of them.
+    """The list of templates, and each of them."""
 
-    Args:
-        put: stores a template off the reactor: `put(symbol, period, content)`.
-        settings: of `[templates]`.
-    """
+    def __init__(self, library: Library, templates: ITemplates) -> None:
+        self._library, self._templates = library, templates
 
-    def __init__(
-        self,
-        library: Library,
-        put: Callable[[str, str, bytes], "Deferred[Stored]"],
-        settings: TemplateSettings,
-    ) -> None:
-        self._library, self._put_template, self._settings = library, put, settings
-
-    def routes(self) -> list[Route]:
-        """Return the routes of `/templates`."""
-        return [
-            Route(
-                method="GET",
-                path="/templates",
-                handler=self._list,
-                summary="The newest version of each template.",
-                right="fetch:templates",
-                answers={200: list[TemplateRow]},
-            ),
-            Route(
-                method="GET",
-                path="/templates/{symbol}/{period}",
-                handler=self._get,
-                summary="A template, as the terminal wrote it.",
-                right="fetch:templates/{symbol}",
-                params=TemplateQuery,
-                answers={200: Content(), 304: None},
-                errors=(404,),
-            ),
-            *map(self._route_to_store, ("PUT", "POST")),
-        ]
-
-    def _route_to_store(self, method: str) -> Route:
-        most = self._settings.max_size
-        return Route(
-            method=method,
-            path="/templates/{symbol}/{period}",
-            handler=self._put,
-            summary="Store a new version of a template; 200 when nothing changed.",
-            right="publish:templates/{symbol}",
-            params=TemplateKey,
-            body=Content(),
-            body_limit=BodyLimit(most + SLACK, f"templates.max_size allows {most}"),
-            stall_timeout=self._settings.progress,
-            answers={200: StoredTemplate, 201: StoredTemplate},
-            errors=(415,),
-        )
-
-    def _list(self, request: HttpRequest) -> list[dict[str, Any]]:
+    def listing(self, request: HttpRequest) -> list[dict[str, Any]]:
+        """Return the newest version of each template that the client may fetch."""
         may = partial(request.rights.may, "fetch", TEMPLATES)
         return [each for each in self._library.listing() if may(each["symbol"])]
 
-    def _get(self, request: HttpRequest, query: TemplateQuery) -> Answer:
+    def get(self, request: HttpRequest, query: TemplateQuery) -> Answer:
+        """Return a template; 304 if the client has it."""
         key = _parse_key(query.symbol, query.period)
         find = partial(self._library.get, *key, query.version, query.platform)
         found, content = self._library.read(find)
@@ -133,10 +84,54 @@ class TemplateResources:
         known = asks and _is_known(request, found)
         return Answer(304 if known else 200, content, _headers(found))
 
-    def _put(self, request: HttpRequest, key: TemplateKey, content: bytes) -> "Deferred[Answer]":
+    def put(self, request: HttpRequest, key: TemplateKey, content: bytes) -> "Deferred[Answer]":
+        """Store a template."""
         symbol, period = _parse_key(key.symbol, key.period)
         _check_body(request)
-        return self._put_template(symbol, period, content).addCallback(_stored)
+        return self._templates.put(symbol, period, content).addCallback(_stored)
+
+
+def template_routes(
+    library: Library, templates: ITemplates, settings: TemplateSettings
+) -> list[Route]:
+    """Return the routes of `/templates`."""
+    resources, most = TemplateResources(library, templates), settings.max_size
+    return [
+        Route(
+            method="GET",
+            path="/templates",
+            handler=resources.listing,
+            summary="The newest version of each template.",
+            right="fetch:templates",
+            answers={200: list[TemplateRow]},
+        ),
+        Route(
+            method="GET",
+            path="/templates/{symbol}/{period}",
+            handler=resources.get,
+            summary="A template, as the terminal wrote it.",
+            right="fetch:templates/{symbol}",
+            params=TemplateQuery,
+            answers={200: Content(), 304: None},
+            errors=(404,),
+        ),
+        *(
+            Route(
+                method=method,
+                path="/templates/{symbol}/{period}",
+                handler=resources.put,
+                summary="Store a new version of a template; 200 when nothing changed.",
+                right="publish:templates/{symbol}",
+                params=TemplateKey,
+                body=Content(),
+                body_limit=BodyLimit(most + SLACK, f"templates.max_size allows {most}"),
+                stall_timeout=settings.progress,
+                answers={200: StoredTemplate, 201: StoredTemplate},
+                errors=(415,),
+            )
+            for method in ("PUT", "POST")
+        ),
+    ]
 
 
 def _stored(result: Stored) -> Answer:

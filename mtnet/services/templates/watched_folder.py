@@ -8,18 +8,19 @@ file, the symbol and the period in the template count.
 import os
 import stat
 from collections.abc import Callable, Iterable, Iterator
+from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
-from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from mtnet.daemon.environment import Environment
 from mtnet.errors import TemplateError
-from mtnet.recurring import Recurring
+from mtnet.interfaces import ISignals
+from mtnet.recurring import RecurringCall
 from mtnet.services.templates.content import SUFFIX, key_of_file, too_large
 from mtnet.services.templates.library import Library
 from mtnet.services.templates.version import Version
@@ -167,27 +168,37 @@ class FolderImporter:
 
 
 class WatchedFolderService(Service):
-    """Scans `[templates] folder` every `scan` seconds."""
+    """Scans `[templates] folder`, if there is one, every `scan` seconds."""
 
     log = Logger()
 
-    def __init__(self, env: Environment, library: Library, codepage: str) -> None:
+    def __init__(self, env: Environment, library: Library) -> None:
         settings = env.section
-        self._env, self._folder = env, settings.folder
-        self._importer = FolderImporter(
-            Path(settings.folder), library, settings.max_size, settings.scan, env.now, codepage
-        )
-        self._calls = LoopingCall(Recurring("The look at the folder of templates", self._scan))
-        self._calls.clock = env.clock
+        self._env, self._library, self._folder = env, library, settings.folder
+        what = "The look at the folder of templates"
+        self._calls = RecurringCall(what, self._scan, settings.scan, env.clock)
         self._trouble = ""
 
     def startService(self) -> None:
         super().startService()
-        self._calls.start(self._env.section.scan)
+        if self._folder:
+            self._calls.start()
 
     def stopService(self) -> None:
         super().stopService()
         self._calls.stop()
+
+    @cached_property
+    def _importer(self) -> FolderImporter:
+        settings, codepage = self._env.section, self._env.find(ISignals).codepage
+        return FolderImporter(
+            Path(self._folder),
+            self._library,
+            settings.max_size,
+            settings.scan,
+            self._env.now,
+            codepage,
+        )
 
     def _scan(self) -> "Deferred[None]":
         looked = self._env.worker()(self._importer.scan, self._env.clock.seconds())

@@ -52,11 +52,6 @@ class TopicService:
         self.fanout.close()
         return self._writer.close()
 
-    @property
-    def trouble(self) -> str | None:
-        """Why the disk does not take retained values; None = it does."""
-        return self._writer.trouble
-
     def join(self, membership: Membership, asked: Join) -> Joined:
         """
         Add a membership, and send everybody who watches that its member has come.
@@ -143,6 +138,15 @@ class TopicService:
         """Remove the values that are older than `topics.keep`."""
         for post in self.book.expire(self._now() - int(self.settings.keep * 1_000)):
             self._writer.put(((post.topic, post.key), None)).addErrback(self._kept)
+
+    def usage(self) -> dict[str, object]:
+        """Return how much there is, for `mtnet status`."""
+        return {
+            "topics": len(self.book.topics),
+            "memberships": self.index.count,
+            "retained": self.book.retained,
+            "messages": self.sent,
+        }
 
     def rows(self) -> list[dict[str, object]]:
         """Return one row of JSON values for each topic, sorted by name."""

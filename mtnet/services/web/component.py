@@ -1,19 +1,18 @@
 """The HTTP API as a component of the daemon."""
 
 from collections.abc import Collection
-from functools import cached_property
+from functools import cached_property, partial
 
-from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IProtocolFactory
 from zope.interface import implementer
 
+from mtnet.daemon.component import Component, Resources
 from mtnet.daemon.environment import Environment
 from mtnet.interfaces import (
     IFirstBytes,
     IHealth,
     IHttpResources,
     IHttpServer,
-    IService,
     ISessions,
     ISignals,
     IStreamListener,
@@ -24,6 +23,7 @@ from mtnet.net.http.route import Route
 from mtnet.net.http.router import Router
 from mtnet.services.web.accounts import AccountResources
 from mtnet.services.web.http import ApiSite
+from mtnet.services.web.logins.registry import Sessions
 from mtnet.services.web.logins.service import Logins
 from mtnet.services.web.page.resources import PageResources
 from mtnet.services.web.resources import DaemonResources
@@ -34,40 +34,22 @@ is_request = begins_with(*HTTP_METHODS)
 """Recognizes HTTP requests."""
 
 
-@implementer(IService, IStreamListener, IFirstBytes, IHttpResources, IHttpServer)
-class WebComponent:
-    """Serves the resources of all components."""
+@implementer(IStreamListener, IFirstBytes, IHttpServer)
+class WebListener:
+    """
+    Takes HTTP connections, for the web port, shared ports, and those of other components.
+
+    Args:
+        sessions: the logins of the page.
+    """
 
     verbs = ("follow", "publish", "send", "read", "fetch")
     silent = welcomes = False
     word = 0.0
 
-    def __init__(self, env: Environment) -> None:
-        self._env, self._logins = env, Logins(env)
-        self._label: str = env.section.label
+    def __init__(self, env: Environment, sessions: Sessions) -> None:
+        self._env, self._sessions = env, sessions
         self.metrics_open: bool = env.section.metrics_open
-
-    def start(self) -> None:
-        """Let logins end when their time is over."""
-        self._logins.start()
-
-    def stop(self) -> "Deferred[None]":
-        """Close the file of logins."""
-        return self._logins.stop()
-
-    def routes(self) -> list[Route]:
-        """Return the routes of the daemon itself."""
-        found = DaemonResources(self._env.find(IHealth), self._all_routes).routes()
-        found += self._logins.routes()
-        found += PageResources(self._label).routes()
-        found += AccountResources(self._env.access.commands()).routes()
-        if self._env.find(ISessions) is not None:
-            found += WebSocketUpgrade(self._env).routes()
-        return found
-
-    def _all_routes(self) -> list[Route]:
-        found = self._env.find_all(IHttpResources).values()
-        return [route for each in found for route in each.routes()]
 
     def factory(self, listener: Listener) -> IProtocolFactory:
         """Return the factory of the connections of a web listener."""
@@ -90,4 +72,36 @@ class WebComponent:
         found = self._env.find_all(IHttpResources)
         codepage = getattr(self._env.find(ISignals), "codepage", CODEPAGE)
         root = Router({name: found[name].routes() for name in components}, codepage)
-        return ApiSite(self._env, root, listener, self._logins.sessions)
+        return ApiSite(self._env, root, listener, self._sessions)
+
+
+def routes(env: Environment, logins: Logins) -> list[Route]:
+    """Return the routes of the daemon itself."""
+
+    def of_all() -> list[Route]:
+        found = env.find_all(IHttpResources).values()
+        return [route for each in found for route in each.routes()]
+
+    return [
+        *DaemonResources(env.find(IHealth), of_all).routes(),
+        *logins.routes(),
+        *PageResources(env.section.label).routes(),
+        *AccountResources(env.access.commands()).routes(),
+        *([] if env.find(ISessions) is None else WebSocketUpgrade(env).routes()),
+    ]
+
+
+def build(env: Environment) -> Component:
+    """Build the component, which serves the resources of all components."""
+    logins = Logins(env)
+    listener = WebListener(env, logins.sessions)
+    return Component(
+        {
+            IStreamListener: listener,
+            IFirstBytes: listener,
+            IHttpServer: listener,
+            IHttpResources: Resources(partial(routes, env, logins)),
+        },
+        start=[logins.start],
+        stop=[logins.stop],
+    )

@@ -8,7 +8,7 @@ from zope.interface.verify import verifyObject
 
 from mtnet.daemon.registry import installed
 from mtnet.errors import ConfigError
-from mtnet.interfaces import IAlertConditions, IBackup, IService, IStatus
+from mtnet.interfaces import IAlertConditions, IAlerts, IBackup, IService, IStatus
 from mtnet.services.notify.receivers import AppriseReceiver
 from mtnet.testing import make_environment
 
@@ -206,7 +206,7 @@ def test_without_people_alerts_are_listed_all_the_same(tmp_path):
 
 def test_a_condition_that_fails_ends_nothing(daemon, got, monkeypatch):
     daemon.hold(BOB, 20)
-    check = daemon.env.components.services["alerts"]._watch.checks["slow"]
+    check = daemon.env.find(IAlerts).checks["slow"]
     monkeypatch.setattr(check, "_checks", [lambda: 1 / 0])
     daemon.hold({}, 60)
     assert got == ["slow: bob is behind."]
@@ -215,7 +215,7 @@ def test_a_condition_that_fails_ends_nothing(daemon, got, monkeypatch):
 def test_the_component_keeps_its_interfaces(daemon):
     service = daemon.env.components.services["alerts"]
     for interface in (IService, IStatus, IBackup):
-        assert verifyObject(interface, service)
+        assert verifyObject(interface, interface(service))
 
 
 def test_nothing_is_stored_where_there_is_no_alert(tmp_path):

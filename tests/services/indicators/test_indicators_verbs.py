@@ -116,7 +116,7 @@ def test_a_new_request_replaces_the_one_before_and_no_value_comes_twice(daemon):
     assert bob(follow(), follow()).endswith(indicated(1) + value(1000, b"1"))
     ann(calc(2000, b"2"))
     assert bob() == value(2000, b"2")
-    assert service(daemon).status()["followers"] == 1
+    assert IStatus(service(daemon)).status()["followers"] == 1
 
 
 def test_no_bars_end_it(daemon):
@@ -125,7 +125,7 @@ def test_no_bars_end_it(daemon):
     assert bob(follow(b"|bars=0")) == indicated(0)
     ann(calc(1000, b"1"))
     assert bob() == b""
-    assert service(daemon).status()["followers"] == 0
+    assert IStatus(service(daemon)).status()["followers"] == 0
 
 
 # The disk
@@ -161,7 +161,7 @@ def test_fewer_bars_are_kept_after_a_start_that_says_so(daemon, tmp_path, clock)
 def test_nothing_is_kept_or_sent_before_the_disk_has_it(tmp_path, clock):
     daemon = FakeDaemon(tmp_path / "data", clock, ON, grants=GRANTS)
     thread = ManualThread()
-    indicators = service(daemon)._indicators
+    indicators = ISessionVerbs(service(daemon))._indicators
     indicators.commit._in_thread = indicators._in_thread = thread
     ann, bob = enter(daemon, "ann"), enter(daemon, "bob")
     bob(follow())
@@ -177,7 +177,7 @@ def test_nothing_is_kept_or_sent_before_the_disk_has_it(tmp_path, clock):
 def test_what_is_read_while_others_write_is_neither_missed_nor_sent_twice(tmp_path, clock):
     daemon = FakeDaemon(tmp_path / "data", clock, ON, grants=GRANTS)
     thread = ManualThread()
-    indicators = service(daemon)._indicators
+    indicators = ISessionVerbs(service(daemon))._indicators
     indicators.commit._in_thread = indicators._in_thread = thread
     ann, bob = enter(daemon, "ann"), enter(daemon, "bob")
     ann(calc(1000, b"1"))
@@ -220,7 +220,7 @@ def test_values_that_cannot_be_read_are_said_to_be_so(daemon, monkeypatch):
 def test_a_client_with_too_much_for_the_disk_is_left_unread(tmp_path, clock):
     daemon = FakeDaemon(tmp_path / "data", clock, ON, "indicators.backlog=2", grants=GRANTS)
     thread = ManualThread()
-    service(daemon)._indicators.commit._in_thread = thread
+    ISessionVerbs(service(daemon))._indicators.commit._in_thread = thread
     ann = enter(daemon, "ann")
     ann(calc(1000, b"1"))
     assert ann.terminal.transport.producerState == "producing"
@@ -239,7 +239,7 @@ def test_series_that_get_no_value_are_removed(tmp_path, clock):
     clock.pump([3_000.0])
     enter(daemon, "ann")(calc(2000, b"2"))
     clock.pump([3_600.0])
-    assert service(daemon).status()["series"] == 1
+    assert IStatus(service(daemon)).status()["series"] == 1
     assert enter(daemon, "bob")(follow()) == (indicated(2) + value(1000, b"1") + value(2000, b"2"))
 
 
@@ -298,7 +298,7 @@ def test_a_follower_that_does_not_read_is_closed_and_delays_nobody(daemon):
     slow.terminal.transport.drain()
     assert b"ERROR|code=slow" in slow()
     assert slow.terminal.transport.ended
-    assert service(daemon).status()["followers"] == 1
+    assert IStatus(service(daemon)).status()["followers"] == 1
 
 
 def test_a_follower_that_reads_slowly_is_sent_the_newest_values_of_each_bar_once(daemon):
@@ -340,13 +340,13 @@ def test_a_follower_that_never_reads_its_first_bars_is_closed(tmp_path, clock):
     for _ in range(20):
         slow.terminal.transport.drain()
     assert b"ERROR|code=slow" in slow()
-    assert service(daemon).status()["followers"] == 0
+    assert IStatus(service(daemon)).status()["followers"] == 0
 
 
 def test_a_client_that_is_gone_before_its_answers_is_forgotten(tmp_path, clock):
     daemon = FakeDaemon(tmp_path / "data", clock, ON, grants=GRANTS)
     thread = ManualThread()
-    indicators = service(daemon)._indicators
+    indicators = ISessionVerbs(service(daemon))._indicators
     indicators.commit._in_thread = indicators._in_thread = thread
     ann = enter(daemon, "ann")
     ann(follow(), calc(1000, b"1"))
@@ -385,7 +385,7 @@ def test_status_metrics_and_the_list_count(daemon):
     ann, bob = enter(daemon, "ann"), enter(daemon, "bob")
     bob(follow())
     ann(calc(1000, b"1"), calc(2000, b"1"), calc(1000, b"1", series=b"name=A|symbol=X|period=M1"))
-    status = service(daemon).status()
+    status = IStatus(service(daemon)).status()
     assert (status["series"], status["followers"], status["values"]) == (2, 1, 3)
     assert {each.name: each.read() for each in IMetrics(service(daemon)).metrics()} == {
         "mtnet_indicators_values_total": 3,
@@ -394,7 +394,7 @@ def test_status_metrics_and_the_list_count(daemon):
         "mtnet_indicators_series": 2,
     }
     found = []
-    service(daemon).commands()["indicators list"]({}).addCallback(found.extend)
+    IControlCommands(service(daemon)).commands()["indicators list"]({}).addCallback(found.extend)
     assert found == [
         {
             "name": name,
@@ -416,7 +416,7 @@ def test_a_backup_has_the_values(daemon, tmp_path):
     enter(daemon, "ann")(calc(1000, b"55.30"))
     folder = tmp_path / "backup"
     folder.mkdir()
-    service(daemon).backup(folder)
+    IBackup(service(daemon)).backup(folder)
     store = IndicatorStore(folder / "indicators.sqlite", 10)
     (series,) = store.open()
     (row,) = store.last(series, 10)

@@ -18,6 +18,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from twisted.internet.task import Clock
 
 from mtnet.errors import JournalError
+from mtnet.interfaces import ISessionVerbs
 from mtnet.services.jobs.wire import ANSWERS, Ended, Renewed, ResultsBegin, Taken, Task
 from mtnet.session.grammar import parse, payloads
 from mtnet.testing import connect, make_environment
@@ -63,6 +64,7 @@ class JobMachine(RuleBasedStateMachine):
         self.people, self.fails = [None] * 3, False
         self.env = make_environment(self.folder / "data", self.clock, *SETS)
         self.service = self.env.components.services["jobs"]
+        self.jobs = ISessionVerbs(self.service)._jobs
         self.service.start()
         self.factory = self.env.factory("signals")
 
@@ -162,7 +164,7 @@ class JobMachine(RuleBasedStateMachine):
 
     def holds(self, client, id):
         """Return whether the server believes that a client has a task."""
-        job = self.service._jobs.book.find("q", id)
+        job = self.jobs.book.find("q", id)
         names = [] if job is None else [worker.name for worker in job.leases]
         return f"{client.terminal.transport.getPeer().host}:50000" in names
 
@@ -216,13 +218,13 @@ class JobMachine(RuleBasedStateMachine):
     @rule()
     def kill(self):
         """Nothing of the daemon is closed; its clients are gone, and the file is opened again."""
-        for loop in self.service._loops:
-            loop.stop()
+        for stop in self.service._stop[:-1]:  # the timers
+            stop()
         self.begin()
 
     @property
     def database(self):
-        return self.service._jobs._store._database
+        return self.jobs._store._database
 
     @rule()
     def break_the_disk(self):
@@ -239,7 +241,7 @@ class JobMachine(RuleBasedStateMachine):
 
     @invariant()
     def each_job_ends_once_and_none_is_lost(self):
-        store = self.service._jobs._store
+        store = self.jobs._store
         found = store.results("q", 0, 100)
         assert found[: len(self.ends)] == self.ends
         self.ends = found
@@ -248,11 +250,11 @@ class JobMachine(RuleBasedStateMachine):
         waiting = [job.id for job in store.open_jobs()]
         assert sorted(ids + waiting) == sorted({*ids, *waiting})
         assert set(self.offered) <= {*ids, *waiting}
-        assert set(self.service._jobs.book.queues.get("q").jobs if waiting else ()) == set(waiting)
+        assert set(self.jobs.book.queues.get("q").jobs if waiting else ()) == set(waiting)
 
     @invariant()
     def no_worker_has_more_than_it_wants_or_one_job_twice(self):
-        queue = self.service._jobs.book.queues.get("q")
+        queue = self.jobs.book.queues.get("q")
         for job in () if queue is None else queue.jobs.values():
             names = [worker.name for worker in job.leases]
             assert len(set(names)) == len(names) <= job.replicas

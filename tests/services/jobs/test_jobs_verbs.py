@@ -308,7 +308,7 @@ def test_without_logins_other_connections_are_others(tmp_path, clock):
     assert daemon.say(terminals[1], work()) == WORKING + task(1, attempt=2)
     daemon.say(terminals[0], result(1))
     daemon.say(terminals[1], result(1) + b"<<RESULTS|queue=q|after=0>>")
-    (row,) = service(daemon)._jobs._store.results("q", 0, 9)
+    (row,) = ISessionVerbs(service(daemon))._jobs._store.results("q", 0, 9)
     assert row.by == "127.0.0.2:50000"
 
 
@@ -325,7 +325,7 @@ def test_results_come_again_behind_a_number_in_their_order(daemon):
     ann(offer("x"))
     bob(result("x"))
     assert ann().endswith(done("x", 65))
-    epoch = service(daemon)._jobs.epoch
+    epoch = ISessionVerbs(service(daemon))._jobs.epoch
     assert results(ann, after=64, more=f"|epoch={epoch}") == done("x", 65)
     assert results(ann, after=64, more="|epoch=0123456789abcdef").count(b"DONE") == 65
     assert results(ann, after=66).count(b"DONE") == 65
@@ -357,7 +357,7 @@ def test_jobs_and_results_survive_a_kill_with_their_epoch(daemon, tmp_path, cloc
     ann(offer(1), offer(2), offer(3, more="|tries=2"))
     bob(work(3))
     bob(result(1), b"<<FAIL|queue=q|id=3|reason=x>>")
-    epoch = service(daemon)._jobs.epoch
+    epoch = ISessionVerbs(service(daemon))._jobs.epoch
     daemon = start(tmp_path, clock)
     ann, bob = enter(daemon, "ann"), enter(daemon, "bob")
     assert bob(work(2)) == b"<<WORKING|queue=q|slots=2>>\r\n" + task(2) + task(3)
@@ -508,7 +508,7 @@ def test_the_oldest_results_are_forgotten_above_a_number(tmp_path, clock):
     answer = enter(daemon, "ann")(b"<<RESULTS|queue=q|after=0>>")
     assert b"|seq=5|oldest=4>>" in answer
     assert answer.endswith(done(3, 4) + done(4, 5))
-    assert service(daemon)._jobs.kept == 2
+    assert ISessionVerbs(service(daemon))._jobs.kept == 2
 
 
 def test_a_queue_that_was_forgotten_goes_on_above_its_numbers(tmp_path, clock):
@@ -517,7 +517,7 @@ def test_a_queue_that_was_forgotten_goes_on_above_its_numbers(tmp_path, clock):
     ann(offer(1), offer(2)), bob(work(2)), bob(result(1), result(2))
     ann(b"<<BYE>>"), bob(b"<<BYE>>")
     clock.pump([60.0, 60.0])
-    assert service(daemon)._jobs.feeds == {}
+    assert ISessionVerbs(service(daemon))._jobs.feeds == {}
     assert b"seq=3" in enter(daemon, "ann")(offer(1))
 
 
@@ -546,7 +546,7 @@ def test_status_and_metrics_count(daemon):
     expected = {
         "offered": 4, "done": 1, "dead": 1, "late": 1, "open": 2, "running": 2, "workers": 1,
     }  # fmt: skip
-    status = service(daemon).status()
+    status = IStatus(service(daemon)).status()
     assert {key: status[key] for key in expected} == expected
     assert (status["kept"], status["queues"]) == (2, 1)
     values = {each.name: each.read() for each in IMetrics(service(daemon)).metrics()}
@@ -562,9 +562,9 @@ def test_a_restored_backup_has_the_jobs_and_another_epoch(daemon, tmp_path):
     ann(offer(1), offer(2)), bob(work()), bob(result(1))
     folder = tmp_path / "backup"
     folder.mkdir()
-    service(daemon).backup(folder)
+    IBackup(service(daemon)).backup(folder)
     before = JobStore(folder / "jobs.sqlite").epoch()
-    assert before == service(daemon)._jobs.epoch
+    assert before == ISessionVerbs(service(daemon))._jobs.epoch
     plugin.prepare(folder)
     copy = JobStore(folder / "jobs.sqlite")
     assert copy.epoch() != before

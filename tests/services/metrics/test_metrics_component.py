@@ -46,7 +46,7 @@ def names(text):
 def test_the_component_keeps_its_interfaces(build):
     component = build().env.components.services["metrics"]
     assert verifyObject(IService, component)
-    assert verifyObject(IHttpResources, component)
+    assert verifyObject(IHttpResources, IHttpResources(component))
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_sentiment_verbs import enter, numbers, serve, vote
 
+from mtnet.interfaces import IStatus
 from mtnet.services.sentiment.classic.queue import SumQueue
 
 PORT = "listen.sentiment=tcp:8085:interface=127.0.0.1"
@@ -124,7 +125,7 @@ def test_what_is_no_classic_program_is_reset_and_nothing_of_it_counts(daemon, da
     assert one(data) == b""
     assert one.terminal.reset
     component = daemon.env.components.services["sentiment"]
-    assert component.status()["symbols"] == 0
+    assert IStatus(component).status()["symbols"] == 0
 
 
 def test_a_bad_frame_costs_itself_alone(daemon):

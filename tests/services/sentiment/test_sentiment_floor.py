@@ -7,7 +7,7 @@ from fakes.daemon import basic
 from fakes.http import HttpPort
 from test_sentiment_verbs import enter, serve, vote
 
-from mtnet.interfaces import IControlCommands
+from mtnet.interfaces import IControlCommands, IStatus
 
 SYMBOL, OTHER = "SECRET", "UNUSED"
 PATHS = (
@@ -57,7 +57,7 @@ class Spy:
         found += [self.listed(vote(SYMBOL, "0")).decode()]
         found += [self.all(b"<<SENTIMENTS|symbols=*>>").decode()]
         found += map(self.http, PATHS)
-        found += map(repr, (self.component.status(), self.component.health()))
+        found += map(repr, (IStatus(self.component).status(), IStatus(self.component).health()))
         commands = IControlCommands(self.component).commands()
         found += [repr(commands["sentiment list"]({}))]
         past = commands["sentiment history"]({"symbol": SYMBOL, "hours": 24})

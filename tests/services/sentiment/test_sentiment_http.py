@@ -12,7 +12,7 @@ from fakes.http import HttpPort
 from test_sentiment_verbs import enter, numbers, serve, vote
 
 from mtnet.errors import JournalError
-from mtnet.interfaces import IBackup, IControlCommands
+from mtnet.interfaces import IBackup, IControlCommands, IStatus
 from mtnet.services.sentiment.history import SentimentHistory
 from mtnet.services.sentiment.wire import Sentiment, to_lots
 from mtnet.testing import EPOCH, make_environment
@@ -147,14 +147,14 @@ def test_a_disk_that_takes_no_minute_is_a_warning_until_it_does(daemon, componen
     with monkeypatch.context() as broken:
         broken.setattr(SentimentHistory, "add", fail)
         daemon.clock.advance(60)
-        assert component.health() == {
+        assert IStatus(component).health() == {
             "healthy": True,
             "trouble": None,
             "warning": "The minute history of sentiment: The disk is full.",
         }
     ask(daemon, "ann", "POST", PATH, {"volume": "1"})
     daemon.clock.advance(60)
-    assert component.health() == {"healthy": True, "trouble": None}
+    assert IStatus(component).health() == {"healthy": True, "trouble": None}
 
 
 def test_a_backup_has_the_history(daemon, component, tmp_path):

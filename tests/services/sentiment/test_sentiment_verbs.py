@@ -264,7 +264,7 @@ def test_who_says_bye_or_is_gone_is_sent_nothing(open_daemon):
     bob(b"<<SENTIMENTS|symbols=*>>")
     bob.terminal.hang_up()
     component = open_daemon.env.components.services["sentiment"]
-    assert component.status()["subscribers"] == 0
+    assert IStatus(component).status()["subscribers"] == 0
 
 
 # Rights and errors

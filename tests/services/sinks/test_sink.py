@@ -15,7 +15,7 @@ from twisted.internet.task import Clock
 from twisted.logger import formatEvent
 
 from mtnet.services.sinks.commands import SinkCommands
-from mtnet.services.sinks.component import SinksComponent
+from mtnet.services.sinks.component import SinkStatus
 from mtnet.services.sinks.conditions import SinkConditions
 from mtnet.services.sinks.metrics import SinkMetrics
 from mtnet.services.sinks.queue import TickQueue
@@ -138,7 +138,7 @@ def test_a_kill_loses_nothing_that_was_kept(world):
 
 
 def test_a_server_that_takes_nothing_for_long_is_a_warning_and_no_trouble(world):
-    component = SinksComponent(None, [world.sink], {})
+    component = SinkStatus([world.sink])
     world.target.down = True
     world.take(3)
     for _ in range(20):
@@ -195,7 +195,7 @@ def test_ticks_that_a_server_refuses_are_counted_and_told_once(world, log):
     world.work()
     assert (world.sink.writer.counts.sent, world.sink.writer.counts.refused) == (2, 2)
     assert texts(log) == ["The sink warehouse takes 1 ticks never: too old"]
-    assert SinksComponent(None, [world.sink], {}).health()["warning"] == (
+    assert SinkStatus([world.sink]).health()["warning"] == (
         "The sink warehouse lost 2 ticks of late, as its queue was full, the disk failed, or its "
         "server refused them (too old); the store of ticks has them."
     )
@@ -203,7 +203,7 @@ def test_ticks_that_a_server_refuses_are_counted_and_told_once(world, log):
 
 def test_ticks_that_found_no_room_are_a_warning_for_an_hour(tmp_path):
     world = World(tmp_path, limit=1)
-    component = SinksComponent(None, [world.sink], {})
+    component = SinkStatus([world.sink])
     world.target.down = True
     world.take(3)
     assert "lost 3 ticks of late" in component.health()["warning"]
@@ -216,7 +216,7 @@ def test_ticks_that_found_no_room_are_a_warning_for_an_hour(tmp_path):
     world.kill()
     world.start()
     assert world.sink.dropped == 3
-    assert SinksComponent(None, [world.sink], {}).health()["warning"] is None
+    assert SinkStatus([world.sink]).health()["warning"] is None
 
 
 def holding(world, word, text=""):

@@ -129,13 +129,13 @@ def test_a_disk_that_fails_costs_no_event_while_memory_lasts(path, clock, log):
         events.record("test", text)
         clock.advance(WRITE_DELAY)
         thread.work()
-    assert events.trouble() == "The disk is full."
+    assert events.health()["warning"] == "Events are not stored: The disk is full."
     assert events.lost == 1
     assert texts(events) == ["Two.", "Three.", "Four."]
     thread.full = False
     clock.advance(RETRY_DELAY)
     thread.work()
-    assert events.trouble() == ""
+    assert events.health()["warning"] is None
     assert texts(begin(path, clock)) == ["Two.", "Three.", "Four."]
     said = [formatEvent(line) for line in log]
     assert said.count("Events are not stored: The disk is full.") == 1

@@ -63,8 +63,8 @@ def test_a_daemon_that_was_killed_is_an_event_of_the_next(env, component, tmp_pa
 
 
 def test_a_disk_that_takes_no_events_is_a_warning_and_not_red(component, monkeypatch):
-    monkeypatch.setattr(component.events, "trouble", lambda: "The disk is full.")
-    health = component.health()
+    monkeypatch.setattr(IEvents(component), "_trouble", "The disk is full.")
+    health = IStatus(component).health()
     assert health["healthy"]
     assert health["warning"] == "Events are not stored: The disk is full."
 
@@ -72,13 +72,13 @@ def test_a_disk_that_takes_no_events_is_a_warning_and_not_red(component, monkeyp
 def test_a_backup_takes_the_events_along(env, component, tmp_path, clock):
     component.start()
     (tmp_path / "backup").mkdir()
-    component.backup(tmp_path / "backup")
+    IBackup(component).backup(tmp_path / "backup")
     copy = make_environment(tmp_path / "backup", clock)
     assert kinds({"events": copy.find(IEvents).after(0, 10)}) == ["daemon_started"]
 
 
 def test_a_backup_of_no_events_is_none(component, tmp_path):
-    component.backup(tmp_path)
+    IBackup(component).backup(tmp_path)
     assert not (tmp_path / "events.sqlite").exists()
 
 

@@ -190,7 +190,7 @@ STEPS = st.lists(
 def test_who_joins_at_any_time_has_the_picture_of_a_fresh_state(daemon, desk, steps):
     desk.people, desk.incidents = [], []
     events = daemon.env.find(IEvents)
-    feed, readers = StatusFeed(opener(daemon.env, events)), []
+    feed, readers = StatusFeed(opener(daemon.env, events), daemon.clock), []
 
     def take(what, *more):
         if what == "join":
@@ -222,7 +222,7 @@ def test_who_joins_at_any_time_has_the_picture_of_a_fresh_state(daemon, desk, st
             daemon.clock.advance(LOOK)
             feed.refresh()
             for each in readers:
-                other = StatusFeed(opener(daemon.env, events))
+                other = StatusFeed(opener(daemon.env, events), daemon.clock)
                 assert each.picture == Reader(other, each.what, each.admin).picture
                 other.close()
     feed.close()

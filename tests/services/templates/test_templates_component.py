@@ -28,11 +28,11 @@ def component(env_with):
 
 @pytest.mark.parametrize("interface", INTERFACES)
 def test_the_component_keeps_its_interfaces(component, interface):
-    assert verifyObject(interface, component)
+    assert verifyObject(interface, interface(component))
 
 
 def test_the_library_reports_the_status(component):
-    assert IStatus(component) is component.library
+    assert IStatus(component) is IBackup(component)
 
 
 @pytest.mark.parametrize(
@@ -40,7 +40,7 @@ def test_the_library_reports_the_status(component):
     [(b"FETCH EURUSD", True), (b"STORE ", True), (b"FET", None), (b"GET ", False), (b"<<", False)],
 )
 def test_first_bytes_of_raw_clients_are_recognized(component, head, own):
-    assert component.recognize(head) is own
+    assert IFirstBytes(component).recognize(head) is own
 
 
 def test_metrics_count(component):
@@ -50,16 +50,16 @@ def test_metrics_count(component):
         "mtnet_templates_versions": 0,
         "mtnet_templates_damaged": 0,
     }
-    component.put("EURUSD", "H1", TEMPLATE)
-    component.put("EURUSD", "H1", TEMPLATE + b"x")
+    ITemplates(component).put("EURUSD", "H1", TEMPLATE)
+    ITemplates(component).put("EURUSD", "H1", TEMPLATE + b"x")
     assert (read["mtnet_templates_keys"](), read["mtnet_templates_versions"]()) == (1, 2)
 
 
 def test_a_backup_has_all_versions_and_nothing_unfinished(component, tmp_path):
-    component.put("EURUSD", "H1", TEMPLATE)
-    (folder,) = component._folder.iterdir()
+    ITemplates(component).put("EURUSD", "H1", TEMPLATE)
+    (folder,) = IBackup(component)._folder.iterdir()
     (folder / ".0000000002.1.new").write_bytes(b"half")
-    component.backup(tmp_path / "backup")
+    IBackup(component).backup(tmp_path / "backup")
     copied = Library(tmp_path / "backup" / "templates")
     assert copied.read(lambda: copied.get("EURUSD", "H1"))[1] == TEMPLATE
     assert not list((tmp_path / "backup").rglob("*.new"))

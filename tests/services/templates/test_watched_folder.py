@@ -24,7 +24,7 @@ def watched(tmp_path, env_with, clock):
             self.service = None
 
         def start(self):
-            self.service = WatchedFolderService(self.env.of("templates"), self.library, "cp1252")
+            self.service = WatchedFolderService(self.env.of("templates"), self.library)
             self.service.startService()
 
         def drop(self, name, content):

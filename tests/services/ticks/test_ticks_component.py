@@ -10,6 +10,7 @@ from mtnet.interfaces import (
     IFirstBytes,
     IMetrics,
     IService,
+    IStatus,
     IStreamListener,
     ITicks,
 )
@@ -37,7 +38,7 @@ def take(env, *prices):
 
 @pytest.mark.parametrize("interface", INTERFACES)
 def test_the_component_keeps_its_interfaces(component, interface):
-    assert verifyObject(interface, component)
+    assert verifyObject(interface, interface(component))
 
 
 def test_the_collector_is_offered_to_other_components(env):
@@ -66,7 +67,7 @@ def test_metrics_count(env, component, clock):
 def test_a_backup_is_whole_while_the_daemon_goes_on(env, component, clock, tmp_path):
     take(env, b"1.1", b"1.2")
     clock.advance(1.0)
-    component.backup(tmp_path)
+    IBackup(component).backup(tmp_path)
     take(env, b"1.3")
     clock.advance(1.0)
     copied = TickReader(tmp_path / "ticks.sqlite").ticks(b"EURUSD")
@@ -77,9 +78,9 @@ def test_a_backup_is_whole_while_the_daemon_goes_on(env, component, clock, tmp_p
 def test_a_backup_replaces_nothing(env, component, clock, tmp_path):
     take(env, b"1.1")
     clock.advance(1.0)
-    component.backup(tmp_path)
+    IBackup(component).backup(tmp_path)
     with pytest.raises(JournalError, match=r"is not copied to .*ticks\.sqlite"):
-        component.backup(tmp_path)
+        IBackup(component).backup(tmp_path)
 
 
 def test_health_tells_of_a_log_that_is_not_merged_until_it_is(component, clock, monkeypatch):
@@ -90,13 +91,16 @@ def test_health_tells_of_a_log_that_is_not_merged_until_it_is(component, clock, 
     with monkeypatch.context() as patch:
         patch.setattr(HotStore, "join", fails)
         clock.advance(60.0)
-        health = component.health()
+        health = IStatus(component).health()
     assert (health["healthy"], health["trouble"][-17:]) == (False, "The disk is full.")
-    assert component.status()["healthy"] is False
+    assert IStatus(component).status()["healthy"] is False
     clock.advance(60.0)
-    assert (component.health()["healthy"], component.health()["trouble"]) == (True, None)
+    assert (IStatus(component).health()["healthy"], IStatus(component).health()["trouble"]) == (
+        True,
+        None,
+    )
 
 
 def test_the_status_says_what_a_power_cut_may_cost(component):
     said = "costs ticks of 60 s at most, and none that SYNC answered"
-    assert component.status()["power cut"] == said
+    assert IStatus(component).status()["power cut"] == said

@@ -18,7 +18,7 @@ from mtnet.interfaces import IBurstProtocol, IDatagramListener, ISignals, ITicks
 from mtnet.net.endpoints import Listener
 from mtnet.services.ticks import udp
 from mtnet.services.ticks.collector import Collector
-from mtnet.services.ticks.component import TicksComponent
+from mtnet.services.ticks.component import TickDatagrams
 from mtnet.services.ticks.model import Source
 from mtnet.services.ticks.storage.blocks import unpack
 from mtnet.services.ticks.storage.store import Store, StoredState
@@ -103,7 +103,7 @@ def port(env_with):
 
 
 def test_the_plugin_and_its_protocol_keep_their_interfaces(env, port):
-    assert verifyObject(IDatagramListener, TicksComponent(env.of("ticks")))
+    assert verifyObject(IDatagramListener, TickDatagrams(env.of("ticks")))
     assert verifyObject(IBurstProtocol, port().protocol)
 
 

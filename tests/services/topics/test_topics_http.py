@@ -9,6 +9,7 @@ from fakes.http import Answer, HttpPort, request
 from fakes.websocket_bytes import WebSocketTerminal
 from test_topics_verbs import GRANTS, ON, enter, message
 
+from mtnet.interfaces import ISessionVerbs
 from mtnet.net.endpoints import Listener
 from mtnet.testing import EPOCH, connect, make_environment
 
@@ -31,6 +32,10 @@ def ask(daemon, login, method, path, body=b""):
     return port.ask(method, path, body, Authorization=basic(login).decode())
 
 
+def _topics(env):
+    return ISessionVerbs(env.components.services["topics"])._topics
+
+
 def test_a_message_by_post_reaches_members_and_is_had_by_get(daemon):
     bob = enter(daemon, "bob")
     bob(b"<<JOIN|topic=desk/eurusd>>")
@@ -38,7 +43,7 @@ def test_a_message_by_post_reaches_members_and_is_had_by_get(daemon):
     assert (sent.status, sent.json) == (200, {"seq": 1, "receivers": 1, "id": "a-1"})
     assert bob() == message("desk/eurusd", 1, "above 1.10")
     found = ask(daemon, "bob", "GET", f"{PATH}?after=0").json
-    assert found.pop("epoch") == daemon.env.components.services["topics"]._topics.epoch
+    assert found.pop("epoch") == _topics(daemon.env).epoch
     row = {"seq": 1, "from": "ann", "data": "above 1.10", "time": EPOCH}
     assert found == {"seq": 1, "last": 1, "oldest": 1, "messages": [row]}
 
@@ -84,7 +89,7 @@ def test_a_poll_ends_with_its_time_or_its_client_and_is_forgotten(daemon):
     second.hang_up()
     daemon.clock.advance(30)
     assert Answer(first.received()).json["messages"] == []
-    assert daemon.env.components.services["topics"]._topics._observers == {}
+    assert _topics(daemon.env)._observers == {}
 
 
 def test_another_epoch_is_answered_at_once_with_all(daemon):
@@ -126,7 +131,7 @@ def test_frames_and_json_are_sent_the_same_encoded_once_each(tmp_path, clock):
     for page in pages:
         (found,) = page.messages()
         assert {key: found[key] for key in wanted} == wanted
-    topics = env.components.services["topics"]._topics
+    topics = _topics(env)
     (group,) = topics.fanout._groups["desk/a"].values()
     assert len(group) == 3
     mirrored, sent = pages[0].ask({"verb": "SEND", "topic": "desk/a", "data": "<b>|%"})

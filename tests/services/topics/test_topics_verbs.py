@@ -412,7 +412,7 @@ def test_status_and_metrics_count(daemon):
     bob(b"<<JOIN|topic=x>>")
     ann(b"<<SEND|topic=x|data=1|retain=1>><<SEND|topic=y|data=1>>")
     service = daemon.env.components.services["topics"]
-    status = service.status()
+    status = IStatus(service).status()
     assert (status["topics"], status["memberships"], status["retained"], status["messages"]) == (
         2, 1, 1, 2,
     )  # fmt: skip
@@ -429,7 +429,7 @@ def test_a_backup_has_the_retained_values(daemon, tmp_path):
     enter(daemon, "ann")(b"<<SEND|topic=x|data=1|retain=1>>")
     folder = tmp_path / "backup"
     folder.mkdir()
-    daemon.env.components.services["topics"].backup(folder)
+    IBackup(daemon.env.components.services["topics"]).backup(folder)
     (value,) = RetainedStore(folder / "topics.sqlite").load()
     assert (value.topic, value.data, value.sender) == ("x", "1", "ann")
 

@@ -42,7 +42,7 @@ INTERFACES = (IService, IStreamListener, IFirstBytes, IHttpResources, IHttpServe
 
 @pytest.mark.parametrize("interface", INTERFACES)
 def test_the_component_keeps_its_interfaces(component, interface):
-    assert verifyObject(interface, component)
+    assert verifyObject(interface, interface(component))
 
 
 @pytest.mark.parametrize(
@@ -56,12 +56,12 @@ def test_the_component_keeps_its_interfaces(component, interface):
     ],
 )
 def test_first_bytes_of_requests_are_recognized(component, head, own):
-    assert component.recognize(head) is own
+    assert IFirstBytes(component).recognize(head) is own
 
 
 def test_the_web_port_serves_every_component_and_a_port_of_others_theirs_alone(component, clock):
-    web = component.factory(Listener("web", "tcp:8083"))
-    templates = component.site(Listener("templates", "tcp:8080"), ("templates",))
+    web = IStreamListener(component).factory(Listener("web", "tcp:8083"))
+    templates = IHttpServer(component).site(Listener("templates", "tcp:8080"), ("templates",))
     assert ask(web, clock, "/templates") == ask(templates, clock, "/templates") == (200, b"[]\n")
     status, body = ask(web, clock, "/version")
     assert (status, json.loads(body)) == (200, {"name": "mtnet", "version": __version__})
@@ -71,7 +71,7 @@ def test_the_web_port_serves_every_component_and_a_port_of_others_theirs_alone(c
 
 def test_a_body_is_refused_by_the_setting_that_limits_it(env_with, clock):
     component = env_with("templates.max_size=100").components.services["web"]
-    web = component.factory(Listener("web", "tcp:8083"))
+    web = IStreamListener(component).factory(Listener("web", "tcp:8083"))
     status, body = ask(web, clock, "/templates/EURUSD/H1", b"x" * 105)
     assert status == 413
     assert json.loads(body) == {

@@ -5,6 +5,8 @@ import re
 import pytest
 from fakes.http import HttpPort
 
+from mtnet.interfaces import ITicks
+
 HIDDEN = b"GET /version HTTP/1.1\r\nHost: localhost\r\n\r\n"
 """A request that a proxy in front could take for a part of the one before."""
 HEAD = b"POST /v1/ticks HTTP/1.1\r\nHost: localhost\r\n"
@@ -57,7 +59,7 @@ def test_a_body_whose_end_is_doubtful_is_never_followed_by_a_request(web, header
     terminal, found = send(web, HEAD + headers + b"\r\n" + CHUNKS + HIDDEN)
     assert 200 not in found
     assert terminal.closed
-    assert web.env.components.services["ticks"].collector.symbols() in ([], {}.keys())
+    assert web.env.find(ITicks).symbols() in ([], {}.keys())
 
 
 @pytest.mark.parametrize(
@@ -103,4 +105,4 @@ def test_a_slow_body_is_given_up_and_stores_nothing(web, clock, data):
         clock.advance(1)
     assert terminal.closed
     assert statuses(terminal.received()) == []
-    assert list(web.env.components.services["ticks"].collector.symbols()) == []
+    assert list(web.env.find(ITicks).symbols()) == []

@@ -4,7 +4,7 @@ import pytest
 from cold_stores import result
 
 from mtnet.errors import JournalError, WireError
-from mtnet.interfaces import IControlCommands, IMetrics, IStatus, ITicks
+from mtnet.interfaces import IBackup, IControlCommands, IMetrics, IStatus, ITicks
 from mtnet.services.ticks.cold import parquet, service
 from mtnet.services.ticks.storage.reader import TickReader
 from mtnet.testing import EPOCH
@@ -138,7 +138,7 @@ def test_a_backup_has_both_stores(env_with, tmp_path):
     ask(env, "ticks compact")
     copy = tmp_path / "copy"
     copy.mkdir()
-    env.components.services["ticks"].backup(copy)
+    IBackup(env.components.services["ticks"]).backup(copy)
     before = list(TickReader(tmp_path / "data" / "ticks.sqlite").ticks(b"EURUSD"))
     assert list(TickReader(copy / "ticks.sqlite").ticks(b"EURUSD")) == before
     assert len(before) == 3
