@@ -11,7 +11,7 @@ from typing import NamedTuple, TypeAlias
 
 from msgspec import UNSET, Struct, UnsetType
 
-from mtnet.errors import PolicyError, WireError
+from mtnet.errors import WireError
 from mtnet.services.signals.values import Fields, Kind
 
 FLAT = Decimal(0)
@@ -53,34 +53,6 @@ class Entry(Struct, frozen=True):
     h: str = ""
 
 
-class Repeated(Struct, frozen=True):
-    """A draft that was stored before, as entry `seq`, and is not applied twice."""
-
-    seq: int
-
-
-class Unchanged(Struct, frozen=True):
-    """A classic draft that changes nothing; it makes no entry."""
-
-
-class Several(Struct, frozen=True):
-    """
-    A draft that took several entries: closings, and what it set itself.
-
-    Attributes:
-        entries: at least one, but for a channel that held nothing to close.
-    """
-
-    entries: tuple[Entry, ...]
-
-
-class Closed(Struct, frozen=True):
-    """A reversal of which the closing is stored and the opening refused."""
-
-    entries: tuple[Entry, ...]
-    why: PolicyError
-
-
 class WholeState(Entry, frozen=True):
     """
     A draft of all that a publisher holds: it becomes the differences to its channel.
@@ -114,28 +86,31 @@ class Counted(Struct, frozen=True):
     digest: str
 
 
-class Replaced(Struct, frozen=True):
+class Taken(Struct, frozen=True):
     """
-    Outcome of a whole state.
+    Outcome of a draft that was judged and is not simply one entry, or refused as a whole.
 
     Attributes:
-        entries: those that were stored.
-        refused: drafts that were not, and why.
-        seq, h: of the last entry of the channel then.
+        entries: those that were stored, in order: closings first, then what it set itself.
+        seq: of the entry that it was stored as before, and is not applied again; of a whole state,
+            of the last entry of its channel then; 0 = it changes nothing.
+        refused: what was not stored, and why: differences of a whole state, or a reversal of which
+            the closing is stored.
+        h: of the last entry of its channel, of a whole state.
     """
 
-    entries: tuple[Entry, ...]
-    refused: tuple[tuple[Entry, WireError], ...]
-    seq: int
-    h: str
+    entries: tuple[Entry, ...] = ()
+    seq: int = 0
+    refused: tuple[tuple[Entry, WireError], ...] = ()
+    h: str = ""
 
 
-Outcome: TypeAlias = Entry | Several | Closed | Repeated | Unchanged | Replaced | WireError
+Outcome: TypeAlias = Entry | Taken | WireError
 
 
 def entries_of(outcome: "Outcome | None") -> Sequence[Entry]:
     """Return what a draft stored, in order."""
-    if isinstance(outcome, (Several, Closed, Replaced)):
+    if isinstance(outcome, Taken):
         return outcome.entries
     return (outcome,) if isinstance(outcome, Entry) else ()
 

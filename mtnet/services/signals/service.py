@@ -7,7 +7,7 @@ of what is stored and of who sets it; a worker below it runs the journal in a th
 
 from collections.abc import Callable, Mapping
 from decimal import Decimal
-from typing import Any, TypeAlias
+from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
@@ -29,13 +29,9 @@ from mtnet.services.signals.journal.worker import JournalWorker, Stored
 from mtnet.services.signals.metrics import SignalMetrics
 from mtnet.services.signals.model import (
     FLAT,
-    Closed,
     Entry,
     Outcome,
-    Repeated,
-    Replaced,
-    Several,
-    Unchanged,
+    Taken,
     WholeState,
     entries_of,
 )
@@ -63,7 +59,6 @@ from mtnet.services.signals.views.views import Change, Views
 
 MAX_CHANNELS = 1_000
 """Channels at most that are no views; the first signal for an unknown name makes one."""
-_Accepted: TypeAlias = Entry | Several | Repeated | Unchanged | Replaced
 
 
 class SignalService:
@@ -345,7 +340,7 @@ class SignalService:
 
     def replace(
         self, publisher: Publisher, whole: WholeState, take: Take | None = None
-    ) -> "Deferred[Replaced]":
+    ) -> "Deferred[Taken]":
         """
         Take all that a publisher holds; fires with what became of it once that is on disk.
 
@@ -426,7 +421,7 @@ class SignalService:
                 self._accept(pending, outcome)
                 continue
             self._answer(pending, outcome)
-            if not pending.draft.symbol and isinstance(outcome, Several):
+            if _flattens(pending.draft):
                 flattened.append(pending.draft.channel)
         if stored.entries:
             self.channels.append(stored.entries)
@@ -451,9 +446,8 @@ class SignalService:
         """Answer a publisher with the outcome of its draft."""
         if outcome is None:
             outcome = WireError("server", f"It is not stored: {self._commits.queue.trouble}")
-        if isinstance(outcome, Closed):
-            outcome.why.closed = True
-            outcome = outcome.why
+        if isinstance(outcome, Taken) and outcome.refused and pending.draft.symbol:
+            ((_, outcome),) = outcome.refused  # the opening of a reversal
         if isinstance(outcome, WireError):
             if outcome.code == "server":
                 outcome = WireError("server", self._worker.redactor.text(str(outcome)))
@@ -471,24 +465,25 @@ class SignalService:
             self.rules.ownership.note_refused(pending.publisher, key, volume, error.until)
         pending.publisher.refuse(error)
 
-    def _accept(self, pending: Pending, outcome: _Accepted) -> None:
+    def _accept(self, pending: Pending, outcome: Entry | Taken) -> None:
         draft, publisher = pending.draft, pending.publisher
         # An answer says whether there is a publisher: it is noted first.
         if publisher is OWNER:
             pass
-        elif isinstance(outcome, Replaced):
+        elif isinstance(draft, WholeState):
             # Nobody holds a channel that is not there.
-            if outcome.seq and (outcome.entries or not outcome.refused):
+            whole = isinstance(outcome, Taken) and (outcome.entries or not outcome.refused)
+            if outcome.seq and whole:
                 self.rules.ownership.take(publisher, draft.channel)
         elif not draft.id:
             self.rules.ownership.claim(publisher, SymbolKey(draft.channel, draft.symbol))
-        elif pending.take != "0" and isinstance(outcome, (Entry, Several)):
+        elif pending.take != "0" and entries_of(outcome):
             self.rules.ownership.take(publisher, draft.channel)
         if publisher.gone:  # it may hold its channel for a while
             self.retries.schedule()
         if pending.done is not None:
-            seq = outcome.seq if isinstance(outcome, Entry) else _result(draft, outcome)
-            pending.done.callback(seq)
+            result = outcome.seq if isinstance(outcome, Entry) else _result(draft, outcome)
+            pending.done.callback(result)
 
     # What is read
 
@@ -539,11 +534,14 @@ class SignalService:
         return {**self.details(), "sessions": self._status.sessions(), "participants": rows}
 
 
-def _result(draft: Entry, outcome: _Accepted) -> Any:
+def _flattens(draft: Entry) -> bool:
+    return not draft.symbol and not isinstance(draft, WholeState)
+
+
+def _result(draft: Entry, outcome: Taken) -> Any:
     """Return the seq of what a draft set, how much a flattening closed, or a whole state did."""
-    if isinstance(outcome, Replaced):
+    if isinstance(draft, WholeState):
         return outcome
-    entries = entries_of(outcome)
     if not draft.symbol:
-        return len(entries)
-    return outcome.seq if isinstance(outcome, Repeated) else entries[-1].seq
+        return len(outcome.entries)
+    return outcome.entries[-1].seq if outcome.entries else outcome.seq

@@ -9,15 +9,7 @@ from decimal import Decimal
 from types import MappingProxyType
 from typing import NamedTuple
 
-from mtnet.services.signals.model import (
-    Closed,
-    Entry,
-    Repeated,
-    Several,
-    Unchanged,
-    WholeState,
-    entries_of,
-)
+from mtnet.services.signals.model import Entry, Taken, WholeState, entries_of
 
 FLAT = Decimal(0)
 NOTHING = MappingProxyType({})
@@ -442,10 +434,15 @@ def breaks(rails, draft, start):
 
 def word_of(outcome):
     """Name what became of a draft."""
-    if isinstance(outcome, (Entry, Several)):
+    if isinstance(outcome, Entry):
         return "taken"
-    words = {Closed: "closed", Repeated: "repeated", Unchanged: "nothing"}
-    return words.get(type(outcome)) or outcome.code
+    if not isinstance(outcome, Taken):
+        return outcome.code
+    if outcome.refused:
+        return "closed"
+    if outcome.entries:
+        return "taken"
+    return "repeated" if outcome.seq else "nothing"
 
 
 def _key(draft):

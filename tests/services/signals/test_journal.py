@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from mtnet.errors import JournalError, PrunedError, WireError
 from mtnet.services.signals.journal import checkpoints as disk
 from mtnet.services.signals.journal.journal import Journal
-from mtnet.services.signals.model import Entry, Loaded, Repeated, Unchanged
+from mtnet.services.signals.model import Entry, Loaded, Taken
 from mtnet.services.signals.ownership.transitions import CommitPolicy, transition
 from mtnet.storage import sqlite
 
@@ -128,10 +128,10 @@ def test_entries_are_read_in_slices_from_any_point(journal):
 def test_a_repeated_id_is_answered_with_its_entry_and_not_applied_twice(opened):
     first = draft(id="a", fields=(("sl", "1"), ("tp", "2")), volume="0.50")
     again = draft(id="a", fields=(("tp", "2"), ("sl", "1")), volume="0.5", when=99)
-    assert opened().commit([first, again])[1:] == [Repeated(1)]
+    assert opened().commit([first, again])[1:] == [Taken(seq=1)]
     journal = opened()
     journal.commit([draft(volume="3")])
-    assert journal.commit([again]) == [Repeated(1)]
+    assert journal.commit([again]) == [Taken(seq=1)]
     assert stands(journal) == [("GBPUSD", "", "3", 2)]
 
 
@@ -166,12 +166,12 @@ def test_an_id_with_the_same_numbers_in_other_digits_is_repeated(opened):
 def test_a_classic_frame_that_changes_nothing_is_no_entry(journal):
     journal.commit([draft(id="a", fields=(("sl", "1"),))])
     assert codes(journal.commit([draft(), draft(volume="0.250"), draft(volume="0.26")])) == [
-        Unchanged,
-        Unchanged,
+        Taken,
+        Taken,
         Entry,
     ]
     assert codes(journal.commit([draft(id="b", volume="0.26")])) == [Entry]
-    assert codes(journal.commit([draft(volume="0"), draft(volume="0.00")])) == [Entry, Unchanged]
+    assert codes(journal.commit([draft(volume="0"), draft(volume="0.00")])) == [Entry, Taken]
 
 
 def test_a_symbol_is_netting_or_by_ticket_until_it_is_flat(journal):
@@ -206,7 +206,7 @@ def test_the_judge_sees_the_drafts_before_and_its_refusal_is_the_outcome(journal
             return super().judge(draft, held)
 
     outcomes = journal.commit([draft(volume=v) for v in ("1", "2", "3", "3")], NotTwo())
-    assert codes(outcomes) == [Entry, "denied", Entry, Unchanged]
+    assert codes(outcomes) == [Entry, "denied", Entry, Taken]
     assert seen == [
         ("1", "0", "opening"),
         ("2", "1", "opening"),
@@ -241,7 +241,7 @@ def test_old_entries_go_in_slices_and_the_state_and_the_ids_stay(opened):
     with pytest.raises(PrunedError, match="entries after 1 were asked for, and the oldest"):
         journal.read("main", 1, 5)
     assert stands(opened()) == [("EURUSD", "", "0.25", 1), ("GBPUSD", "", "30", 31)]
-    assert opened().commit([draft("EURUSD", id="first")]) == [Repeated(1)]
+    assert opened().commit([draft("EURUSD", id="first")]) == [Taken(seq=1)]
 
 
 def test_a_shorter_retention_is_reached_by_and_by(opened):
@@ -263,7 +263,7 @@ def test_ids_are_kept_as_long_as_their_entries_and_as_many_besides_as_asked(open
     assert codes(journal.commit([draft(volume="30", id="id-29")])) == [Entry]
     other = opened(1_000, ids=1, slice=1)
     other.commit([draft(volume=str(n + 1), id=f"new-{n}") for n in range(20)])
-    assert codes(other.commit([draft(volume="1", id="new-0")])) == [Repeated]
+    assert codes(other.commit([draft(volume="1", id="new-0")])) == [Taken]
 
 
 # The disk

@@ -10,7 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from mtnet.errors import WireError
 from mtnet.services.signals.journal.journal import Journal
-from mtnet.services.signals.model import Entry, Repeated, Several, Unchanged
+from mtnet.services.signals.model import Entry, Taken
 
 RETAIN, IDS, SLICE = 4, 3, 2
 CLOSINGS = 6
@@ -35,13 +35,13 @@ class Model:
         content = draft.symbol, draft.ticket, draft.volume, draft.fields
         if draft.id in self.ids:
             seq, before = self.ids[draft.id]
-            return Repeated(seq) if before == content else "id"
+            return Taken(seq=seq) if before == content else "id"
         open_ones = [ticket for ticket, each in held.items() if each.volume]
         classic = not draft.id and not draft.ticket
         over_tickets = any(ticket and not draft.ticket for ticket in open_ones)
         if over_tickets:
             if classic and draft.volume == sum(each.volume for each in held.values()):
-                return Unchanged()
+                return Taken()
             if draft.volume and not classic:
                 return "field"
             for ticket in sorted(open_ones, key=lambda ticket: self.seqs[draft.symbol, ticket]):
@@ -50,7 +50,7 @@ class Model:
             return "field"
         before = self.stands.get(draft.symbol, {}).get(draft.ticket)
         if classic and not over_tickets and before is not None and self.same(before, draft):
-            return Unchanged()
+            return Taken()
         previous = self.store(draft)
         if draft.id:
             self.ids[draft.id] = len(self.log), content
@@ -125,7 +125,7 @@ class JournalMachine(RuleBasedStateMachine):
         for draft, outcome in zip(batch, self.journal.commit(batch), strict=True):
             model = self.models.setdefault(draft.channel, Model())
             expected = model.take(draft)
-            if isinstance(outcome, Several):
+            if isinstance(outcome, Taken) and outcome.entries:
                 *closings, outcome = outcome.entries
                 assert all(each.ticket and not each.volume and not each.id for each in closings)
             if isinstance(outcome, Entry):

@@ -27,7 +27,7 @@ from mtnet.services.signals.journal.journal import Journal
 from mtnet.services.signals.journal.recovery import CHECKED
 from mtnet.services.signals.journal.transaction import read_row, write_row
 from mtnet.services.signals.journal.verify import SLICE, TAIL, Chain
-from mtnet.services.signals.model import Entry, Repeated
+from mtnet.services.signals.model import Entry, Taken
 
 WHEN = 1_795_000_000_000
 
@@ -257,7 +257,7 @@ def test_a_journal_without_its_heads_is_refused_until_it_is_accepted(journal, pa
     state = journal.accept("main", WHEN).state
     assert (state.positions, state.seq, state.oldest) == (before.positions, 3, 4)
     assert state.epoch != before.epoch
-    assert journal.commit(numbered(3, 4))[0] == Repeated(3)
+    assert journal.commit(numbered(3, 4))[0] == Taken(seq=3)
     assert reopened(journal).states["main"].seq == 4
     assert findings(path) == []
 

@@ -27,7 +27,7 @@ from journal_work import FAILED, HEALED, IDS, NAME, batches, journal_in
 from lost_writes import Choice, Disk, missing, replay, trace
 
 from mtnet.errors import JournalError
-from mtnet.services.signals.model import Entry, Repeated, State
+from mtnet.services.signals.model import Entry, State, Taken
 
 EXHAUSTIVE = bool(os.environ.get("MTNET_TEST_EXHAUSTIVE"))
 WORK = Path(__file__).with_name("journal_work.py")
@@ -116,7 +116,11 @@ def found_in(folder, drafts):
             if loaded.damaged:
                 return Found("; ".join(loaded.damaged.values()))
             outcomes = zip(drafts, journal.find(drafts), strict=True)
-            seqs = {draft.id: each.seq for draft, each in outcomes if isinstance(each, Repeated)}
+            seqs = {
+                draft.id: each.seq
+                for draft, each in outcomes
+                if isinstance(each, Taken) and each.seq
+            }
             goes_on(journal, loaded.states)
         except JournalError as error:
             return Found(str(error))

@@ -12,7 +12,7 @@ from mtnet.net.http.route import HttpRequest
 from mtnet.services.signals.http.access import RequestAccess
 from mtnet.services.signals.http.expiry import Present
 from mtnet.services.signals.http.wire import NewSignal, Published
-from mtnet.services.signals.model import Replaced, WholeState
+from mtnet.services.signals.model import Taken, WholeState
 from mtnet.services.signals.ownership.publishers import PublisherId
 from mtnet.services.signals.service import SignalService
 from mtnet.services.signals.values import Take
@@ -90,11 +90,11 @@ class HttpPublisher:
         except WireError as error:
             return fail(error)
 
-    def replace(self, whole: WholeState, take: Take) -> "Deferred[Replaced]":
+    def replace(self, whole: WholeState, take: Take) -> "Deferred[Taken]":
         """Take all that it holds; as `SignalService.replace`."""
         return self._signals.replace(self.publisher, whole, take)
 
-    def replace_once(self, whole: WholeState, take: Take) -> "Deferred[Replaced]":
+    def replace_once(self, whole: WholeState, take: Take) -> "Deferred[Taken]":
         """
         Take all that it holds, unless that is the last state again: number and content are those
         of before. Fires with what became of it.

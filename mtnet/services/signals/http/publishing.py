@@ -22,7 +22,7 @@ from mtnet.services.signals.http.wire import (
     Result,
     StateResult,
 )
-from mtnet.services.signals.model import FLAT, Replaced, WholeState
+from mtnet.services.signals.model import FLAT, Taken, WholeState
 from mtnet.services.signals.service import SignalService
 from mtnet.services.signals.values import Take
 
@@ -63,7 +63,7 @@ class StatePublishing:
         return done.addCallback(_shown, self._signals, publisher.channel)
 
 
-def _shown(found: Replaced, signals: SignalService, channel: str) -> StateResult:
+def _shown(found: Taken, signals: SignalService, channel: str) -> StateResult:
     """Return what became of a whole state."""
     refused = [
         RefusedPosition(

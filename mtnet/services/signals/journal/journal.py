@@ -178,7 +178,7 @@ class Journal(RecoverableFiles):
 
     def find(self, drafts: Iterable[Entry]) -> list[Outcome | None]:
         """
-        Say what became of drafts with ids: `Repeated`, a refusal, or None for all that are not
+        Say what became of drafts with ids: `Taken`, a refusal, or None for all that are not
         stored, those without an id included.
 
         Raises:

@@ -35,13 +35,9 @@ from mtnet.services.signals.journal.hash_chain import (
 from mtnet.services.signals.journal.schema import Writes, rows, shaped
 from mtnet.services.signals.model import (
     FLAT,
-    Closed,
     Entry,
     Outcome,
-    Repeated,
-    Replaced,
-    Several,
-    Unchanged,
+    Taken,
     WholeState,
     entries_of,
 )
@@ -152,7 +148,7 @@ class Transaction:
             if draft.id and not self.derived:  # ids of views do not come again
                 seq = self._repeated(draft)
                 if seq is not None:
-                    return Repeated(seq)
+                    return Taken(seq=seq)
             if isinstance(draft, WholeState):
                 return self._replace(draft, policy)
             if not draft.symbol:
@@ -164,17 +160,19 @@ class Transaction:
         except WireError as error:
             return error
         if verdict is None:
-            return Unchanged()
+            return Taken()
         change, remember, refused = verdict
         if refused is not None:
-            return Closed(tuple(self._close(draft, change.tickets or (draft.ticket,))), refused)
+            refused.closed = True
+            closings = self._close(draft, change.tickets or (draft.ticket,))
+            return Taken(tuple(closings), refused=((draft, refused),))
         opened = _opened(draft, change, held)
         if not change.tickets:
             return self._store(draft, held, opened, remember)
         closings = self._close(draft, change.tickets)
-        return Several((*closings, self._store(draft, held, opened, remember)))
+        return Taken((*closings, self._store(draft, held, opened, remember)))
 
-    def find(self, draft: Entry) -> Repeated | None:
+    def find(self, draft: Entry) -> Taken | None:
         """
         Say whether a draft with an id is stored.
 
@@ -183,7 +181,7 @@ class Transaction:
             DamageError: what is stored is not what was written.
         """
         seq = self._repeated(draft)
-        return None if seq is None else Repeated(seq)
+        return None if seq is None else Taken(seq=seq)
 
     def forget(self, symbol: str) -> None:
         """Remove the flat row of a symbol."""
@@ -242,7 +240,7 @@ class Transaction:
 
     # What a draft becomes
 
-    def _replace(self, whole: WholeState, policy: CommitPolicy) -> Replaced:
+    def _replace(self, whole: WholeState, policy: CommitPolicy) -> Taken:
         """Store the differences between a whole state and what stands."""
         policy.admit(whole)
         entries: list[Entry] = []
@@ -252,15 +250,14 @@ class Transaction:
             entries += entries_of(outcome)
             if isinstance(outcome, WireError):
                 refused.append((draft, outcome))
-            elif isinstance(outcome, Closed):
-                outcome.why.closed = True
-                refused.append((draft, outcome.why))
+            elif isinstance(outcome, Taken):
+                refused += outcome.refused
         # Nobody holds a channel that has no entry.
         accepted = self._seq > 0 and (bool(entries) or not refused)
         counted = policy.replaced(whole, accepted)
         if counted is not None:
             self._row = replace(self._row, counted=counted)
-        return Replaced(tuple(entries), tuple(refused), self._seq, self._hash[:4].hex())
+        return Taken(tuple(entries), self._seq, tuple(refused), self._hash[:4].hex())
 
     def _differences(self, whole: WholeState, policy: CommitPolicy) -> list[Entry]:
         """Return what is to be changed: closings first, then reductions, then the rest."""
@@ -297,7 +294,7 @@ class Transaction:
             keys = [ticket for ticket, each in self._symbol(name).items() if each.entry.volume]
             closings += self._close(replace(draft, symbol=name), keys)
         policy.flattened(draft, len(closings))
-        return Several(tuple(closings))
+        return Taken(tuple(closings))
 
     def _close(self, draft: Entry, tickets: Iterable[str]) -> list[Entry]:
         """Store closings, in the order in which the positions were set."""

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from mtnet.errors import JournalError, WireError
 from mtnet.services.signals.journal.journal import Journal
 from mtnet.services.signals.journal.maintenance import backup, renew, verify
-from mtnet.services.signals.model import Entry, Repeated
+from mtnet.services.signals.model import Entry, Taken
 from mtnet.services.signals.views import changes
 from mtnet.services.signals.views.ledger import Target
 from mtnet.services.signals.views.settings import ViewSettings
@@ -472,7 +472,7 @@ def test_ids_of_a_view_are_in_its_entries_alone_and_those_of_publishers_are_kept
     epoch, ids = journal.positions("gold").epoch, [each.id for each in journal.read("half", 0, 99)]
     assert ids == ["h-1", "h-2", f"{epoch}-1-1", "", "h-3"]
     (repeated,) = journal.commit([draft("1", channel="half", id="h-1")])
-    assert repeated == Repeated(1)
+    assert repeated == Taken(seq=1)
     assert known_ids(path) == ["h-1", "h-2", "h-3"]
     assert not [each for step in verify(path) for each in step.findings]
 
