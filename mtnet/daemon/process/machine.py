@@ -17,8 +17,9 @@ from mtnet.daemon.ports import raise_limit
 from mtnet.recurring import Recurring
 from mtnet.storage.worker import SerialWorker
 
-RUN_INTERVAL = 60.0
-"""Seconds between two notes that the daemon runs, from which the next start judges its clock."""
+RUN_INTERVAL = 300.0
+"""Seconds between two notes that the daemon runs, from which the next start judges its clock: half
+of `clock.JUMP`, below which it does not matter. Each writes an inode to the disk, 4 KiB."""
 SPACE_CHECK_INTERVAL = 5.0
 """Seconds between two looks at the free space of the disk."""
 

@@ -22,8 +22,9 @@ class TickSettings(Section, frozen=True):
     """How long a tick waits for the log on disk: what a kill of the daemon costs at most."""
     sync: Positive = 60.0
     """How long a tick of the log waits for the platter at most, which is the most that a power cut
-    costs. A page of 4 KiB, some 800 ticks, is forced once it is full: with 50 ticks a second after
-    15 s. Forcing each flush writes a page a second: 82 bytes for each of 50 ticks that take 9."""
+    costs. A page of 4 KiB, some 1,200 ticks, is forced once it is full: with 50 ticks a second
+    after 24 s. Forcing each flush writes a page a second: 82 bytes for each of 50 ticks that take
+    9."""
     retry: Positive = 1.0
     """Between two attempts to store what the disk refused."""
     queue: Count = 1_000_000

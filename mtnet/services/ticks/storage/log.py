@@ -11,6 +11,7 @@ from contextlib import suppress
 from errno import ENOSPC
 from pathlib import Path
 from shutil import copyfile
+from time import monotonic
 
 from mtnet.errors import JournalError
 from mtnet.services.ticks.storage.log_records import PAGE, fits, note_behind
@@ -29,8 +30,14 @@ TALLY = "ticks.taken"
 ROOM = 262_144
 """Bytes that a segment is lengthened by: a file that grows with each record has its blocks, its
 inode and the maps of free blocks written to the disk again and again."""
+INODE = 15.0
+"""Seconds after which a segment is forced with its inode."""
+KERNEL = 30.0
+"""Seconds after which Linux writes an inode that has changed, and with it the page that is not full
+yet. If it was forced before, that page is written once. A page takes 24 s at 50 ticks a second."""
 
 _flush = getattr(os, "fdatasync", os.fsync)
+_flush_all = os.fsync
 
 
 def segments(folder: Path, merged: int) -> list[int]:
@@ -80,6 +87,7 @@ class TickLog:
         self.size = self._synced = self._length = 0
         self._noted: int | None = None
         self._was_synced = self.suspect = False
+        self._flushed_all = 0.0
 
     def open(self, merged: int) -> None:
         """Begin behind all segments; those that are in blocks are removed."""
@@ -144,8 +152,10 @@ class TickLog:
         """
         if self._file is None or self.size == self._synced:
             return
+        now = monotonic()
+        since = now - self._flushed_all
         try:
-            _flush(self._file)
+            (_flush_all if INODE <= since < KERNEL else _flush)(self._file)
         except OSError as error:
             # A second attempt would succeed: the kernel forgets the error, and the pages.
             path = self._path(self._number)
@@ -153,6 +163,8 @@ class TickLog:
             self.rotate()
             raise JournalError(f"{path} does not reach the disk: {error.strerror}.") from error
         self._synced, self._was_synced = self.size, True
+        if since >= INODE:
+            self._flushed_all = now
 
     def sync_late(self) -> None:
         """
@@ -248,7 +260,7 @@ class TickLog:
         except OSError:
             os.close(file)
             raise
-        self._file = file
+        self._file, self._flushed_all = file, monotonic()
         self.size = self._synced = self._length = 0
         return file
 

@@ -1,11 +1,12 @@
 """
 Records of the log of ticks: what one flush stores, of all symbols, in one piece.
 
-Pure. A record is a head and text that is compressed; records of one chunk share the compressor, so
-that a tick costs some six bytes though a record has few. A chunk begins with a summary of all that
-the segment holds before it, and can be read without what came before.
+Pure. A record is a head, integers, and text that is compressed; records of one chunk share the
+compressor, so that a tick costs some three bytes though a record has few. A chunk begins with a
+summary of all that the segment holds before it, and can be read without what came before.
 
-The text of a record: `Details` as JSON, and its blocks as `log_columns` writes them.
+The text of a record: `Details` as JSON, and the columns of its blocks, as `log_columns` writes them
+and the integers.
 """
 
 import struct
@@ -17,9 +18,9 @@ import msgspec
 
 from mtnet.errors import JournalError
 from mtnet.services.ticks.model import Seen
-from mtnet.services.ticks.storage.blocks import Block, Mark, Reception
+from mtnet.services.ticks.storage.blocks import Block, Mark, Reception, block_of
 from mtnet.services.ticks.storage.commits import Commit, SourceSnapshot
-from mtnet.services.ticks.storage.log_columns import COLUMN, ColumnDecoder, ColumnEncoder
+from mtnet.services.ticks.storage.log_columns import COLUMN, ColumnDecoder, ColumnEncoder, Piece
 
 PAGE = 4_096
 """Bytes of a page: zeros fill the rest of one that the next record does not fit into, but for the
@@ -33,14 +34,15 @@ LARGEST = 2**63 - 1
 LEVEL = 6
 """Of zlib: a log is small, and written to the disk at once."""
 
-_HEAD = struct.Struct("<HHIII")
-"""Mark, number in its chunk, bytes of the compressed text, checksum of all but itself and the mark,
-ticks of the segment up to the end of the record."""
-_CHECKED = struct.Struct("<HI")
-_FIRST, _NEXT = 0x5BB7, 0x5AA7
+_HEAD = struct.Struct("<HHIIII")
+"""Mark, number in its chunk, bytes of the integers and the compressed text behind them, checksum of
+all but itself and the mark, ticks of the segment up to the end of the record, bytes of the
+integers."""
+_CHECKED = struct.Struct("<HII")
+_FIRST, _NEXT = 0x5BB9, 0x5AA9
 """Marks: of the first record of a chunk, and of the others."""
-_OLD = b"\xb5\x5b"
-"""How a segment begins whose records have the ticks as they were sent, not in columns."""
+_OLD = b"\xb5\x5b", b"\xb7\x5b"
+"""How a segment begins whose records have the ticks as they were sent, or all columns as text."""
 _FIRST_BYTES = _FIRST.to_bytes(2, "little")
 _FLUSHED = b"\0\0\xff\xff"
 """The end of each piece of a compressed stream; it is not written."""
@@ -192,16 +194,22 @@ class RecordEncoder:
         for block in commit.blocks:
             if not -LARGEST <= block.first <= block.last <= LARGEST:
                 raise OverflowError(f"{block.last} has over 64 bits")
-        columns = self._columns.encode(commit.blocks, mark) if commit.blocks else b""
+        columns, integers = b"", b""
+        if commit.blocks:
+            columns, integers = self._columns.encode(commit.blocks, mark)
         text = self._stream.compress(msgspec.json.encode(details) + COLUMN + columns)
         text += self._stream.flush(zlib.Z_SYNC_FLUSH)
-        data = text.removesuffix(_FLUSHED)
+        data = integers + text.removesuffix(_FLUSHED)
         ticks = before.ticks + commit.ticks
-        check = zlib.crc32(data, zlib.crc32(_CHECKED.pack(self._number, ticks)))
+        check = _check(self._number, ticks, len(integers), data)
         mark_of = _FIRST if self._number == 0 else _NEXT
-        head = _HEAD.pack(mark_of, self._number, len(data), check, ticks)
+        head = _HEAD.pack(mark_of, self._number, len(data), check, ticks, len(integers))
         self._number += 1
         return head + data
+
+
+def _check(number: int, ticks: int, integers: int, data: bytes) -> int:
+    return zlib.crc32(data, zlib.crc32(_CHECKED.pack(number, ticks, integers)))
 
 
 def _common_mark(commit: Commit) -> Mark:
@@ -220,15 +228,31 @@ class Place(NamedTuple):
     The place of a record.
 
     Attributes:
-        begin, end: of its compressed text.
+        begin, text, end: of its integers, its compressed text, and the record.
         is_first: whether it begins a chunk.
         ticks: of the segment up to its end.
     """
 
     begin: int
+    text: int
     end: int
     is_first: bool
     ticks: int
+
+
+class Record(NamedTuple):
+    """
+    A record that is read.
+
+    Attributes:
+        is_first: whether it begins a chunk.
+        text: `Details`, and the columns of its blocks.
+        integers: of its columns.
+    """
+
+    is_first: bool
+    text: bytes
+    integers: bytes
 
 
 class Scan(NamedTuple):
@@ -331,13 +355,13 @@ def _at(data: bytes, at: int) -> tuple[Place, int] | None:
     begin = at + _HEAD.size
     if begin > len(data):
         return None
-    mark, number, size, check, ticks = _HEAD.unpack_from(data, at)
+    mark, number, size, check, ticks, integers = _HEAD.unpack_from(data, at)
     end = begin + size
     if mark not in (_FIRST, _NEXT) or end > len(data) or (mark == _FIRST) != (number == 0):
         return None
-    if zlib.crc32(data[begin:end], zlib.crc32(_CHECKED.pack(number, ticks))) != check:
+    if integers > size or _check(number, ticks, integers, data[begin:end]) != check:
         return None
-    return Place(begin, end, mark == _FIRST, ticks), number
+    return Place(begin, begin + integers, end, mark == _FIRST, ticks), number
 
 
 def _first_behind(data: bytes, at: int) -> int | None:
@@ -360,13 +384,14 @@ def _unreadable(data: bytes, at: int) -> tuple[int, int]:
     return end, ticks
 
 
-def texts(data: bytes, places: Iterable[Place]) -> Iterator[tuple[Place, bytes]]:
-    """Yield the text of each record of a segment."""
+def read_records(data: bytes, places: Iterable[Place]) -> Iterator[Record]:
+    """Yield records of a segment."""
     stream = zlib.decompressobj(-zlib.MAX_WBITS)
     for place in places:
         if place.is_first:
             stream = zlib.decompressobj(-zlib.MAX_WBITS)
-        yield place, stream.decompress(data[place.begin : place.end] + _FLUSHED)
+        text = stream.decompress(data[place.text : place.end] + _FLUSHED)
+        yield Record(place.is_first, text, data[place.begin : place.text])
 
 
 def details(text: bytes) -> Details:
@@ -390,11 +415,17 @@ class BlockReader:
     def __init__(self, only: bytes | None = None) -> None:
         self._columns = ColumnDecoder(only)
 
-    def blocks(self, place: Place, text: bytes) -> Iterator[Block]:
+    def blocks(self, record: Record) -> Iterator[Block]:
         """Yield the blocks of the next record."""
-        if place.is_first:
+        for symbol, runs, records in self.pieces(record):
+            yield block_of(symbol, runs, b"\n".join(records))
+
+    def pieces(self, record: Record) -> Iterator[Piece]:
+        """Yield the ticks of the next record, block by block."""
+        if record.is_first:
             self._columns.restart()
-        head, _, columns = text.partition(COLUMN)
+        head, _, columns = record.text.partition(COLUMN)
         if columns:
             found = _decode_details(head)
-            yield from self._columns.decode(columns, (found.when, found.source))
+            mark = found.when, found.source
+            yield from self._columns.decode(columns, record.integers, mark)

@@ -10,15 +10,16 @@ from itertools import islice
 
 from mtnet.services.ticks.storage.blocks import BLOCK, Block, Run, block_of
 from mtnet.services.ticks.storage.commits import Commit, SourceSnapshot, latest
+from mtnet.services.ticks.storage.log_columns import Piece
 from mtnet.services.ticks.storage.log_records import (
     BlockReader,
-    Place,
+    Record,
     Scan,
     Summary,
     details,
+    read_records,
     scan,
     sources,
-    texts,
 )
 from mtnet.services.ticks.storage.rows import MERGED
 
@@ -33,31 +34,29 @@ class BlockBuilder:
 
     def __init__(self, symbol: bytes) -> None:
         self._symbol = symbol
-        self._ticks = 0
         self._runs: list[Run] = []
-        self._texts: list[bytes] = []
+        self._records: list[bytes] = []
         self._blocks: list[Block] = []
 
-    def add(self, block: Block) -> None:
+    def add(self, piece: Piece) -> None:
         """Add ticks."""
-        if self._ticks and self._ticks + block.ticks > BLOCK:
+        if self._records and len(self._records) + len(piece.records) > BLOCK:
             self._close()
-        for run in block.runs:
+        for run in piece.runs:
             if self._runs and self._runs[-1][:2] == run[:2]:
                 run = (*run[:2], self._runs.pop()[2] + run[2])
             self._runs.append(run)
-        self._texts.append(block.text)
-        self._ticks += block.ticks
+        self._records += piece.records
 
     def take(self) -> list[Block]:
         """Return the blocks."""
-        if self._ticks:
+        if self._records:
             self._close()
         return self._blocks
 
     def _close(self) -> None:
-        self._blocks.append(block_of(self._symbol, self._runs, b"\n".join(self._texts)))
-        self._ticks, self._runs, self._texts = 0, [], []
+        self._blocks.append(block_of(self._symbol, self._runs, b"\n".join(self._records)))
+        self._runs, self._records = [], []
 
 
 class Merge:
@@ -76,7 +75,7 @@ class Merge:
         self.numbers = sorted(segments)
         scans = {number: scan(data) for number, data in segments.items()}
         self.damaged = frozenset(number for number, each in scans.items() if each.damaged)
-        self._texts = _all_texts(segments, scans)
+        self._records = _all_records(segments, scans)
         self._reader = BlockReader()
         self._builders: dict[bytes, BlockBuilder] = {}
         self._snapshots: list[SourceSnapshot] = []
@@ -86,17 +85,17 @@ class Merge:
     def read(self) -> bool:
         """Read some records; return whether there are more."""
         records = 0
-        for place, text in islice(self._texts, STEP):
+        for record in islice(self._records, STEP):
             records += 1
-            found = details(text)
+            found = details(record.text)
             self._snapshots += sources(found)
             for name, number in found.totals.items():
                 self._commit.count(name, number)
-            for block in self._reader.blocks(place, text):
-                builder = self._builders.get(block.symbol)
+            for piece in self._reader.pieces(record):
+                builder = self._builders.get(piece.symbol)
                 if builder is None:
-                    builder = self._builders[block.symbol] = BlockBuilder(block.symbol)
-                builder.add(block)
+                    builder = self._builders[piece.symbol] = BlockBuilder(piece.symbol)
+                builder.add(piece)
         return records == STEP
 
     def commit(self) -> Commit:
@@ -111,11 +110,9 @@ class Merge:
         return commit
 
 
-def _all_texts(
-    segments: Mapping[int, bytes], scans: Mapping[int, Scan]
-) -> Iterator[tuple[Place, bytes]]:
+def _all_records(segments: Mapping[int, bytes], scans: Mapping[int, Scan]) -> Iterator[Record]:
     for number, data in sorted(segments.items()):
-        yield from texts(data, scans[number].records)
+        yield from read_records(data, scans[number].records)
 
 
 def summary_of(segments: Iterable[bytes]) -> Commit:
@@ -128,15 +125,15 @@ def summary_of(segments: Iterable[bytes]) -> Commit:
         if not found.damaged:
             begin = max((at for at, each in enumerate(found.records) if each.is_first), default=0)
         summary, reader = Summary(), BlockReader()
-        for at, (place, text) in enumerate(texts(data, found.records)):
-            read = details(text)
+        for at, record in enumerate(read_records(data, found.records)):
+            read = details(record.text)
             snapshots += sources(read)
             for name, number in read.totals.items():
                 commit.count(name, number)
             if at == begin and not found.damaged:
                 summary.put(read)
             if at >= begin:
-                for block in reader.blocks(place, text):
+                for block in reader.blocks(record):
                     summary.add(block)
         summary.add_to(commit)
     commit.sources = latest(snapshots)
@@ -147,7 +144,7 @@ def ticks_of(symbol: bytes, segments: Iterable[bytes]) -> list[Block]:
     """Return the ticks of one symbol, in order of arrival, from segments in order."""
     builder, reader = BlockBuilder(symbol), BlockReader(symbol)
     for data in segments:
-        for place, text in texts(data, scan(data).records):
-            for block in reader.blocks(place, text):
-                builder.add(block)
+        for record in read_records(data, scan(data).records):
+            for piece in reader.pieces(record):
+                builder.add(piece)
     return builder.take()

@@ -26,9 +26,9 @@ from mtnet.services.ticks.storage.log_records import (
     Summary,
     details,
     noted_in,
+    read_records,
     scan,
     sources,
-    texts,
 )
 from mtnet.services.ticks.storage.reader import TickReader
 from mtnet.services.ticks.storage.schema import SCHEMA
@@ -78,8 +78,8 @@ def in_blocks(path):
 def blocks_in(data):
     """Return the blocks of a segment."""
     reader = BlockReader()
-    found = texts(data, scan(data).records)
-    return [block for place, text in found for block in reader.blocks(place, text)]
+    found = read_records(data, scan(data).records)
+    return [block for record in found for block in reader.blocks(record)]
 
 
 def join(store, age):
@@ -181,13 +181,13 @@ def test_what_was_encoded_is_decoded(given_commits, restarts):
         expected.append(in_symbols(commit.blocks))
     found = scan(data)
     assert (found.end, found.damaged, found.torn, found.ticks) == (len(data), 0, 0, summary.ticks)
-    read = list(texts(data, found.records))
+    read = list(read_records(data, found.records))
     reader = BlockReader()
-    assert [in_symbols(reader.blocks(*each)) for each in read] == expected
-    assert all(sources(details(text))[0].row[:2] == [3, "desk"] for _, text in read)
+    assert [in_symbols(reader.blocks(each)) for each in read] == expected
+    assert all(sources(details(each.text))[0].row[:2] == [3, "desk"] for each in read)
     for symbol in {block.symbol for blocks in expected for block in blocks}:
         reader = BlockReader(symbol)
-        found_alone = [block for each in read for block in reader.blocks(*each)]
+        found_alone = [block for each in read for block in reader.blocks(each)]
         assert found_alone == [each for blocks in expected for each in blocks if each[0] == symbol]
 
 
@@ -500,6 +500,17 @@ def test_a_record_that_does_not_fit_begins_a_page_and_forces_the_one_before(stor
     store.sync_late()
     assert len(forced) == 3
     assert got(store.path) == [tick(each) for each in range(at)]
+
+
+def test_a_segment_is_forced_with_its_inode_before_the_kernel_writes_that(store, monkeypatch):
+    forced, seconds = [], 100.0
+    monkeypatch.setattr(log, "monotonic", lambda: seconds)
+    monkeypatch.setattr(log, "_flush", lambda file: forced.append("data"))
+    monkeypatch.setattr(log, "_flush_all", lambda file: forced.append("all"))
+    for at, pause in enumerate((0, 6, 6, 6, 6, 31, 15)):
+        seconds += pause
+        store.commit(commit_of({EURUSD: [tick(at)]}, forced=True))
+    assert forced == ["data", "data", "data", "all", "data", "data", "all"]
 
 
 def test_a_segment_has_blocks_before_it_has_records(store, monkeypatch):
