@@ -18,7 +18,7 @@ from mtnet.errors import JournalError, NotAskedError
 from mtnet.metrics import Histogram
 from mtnet.services.signals.journal.worker import JournalWorker, Stored
 from mtnet.services.signals.ownership.policy import PublishPolicy, Submission
-from mtnet.services.signals.ownership.publishers import Publisher, SymbolKey
+from mtnet.services.signals.ownership.publishers import Publisher
 
 
 class Pending(Submission, eq=False):
@@ -57,7 +57,7 @@ class CommitQueue:
 
     Attributes:
         closed: nothing more is taken.
-        keys: how many drafts of each symbol are not dealt with.
+        keys: how many drafts of each (channel, symbol) are not dealt with.
         failing: a commit has failed since the last one that was stored.
         trouble: why the disk takes nothing; None = it does.
     """
@@ -68,7 +68,7 @@ class CommitQueue:
         self._waiting: list[Pending] = []
         self._batch: list[Pending] = []
         self._parts: list[list[Pending]] = []
-        self.keys: dict[SymbolKey, int] = {}
+        self.keys: dict[tuple[str, str], int] = {}
         self._paused: dict[Publisher, None] = {}
         self._waiters: list[tuple[int, Deferred[None]]] = []
         self._failures = self._patience = self._hope = 0
@@ -92,7 +92,7 @@ class CommitQueue:
         self._taken += 1
         pending.count = pending.publisher.last = self._taken
         draft, waiting = pending.draft, self._waiting
-        key = SymbolKey(draft.channel, draft.symbol)
+        key = draft.channel, draft.symbol
         self.keys[key] = self.keys.get(key, 0) + 1
         waiting.append(pending)
         if len(waiting) >= self._backlog:
@@ -103,7 +103,7 @@ class CommitQueue:
     def add_first(self, pendings: list[Pending]) -> None:
         """Add drafts of our own, to be judged before all that wait."""
         for pending in pendings:
-            key = SymbolKey(pending.draft.channel, pending.draft.symbol)
+            key = pending.draft.channel, pending.draft.symbol
             self.keys[key] = self.keys.get(key, 0) + 1
         self._waiting[:0] = pendings
 
@@ -148,7 +148,7 @@ class CommitQueue:
 
     def answered(self, pending: Pending) -> None:
         """A draft is dealt with."""
-        key = SymbolKey(pending.draft.channel, pending.draft.symbol)
+        key = pending.draft.channel, pending.draft.symbol
         left = self.keys[key] - 1
         if left:
             self.keys[key] = left
@@ -302,7 +302,7 @@ class GroupCommit:
         pending.arrived = self._clock.seconds()
         self.queue.add(pending)
         if not self._busy:
-            self._run(self._commit_all())
+            self._commit()
 
     def add_first(self, pendings: list[Pending]) -> None:
         """Store drafts of our own before all that wait."""
@@ -310,7 +310,7 @@ class GroupCommit:
             pending.arrived = self._clock.seconds()
         self.queue.add_first(pendings)
         if not self._busy:
-            self._run(self._commit_all())
+            self._commit()
 
     def is_busy(self) -> bool:
         """Return whether drafts are stored now."""
@@ -346,40 +346,75 @@ class GroupCommit:
         self.queue.fail_waiting()
         return self.queue.next()
 
-    def _run(self, work: Coroutine[Any, Any, None]) -> None:
-        self._busy = True
-        Deferred.fromCoroutine(work).addBoth(self._rest)
+    # A coroutine for each commit would cost as much as a tenth of all that a signal costs before
+    # the disk: only what follows a failure is one.
 
-    def _rest(self, result: object) -> None:
-        if isinstance(result, Failure):
-            self.log.failure("The journal's work went wrong.", result)
+    def _commit(self) -> None:
+        """Begin the next commit, if drafts wait."""
+        batch = self.queue.next()
+        self._busy = bool(batch)
+        if not batch:
+            self._rest()
+            return
+        began = self._clock.seconds()
+        try:
+            policy = self._policy(batch, began)
+            self._worker.commit(policy).addCallbacks(
+                self._stored, self._not_stored, (batch, policy, began), {}, (batch, policy)
+            )
+        except Exception:
+            self._fail(Failure())
+
+    def _stored(
+        self, stored: Stored, batch: list[Pending], policy: PublishPolicy, began: float
+    ) -> None:
+        """Answer and send what a commit has stored, and go on."""
+        queue = self.queue
+        try:
+            self.commit_seconds.observe(self._clock.seconds() - began)
+            if queue.failing and queue.succeed():
+                self._log_recovery()
+            more = queue.finish(self._deliver(batch, stored, policy))
+            now = self._clock.seconds()
+            for pending in batch:
+                self.publish_seconds.observe(now - pending.arrived)
+        except Exception:
+            self._fail(Failure())
+            return
+        if more:
+            self._commit()
+        else:
+            self._rest()
+
+    def _not_stored(self, failure: Failure, batch: list[Pending], policy: PublishPolicy) -> None:
+        error = failure.value
+        if isinstance(error, Exception):
+            self._run(self._recover(batch, policy, error))
+        else:
+            self._fail(failure)
+
+    def _run(self, work: Coroutine[Any, Any, bool]) -> None:
+        """Do work of the journal that is no usual commit; it returns whether drafts may go on."""
+        self._busy = True
+        Deferred.fromCoroutine(work).addCallbacks(self._after, self._fail)
+
+    def _after(self, goes_on: bool) -> None:
+        if goes_on:
+            self._commit()
+        else:
+            self._rest()
+
+    def _fail(self, failure: Failure) -> None:
+        self.log.failure("The journal's work went wrong.", failure)
+        self._rest()
+
+    def _rest(self) -> None:
         self._busy = False
         if self._idle is not None:
             idle, self._idle = self._idle, None
             idle.callback(None)
 
-    async def _commit_all(self) -> None:
-        queue = self.queue
-        while batch := queue.next():
-            began = self._clock.seconds()
-            policy = self._policy(batch, began)
-            try:
-                stored = await self._worker.commit(policy)
-            except Exception as error:
-                if not await self._recover(batch, policy, error):
-                    return
-            else:
-                self.commit_seconds.observe(self._clock.seconds() - began)
-                if queue.failing and queue.succeed():
-                    self._log_recovery()
-                more = queue.finish(self._deliver(batch, stored, policy))
-                now = self._clock.seconds()
-                for pending in batch:
-                    self.publish_seconds.observe(now - pending.arrived)
-                if not more:
-                    return
-
-    async def _commit_nothing(self) -> None:
+    async def _commit_nothing(self) -> bool:
         policy = self._policy([], self._clock.seconds())
         try:
             await self._worker.commit(policy)
@@ -387,12 +422,13 @@ class GroupCommit:
             await self._recover([], policy, error)
         else:
             self._note_recovery()
-        await self._commit_all()
+        return True
 
-    async def _mend(self, error: Exception) -> None:
-        if await self._recover([], self._policy([], self._clock.seconds()), error):
+    async def _mend(self, error: Exception) -> bool:
+        goes_on = await self._recover([], self._policy([], self._clock.seconds()), error)
+        if goes_on:
             self._note_recovery()
-            await self._commit_all()
+        return goes_on
 
     async def _recover(self, batch: list[Pending], policy: PublishPolicy, error: Exception) -> bool:
         """Find out what came of a commit that failed; return whether work goes on."""
