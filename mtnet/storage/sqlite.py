@@ -54,7 +54,7 @@ FAILURES = (sqlite3.Error, ArithmeticError, UnicodeError)
 T = TypeVar("T")
 
 
-def has_free_space(folder: Path) -> bool:
+def has_free_space(folder: Path | str) -> bool:
     """Return whether a write finds room on the disk of a folder; True where that is unknown."""
     try:
         found = os.statvfs(folder)
@@ -65,7 +65,7 @@ def has_free_space(folder: Path) -> bool:
     return found.f_blocks == 0 or found.f_bavail * found.f_frsize >= needed
 
 
-def _has_room(folder: Path, size: int) -> bool:
+def _has_room(folder: str, size: int) -> bool:
     """Return whether a disk that overwrites files in place has room for `size` bytes."""
     found = os.statvfs(folder)
     return bool(found.f_files) and found.f_bavail * found.f_frsize >= size
@@ -184,7 +184,7 @@ class Database:
         self._schema, self._tables, self._upgrade = schema, tables, upgrade
         self._connection: sqlite3.Connection | None = None
         self._identity: FileIdentity | None = None
-        self._folder, self._path, self._log_path = path.parent, str(path), str(wal_path(path))
+        self._folder, self._path, self._log_path = str(path.parent), str(path), str(wal_path(path))
         self._log_file: int | None = None
         self._log_identity: FileIdentity | None = None
         self._log_size = 0

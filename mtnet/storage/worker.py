@@ -7,8 +7,9 @@ from collections import deque
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
 from threading import Thread
-from typing import Any, NamedTuple
+from typing import Any
 
+from msgspec import Struct
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.interfaces import IReactorFromThreads
 
@@ -30,7 +31,7 @@ class InlineWorker:
     __call__ = later = staticmethod(_at_once)
 
 
-class _Call(NamedTuple):
+class _Call(Struct):
     done: "Deferred[Any]"
     function: Callable[..., Any]
     args: tuple[Any, ...]

@@ -442,8 +442,9 @@ class Journal(RecoverableFiles):
 
     def _write_together(self, connection: sqlite3.Connection, writes: Writes) -> None:
         try:
+            write = connection.cursor().executemany
             for statement, values in writes.items():
-                connection.executemany(statement, values)
+                write(statement, values)
         except sqlite3.DatabaseError as error:
             blame("", error)  # raises what is no damage
             self._apart = True

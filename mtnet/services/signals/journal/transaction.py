@@ -161,16 +161,16 @@ class Transaction:
             return error
         if verdict is None:
             return Taken()
-        change, remember, refused = verdict
+        change, refused = verdict.change, verdict.refused
         if refused is not None:
             refused.closed = True
             closings = self._close(draft, change.tickets or (draft.ticket,))
             return Taken(tuple(closings), refused=((draft, refused),))
         opened = _opened(draft, change, held)
         if not change.tickets:
-            return self._store(draft, held, opened, remember)
+            return self._store(draft, held, opened, verdict.remember)
         closings = self._close(draft, change.tickets)
-        return Taken((*closings, self._store(draft, held, opened, remember)))
+        return Taken((*closings, self._store(draft, held, opened, verdict.remember)))
 
     def find(self, draft: Entry) -> Taken | None:
         """
@@ -406,13 +406,13 @@ class Transaction:
             known = writes[_ADD_ID]
             for id, (seq, proof) in self._ids.items():
                 known.append((self.channel, id, seq, proof))
-        sets, unsets = writes[_SET], writes[_UNSET]
         for symbol, ticket in self._touched:
             held = self._symbols[symbol].get(ticket)
             if held is None:
-                unsets.append((self.channel, symbol, ticket))
+                writes[_UNSET].append((self.channel, symbol, ticket))
             else:
-                sets.append((self.channel, symbol, ticket, held.link, held.body, held.hash))
+                row = self.channel, symbol, ticket, held.link, held.body, held.hash
+                writes[_SET].append(row)
 
     def _prune(self, row: Row, count: int) -> Row:
         last = row.oldest + count - 1

@@ -5,8 +5,9 @@ Whatever runs in the thread is handed to it by value, and gives back values.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
+from msgspec import Struct
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
@@ -22,7 +23,7 @@ from mtnet.services.signals.ownership.policy import PublishPolicy
 from mtnet.services.signals.ownership.policy_store import PolicyStore
 
 
-class Stored(NamedTuple):
+class Stored(Struct, frozen=True):
     """
     Result of a commit.
 

@@ -156,7 +156,7 @@ class PublishPolicy(CommitPolicy):
         for name, room in rooms.items():
             self._rooms[name] = Room(room.symbols, room.positions, room.spare)
         self._replaced: set[tuple[str, int]] = set()
-        self._owners: dict[SymbolKey, int] = {}
+        self._owners: dict[tuple[str, str], int] = {}
         self._reductions, self._fences, self.full = {}, [], set()
         self._counted = {}
 
@@ -195,7 +195,7 @@ class PublishPolicy(CommitPolicy):
             self._reductions[position_of(draft)] = None
         remember = bool(draft.volume or held) or self._has_room(draft, claim)
         if change.effect == "nothing" or (classic and not (remember or draft.ticket)):
-            self._owners[SymbolKey(draft.channel, draft.symbol)] = claim.number
+            self._owners[draft.channel, draft.symbol] = claim.number
             return None
         if change.effect in ("opening", "reversal"):
             refused = self._refuse_opening(draft, change, claim, mode)
@@ -203,7 +203,7 @@ class PublishPolicy(CommitPolicy):
                 return self._close_only(draft, change, refused)
         self._count(draft, change, claim)
         if classic:
-            self._owners[SymbolKey(draft.channel, draft.symbol)] = claim.number
+            self._owners[draft.channel, draft.symbol] = claim.number
         elif claim.take != "0" and not claim.part:
             self._take(draft.channel, claim)
         return Verdict(change, remember)
@@ -303,7 +303,7 @@ class PublishPolicy(CommitPolicy):
                 "until it leaves",
                 until="holder",
             )
-        newest = self._owners.get(SymbolKey(draft.channel, draft.symbol), 0)
+        newest = self._owners.get((draft.channel, draft.symbol), 0)
         if claim.taken or newest > claim.number:
             raise PolicyError(
                 "fenced",
@@ -424,12 +424,12 @@ class PublishRules:
             name = draft.channel
             channel = self._book.get(name)
             if name not in rooms:
-                rooms[name] = Room()
-                if channel is not None:
-                    symbols, spare = len(channel.net), frozenset[str]()
-                    if symbols + len(batch) > self._settings.max_symbols:
-                        spare = self._spare(channel, batch, when)
-                    rooms[name] = Room(symbols, channel.keys, spare)
+                if channel is None:
+                    rooms[name] = Room()
+                else:
+                    room = rooms[name] = Room(len(channel.net), channel.keys)
+                    if room.symbols + len(batch) > self._settings.max_symbols:
+                        room.spare = self._spare(channel, batch, when)
                 holder = ownership.holders.get(name)
                 if holder is not None:
                     gone = holder.gone and not holder.who.http

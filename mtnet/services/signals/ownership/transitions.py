@@ -9,7 +9,7 @@ Pure. Volumes are lots, signed; 0 = the position is closed.
 
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 from msgspec import Struct
 
@@ -122,7 +122,7 @@ def reduction_of(draft: Entry, change: Transition) -> Entry | None:
     )
 
 
-class Verdict(NamedTuple):
+class Verdict(Struct, frozen=True):
     """
     Decision about a draft that is stored, at least in part.
 
