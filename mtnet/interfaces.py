@@ -612,6 +612,9 @@ class IHealth(Interface):
     def health() -> Mapping[str, Any]:
         """Return the report of `/healthz`, which strangers may read."""
 
+    def causes() -> Mapping[str, Sequence[str]]:
+        """Return `trouble` and `warnings` of that report alone, for those who look often."""
+
     def status() -> Mapping[str, Any]:
         """Return what `mtnet status` shows, which those with the right `admin` may read."""
 

@@ -30,10 +30,16 @@ class HealthReport:
 
     def health(self) -> dict[str, Any]:
         """Return whether everything is healthy, what is not, and each part; with paths."""
-        parts = {**self.components(), **{name: part() for name, part in self.parts.items()}}
-        trouble = [f"{name}: {_cause(part)}" for name, part in parts.items() if not part["healthy"]]
-        warnings = [f"{name}: {p['warning']}" for name, p in parts.items() if p.get("warning")]
-        return {"healthy": not trouble, "trouble": trouble, "warnings": warnings, **parts}
+        parts = self._read_parts()
+        causes = _causes(parts)
+        return {"healthy": not causes["trouble"], **causes, **parts}
+
+    def causes(self) -> dict[str, list[str]]:
+        """Return what is not healthy, and warnings; with paths."""
+        return _causes(self._read_parts())
+
+    def _read_parts(self) -> dict[str, Mapping[str, Any]]:
+        return {**self.components(), **{name: part() for name, part in self.parts.items()}}
 
     def status(self) -> Mapping[str, Any]:
         """Return all that the daemon knows about itself; with paths."""
@@ -50,6 +56,11 @@ class PublicHealth:
     def health(self) -> dict[str, Any]:
         """Return the report that strangers may read."""
         report: dict[str, Any] = self._redactor.report(self._report.health())
+        return report
+
+    def causes(self) -> dict[str, list[str]]:
+        """Return what is not healthy, and warnings, for strangers."""
+        report: dict[str, list[str]] = self._redactor.report(self._report.causes())
         return report
 
     def status(self) -> dict[str, Any]:
@@ -95,6 +106,17 @@ class ListenerTable:
         if tried:
             # The most specific one: of a shared port it is less clear what will be shown.
             yield f"Try: {min(tried, key=lambda each: len(each.verbs)).example_command()}"
+
+
+def _causes(parts: Mapping[str, Mapping[str, Any]]) -> dict[str, list[str]]:
+    return {
+        "trouble": [
+            f"{name}: {_cause(part)}" for name, part in parts.items() if not part["healthy"]
+        ],
+        "warnings": [
+            f"{name}: {part['warning']}" for name, part in parts.items() if part.get("warning")
+        ],
+    }
 
 
 def _cause(part: Mapping[str, Any]) -> str:

@@ -102,12 +102,13 @@ class SignalsComponent:
     def __conform__(self, interface: Any) -> Any:
         if interface is ISessions:
             return self._sessions
+        if interface is IMetrics:
+            return self.signals.metrics
         offers: Mapping[Any, object] = {
             ISignals: self.signals,
             IReports: self._store.reports,
             IParticipants: self.signals.participants,
             IAlertConditions: self._conditions,
-            IMetrics: self.signals.metrics,
             IControlCommands: self._commands,
             ISessionVerbs: self._verbs,
         }

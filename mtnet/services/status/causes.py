@@ -1,8 +1,7 @@
 """Edge detector: when a cause of trouble begins and ends, from the health report."""
 
 import re
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
 
 from mtnet.interfaces import IEvents
 
@@ -13,22 +12,22 @@ _KINDS = {"trouble": "error", "warnings": "warning"}
 
 class CauseDetector:
     """
-    Compares each health report with the one before.
+    Compares the causes of trouble with those at the look before.
 
     A cause is the same while its sentence is, whatever numbers stand in it: how long a disk has not
     answered makes no new one each second.
 
     Args:
-        health: returns the report, as `IHealth`.
+        causes: returns them, as `IHealth`.
     """
 
-    def __init__(self, health: Callable[[], Mapping[str, Any]], events: IEvents) -> None:
-        self._health, self._events = health, events
+    def __init__(self, causes: Callable[[], Mapping[str, Sequence[str]]], events: IEvents) -> None:
+        self._causes, self._events = causes, events
         self._known: dict[tuple[str, str], str] = {}
 
     def look(self) -> None:
         """Record what has begun, and what has ended, since the last look."""
-        report = self._health()
+        report = self._causes()
         found = {
             (kind, _NUMBER.sub("#", sentence)): sentence
             for kind in _KINDS

@@ -1,6 +1,6 @@
 """Status as a component of the daemon: it has no port."""
 
-from functools import partial
+from functools import cache, partial
 
 from twisted.internet.defer import Deferred
 
@@ -36,7 +36,8 @@ def build(env: Environment) -> Component:
     path, clock = env.file("events.sqlite"), env.clock
     events = EventLog(EventStore(path), env.section.events, clock, env.now, env.worker().later)
     events.open()
-    causes = CauseDetector(lambda: env.find(IHealth).health(), events)
+    health = cache(lambda: env.find(IHealth))  # it is there once every component is built
+    causes = CauseDetector(lambda: health().causes(), events)
     feed = StatusFeed(opener(env, events), clock)
     look = RecurringCall("The look at the health", causes.look, LOOK, clock, now=False)
     what = "The status for those who watch"
