@@ -42,14 +42,22 @@ class SignalsDaemon(RealDaemon):
     Args:
         settings: `signals.pace=0` and the like.
         prefix: what runs it, as `taskset -c 0`.
+        tree: another checkout that is run, with the Python of its `.venv`; None = this one.
 
     Attributes:
         more: further endpoints, as `signals=secure:8443`.
     """
 
-    def __init__(self, folder: Path, *settings: str, prefix: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *settings: str,
+        prefix: tuple[str, ...] = (),
+        tree: Path | None = None,
+    ) -> None:
         super().__init__(folder)
         self.number, self.settings, self.prefix = free_port(), settings, prefix
+        self.python = sys.executable if tree is None else str(tree / ".venv" / "bin" / "python")
         self.more: list[str] = []
 
     def command(self, *options: str, foreground: bool = True) -> list[str]:
@@ -61,7 +69,7 @@ class SignalsDaemon(RealDaemon):
         listens += [f"--listen={each}" for each in self.more]
         sets = [f"--set={each}" for each in ("reserve=0", *self.settings)]
         program = "from twisted.scripts.twistd import run; run()"
-        twistd = [sys.executable, "-c", program, "-n", "--pidfile=", "mtnet"]
+        twistd = [self.python, "-c", program, "-n", "--pidfile=", "mtnet"]
         return [*self.prefix, *twistd, "--data", str(self.data), *sets, *listens, *options]
 
     def begin(self) -> None:

@@ -5,6 +5,11 @@ mtnet answers PUBLISH with STORED, NATS a message with an acknowledgement; both 
 disk first (`sync_interval: always`), and both know an id again. One client, with a plain blocking
 socket for either, visits them in turn; the floor is a file that is appended to and forced.
 Run it from a development environment: `python bench/publish.py --nats PATH/TO/nats-server`.
+
+With `--beside TREE` mtnet is compared with itself in another checkout, whose `.venv` has it
+installed: both daemons run for the whole time, and blocks of some signals go to one and to the
+other in turn. Ratios are those of neighbouring blocks, so that they can be told to about 0.02 even
+where the clock of the processor changes meanwhile.
 """
 
 import argparse
@@ -22,8 +27,9 @@ from collections import deque
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
+from statistics import median, quantiles
 
-from harness import PINNED, add_folder, percentile, pin_load, spread
+from harness import PINNED, add_folder, allow_descriptors, percentile, pin_load, spread
 from peers import HOST, SignalsDaemon, free_port
 
 from mtnet.services.signals import wire
@@ -32,6 +38,8 @@ from mtnet.session import messages
 
 WARM = 100
 """Signals before each measurement that do not count."""
+IDLE = 20.0
+"""Seconds for which daemons without connections are measured."""
 STREAM = {"name": "S", "subjects": ["s.>"], "storage": "file", "discard": "old"}
 
 
@@ -137,9 +145,9 @@ class Mtnet(Server):
 
     name, mark = "mtnet", b">>\r\n"
 
-    def __init__(self, folder: Path, prefix: tuple[str, ...]) -> None:
+    def __init__(self, folder: Path, prefix: tuple[str, ...], tree: Path | None = None) -> None:
         super().__init__()
-        self.daemon = SignalsDaemon(folder, prefix=prefix)
+        self.daemon = SignalsDaemon(folder, prefix=prefix, tree=tree)
         self.port = self.daemon.number
 
     def start(self) -> None:
@@ -149,6 +157,15 @@ class Mtnet(Server):
     def greet(self) -> None:
         self.socket.sendall(messages.hello(name="bench"))
         assert self.answers()[0].startswith(b"<<WELCOME")
+
+    def answers(self) -> list[bytes]:
+        while True:
+            found = super().answers()
+            said = [each for each in found if not each.startswith(b"<<PING")]
+            if len(said) < len(found):
+                self.socket.sendall(messages.pong())
+            if said:
+                return said
 
     def framed(self, identity: str, frame: bytes) -> bytes:
         return frame
@@ -253,6 +270,112 @@ def measure(servers: list[Server], floor: Floor, options: argparse.Namespace) ->
     return shown
 
 
+class Followers:
+    """Followers of a daemon, each with a connection of its own, who read when they are asked to."""
+
+    def __init__(self, port: int, count: int) -> None:
+        self._sockets = [socket.create_connection((HOST, port), timeout=60) for _ in range(count)]
+        for each in self._sockets:
+            each.sendall(messages.hello(name="follower") + b"<<SUBSCRIBE|channel=main>>")
+        self.read(b"<<SYNCED|", 1)
+
+    def read(self, mark: bytes, count: int) -> None:
+        """Read until each was sent as many frames that begin with `mark`."""
+        for each in self._sockets:
+            data = b""
+            while data.count(mark) < count:
+                data += each.recv(65_536)
+            if b"<<PING" in data:
+                each.sendall(messages.pong())
+
+    def close(self) -> None:
+        """Leave."""
+        for each in self._sockets:
+            each.close()
+
+
+class Blocks:
+    """
+    Blocks of signals to one of several daemons that are compared.
+
+    Args:
+        followers: how many follow the channel.
+
+    Attributes:
+        p50: milliseconds until a signal was stored, of each block.
+        cpu: microseconds of CPU for a signal, of each block.
+        rate: signals a second with many in flight, of each block.
+    """
+
+    def __init__(self, server: Mtnet, followers: int) -> None:
+        self.server = server
+        server.dial()
+        self._followers = Followers(server.port, followers)
+        self.p50: list[float] = []
+        self.cpu: list[float] = []
+        self.rate: list[float] = []
+
+    def one_at_a_time(self, source: Iterator[tuple[str, bytes]], count: int) -> None:
+        """Publish a block on the connection that is there."""
+        times, server, before = [], self.server, self.server.cpu()
+        for _, frame in (next(source) for _ in range(count)):
+            began = time.perf_counter()
+            server.socket.sendall(frame)
+            server.stored()
+            times.append(time.perf_counter() - began)
+        self._followers.read(b"<<SIGNAL|", count)
+        self.p50.append(percentile(times, 0.5))
+        self.cpu.append((server.cpu() - before) / count * 1e6)
+
+    def close(self) -> None:
+        """End all connections."""
+        self.server.socket.close()
+        self._followers.close()
+
+    def compared(self, before: "Blocks") -> dict[str, str]:
+        """Return the medians of the ratios to the blocks of another one, with their quartiles."""
+        found = {}
+        for name in ("p50", "cpu", "rate"):
+            pairs = zip(getattr(self, name), getattr(before, name), strict=True)
+            low, median, high = quantiles((a / b for a, b in pairs), n=4)
+            found[name] = f"{median:.3f} ({low:.3f}–{high:.3f})"
+        return found
+
+
+def idle(servers: list[Mtnet]) -> dict[str, float]:
+    """Return the milliseconds of CPU a second of daemons that nobody is connected to."""
+    before = [each.cpu() for each in servers]
+    time.sleep(IDLE)
+    used = [each.cpu() - was for each, was in zip(servers, before, strict=True)]
+    return {each.name: round(cpu / IDLE * 1e3, 2) for each, cpu in zip(servers, used, strict=True)}
+
+
+def compare(servers: list[Mtnet], options: argparse.Namespace) -> dict[str, object]:
+    """Publish to daemons of several trees in turn, and return how they compare."""
+    source, rows = positions(), [Blocks(each, options.followers) for each in servers]
+    for row in rows:
+        row.one_at_a_time(source, 3 * WARM)
+        row.p50, row.cpu = [], []
+    for number in range(options.blocks):
+        for row in rows if number % 2 else reversed(rows):
+            row.one_at_a_time(source, options.block)
+    for row in rows:
+        row.close()
+    for number in range(options.blocks):
+        for row in rows if number % 2 else reversed(rows):
+            row.rate.append(row.server.in_flight(10 * options.block, options.window))
+    now, before = rows
+    shown: dict[str, object] = {
+        row.server.name: {
+            "p50 ms": round(median(row.p50), 3),
+            "CPU us": round(median(row.cpu)),
+            f"{options.window} in flight, signals/s": round(median(row.rate)),
+        }
+        for row in rows
+    }
+    return {**shown, "now / before": now.compared(before), "idle, CPU ms a second": idle(servers)}
+
+
 def main() -> None:
     """Run, and print JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -261,24 +384,37 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=1_000, help="signals one at a time")
     parser.add_argument("--many", type=int, default=5_000, help="signals with a window")
     parser.add_argument("--window", type=int, default=100, help="signals in flight")
+    parser.add_argument("--beside", type=Path, metavar="TREE", help="compare with this checkout")
+    parser.add_argument("--blocks", type=int, default=80, help="with --beside: blocks to each")
+    parser.add_argument("--block", type=int, default=60, help="with --beside: signals in each")
+    parser.add_argument("--followers", type=int, default=0, help="with --beside: of each daemon")
     parser.add_argument("--free", action="store_true", help="do not pin anybody to a CPU")
     add_folder(parser)
     options = parser.parse_args()
     prefix = () if options.free else PINNED
     if not options.free:
         pin_load()
+    allow_descriptors(2 * options.followers)
     with tempfile.TemporaryDirectory(dir=options.folder) as text:
         folder = Path(text)
         servers: list[Server] = []
         for name in ("mtnet", "nats"):
             (folder / name).mkdir()
-        servers.append(Mtnet(folder / "mtnet", prefix))
-        if options.nats:
+        servers.append(now := Mtnet(folder / "mtnet", prefix))
+        if options.beside:
+            (folder / "before").mkdir()
+            servers.append(before := Mtnet(folder / "before", prefix, options.beside))
+            before.name = "before"
+        elif options.nats:
             servers.append(Nats(folder / "nats", prefix, options.nats))
         try:
             for each in servers:
                 each.start()
-            print(json.dumps(measure(servers, Floor(folder), options), indent=2))
+            if options.beside:
+                found = compare([now, before], options)
+            else:
+                found = measure(servers, Floor(folder), options)
+            print(json.dumps(found, indent=2, ensure_ascii=False))
         finally:
             for each in servers:
                 if each.process is not None:
