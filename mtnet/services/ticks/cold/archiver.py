@@ -156,8 +156,9 @@ class Archiver:
         lines, made = self._staging / "lines", self._staging / "file"
         with lines.open("wb") as file:
             self._write_lines(unit, file)
-        facts = {"date": date_of(unit.due.day), "ticks": str(unit.ticks)}
-        unit.content = parquet.write(lines, made, plain_symbol(unit.due.symbol), facts)
+        symbol = plain_symbol(unit.due.symbol)
+        facts = {"symbol": symbol, "date": date_of(unit.due.day), "ticks": str(unit.ticks)}
+        unit.content = parquet.write(lines, made, [symbol], facts)
         if unit.content.ticks != unit.ticks:
             raise JournalError(f"{made} has {unit.content.ticks} ticks instead of {unit.ticks}.")
         made.chmod(0o600)
@@ -304,7 +305,7 @@ def _put(
     if not records:
         return
     tails = {
-        mark: b"|%d|%b|" % (mark[0], names.get(mark[1], f"({mark[1]})").encode())
+        mark: b"|%d|%b|1|" % (mark[0], names.get(mark[1], f"({mark[1]})").encode())
         for mark in set(marks)
     }
     start = unit.numbered + unit.ticks + 1

@@ -168,23 +168,23 @@ def parquet_file(
         JournalError: DuckDB is not installed, or the disk is full or failed.
     """
     check_format("parquet")
-    lines, parts = target.with_suffix(".lines"), []
-    for at, (symbol, ticks) in enumerate(chosen.ticks(reader)):
-        number = 0
-        with lines.open("wb") as file:
+    lines, total = target.with_suffix(".lines"), 0
+    with lines.open("wb") as file:
+        for place, (_, ticks) in enumerate(chosen.ticks(reader), 1):
+            number = 0
             while rows := list(islice(ticks, BATCH)):
                 file.writelines(
-                    b"%d|%d|%b|%b\n" % (number, row.received, row.source.encode(), row.rest)
+                    b"%d|%d|%b|%d|%b\n"
+                    % (number, row.received, row.source.encode(), place, row.rest)
                     for number, row in enumerate(rows, number + 1)
                 )
                 number += len(rows)
                 progress(len(rows))
                 yield None
-        part = target.with_suffix(f".{at}")
-        parquet.write(lines, part, plain_symbol(symbol), {"ticks": str(number)})
-        parts.append(part)
-        yield None
-    parquet.join(parts, target)
+            total += number
+    symbols = [plain_symbol(each) for each in chosen.symbols]
+    facts = {"ticks": str(total)} | ({"symbol": symbols[0]} if len(symbols) == 1 else {})
+    parquet.write(lines, target, symbols, facts, in_order=True)
 
 
 def parquet_stream(reader: TickReader, chosen: Selection, folder: Path) -> Iterator[bytes]:

@@ -1,6 +1,7 @@
 """Closed days become Parquet files: no tick is lost, doubled or moved, whatever fails meanwhile."""
 
 import tempfile
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -197,9 +198,37 @@ def test_the_columns_are_numbers_and_exact_ones(both):
     assert (first["volume"], first["volume_exact"], first["volume_digits"]) == (0.25, 25, 2)
     assert (first["time_msc"], first["received_us"]) == (MIDNIGHT, MIDNIGHT * 1_000)
     assert (first["last"], first["flags"], first["source"]) == (None, 6, "desk")
-    assert (first["record"], second["record"], second["bid_exact"]) == (None, "1e-5", None)
+    assert (first["record"], second["record"], second["bid_exact"]) == (None, "1e-5", 1)
     assert (third["bid"], third["bid_exact"], third["time_msc"]) == (7500, 750000000, None)
     assert [first["seq"], second["seq"], third["seq"]] == [1, 2, 3]
+
+
+def test_numbers_beyond_64_bits_are_exact_decimals_in_their_file(both):
+    both.put(b"999999999999.0123456789 1e-10 - 0.25", b"1.5 -2.5 1e-11 3")
+    both.compact()
+    both.put(b"1.5", received=MIDNIGHT + 1)
+    both.compact()
+    rests = both.told()
+    assert rests == [b"999999999999.0123456789 1e-10 - 0.25", b"1.5 -2.5 1e-11 3", b"1.5"]
+    found = duckdb.sql(
+        f"SELECT bid_exact, ask_exact, last_exact, digits, volume_exact, volume_digits "
+        f"FROM read_parquet({[str(each) for each in both.files()]}, union_by_name = true)"
+        " ORDER BY seq"
+    )
+    assert found.fetchall() == [
+        (Decimal("999999999999.0123456789"), Decimal("1e-10"), None, 0, 25, 2),
+        (Decimal("1.5"), Decimal("-2.5"), None, 0, 300, 2),
+        (Decimal(15), None, None, 1, None, 0),
+    ]
+    types = duckdb.sql(f"DESCRIBE SELECT bid_exact, volume_exact FROM '{both.files()[0]}'")
+    assert [row[1] for row in types.fetchall()] == ["DECIMAL(38,10)", "BIGINT"]
+
+
+def test_the_lowest_number_of_64_bits_is_given_back(both):
+    both.put(b"-922337203685.4775808", b"-922337203685.4775807")
+    both.compact()
+    assert both.cold.trouble is None
+    assert len(both.told()) == 2
 
 
 def test_ticks_that_come_for_a_cold_day_make_a_second_file_and_are_read_in_their_place(both):
