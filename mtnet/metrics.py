@@ -32,7 +32,8 @@ class Histogram:
 
     def observe(self, value: float) -> None:
         """Count a value; one below 0, of a clock that was set back, counts as 0."""
-        value = max(value, 0.0)
+        if value < 0.0:
+            value = 0.0
         self._counts[bisect_left(self._bounds, value)] += 1
         self.sum += value
 

@@ -54,10 +54,13 @@ FAILURES = (sqlite3.Error, ArithmeticError, UnicodeError)
 T = TypeVar("T")
 
 
-def has_free_space(folder: Path | str) -> bool:
-    """Return whether a write finds room on the disk of a folder; True where that is unknown."""
+def has_free_space(file: Path | str | int) -> bool:
+    """
+    Return whether a write finds room on the disk of a file or folder, a path or a descriptor; True
+    where that is unknown.
+    """
     try:
-        found = os.statvfs(folder)
+        found = os.statvfs(file)
     except (AttributeError, OSError):  # Windows has none
         return True
     # btrfs has no table of files. Blocks reserved for root do not count: ext4 uses some itself.
@@ -201,7 +204,8 @@ class Database:
                 raised it. Nothing is stored, unless only the last step failed: then the file shows
                 what is stored once it is open again.
         """
-        if not has_free_space(self._folder):
+        # To ask by the descriptor spares each signal the walk along the path.
+        if not has_free_space(self._folder if self._log_file is None else self._log_file):
             raise self._full_error()
         # `isolation_level=None` leaves transactions to us: sqlite3's own begin late.
         return self._run("BEGIN IMMEDIATE", work, "COMMIT")

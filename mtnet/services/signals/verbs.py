@@ -485,7 +485,6 @@ class SignalClient:
         done.addCallbacks(
             self._stored, self._not_stored, callbackArgs=(asked.id,), errbackArgs=(asked,)
         )
-        done.addErrback(lambda failure: self.log.failure("PUBLISH failed.", failure))
 
     def _stored(self, seq: int, id: str) -> None:
         self._unanswered -= 1
@@ -495,7 +494,8 @@ class SignalClient:
     def _not_stored(self, failure: Failure, asked: Publish) -> None:
         self._unanswered -= 1
         if not isinstance(failure.value, WireError):
-            failure.raiseException()
+            self.log.failure("PUBLISH failed.", failure)
+            return
         message = Message("", {"id": asked.id, "channel": asked.channel})
         self._access.session.refuse(failure.value, message)
         self._access.session.check_finished()
