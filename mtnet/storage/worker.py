@@ -108,6 +108,7 @@ class SerialWorker:
                 self._do(call)
             else:
                 later.append(call)
+            del call  # while the next one is waited for, the arguments of this one can go
         for call in later:
             self._do(call)
 

@@ -3,6 +3,7 @@
 import os
 import sys
 import threading
+import weakref
 
 import pytest
 from twisted.internet.defer import Deferred
@@ -70,6 +71,19 @@ def test_what_is_asked_for_before_the_start_waits_for_it(harness, worker):
     worker.stop()
     harness.look()
     assert got(done) == [1]
+
+
+def test_a_thread_that_waits_keeps_nothing_of_its_last_call(harness, worker):
+    class Large:
+        """Something of many megabytes."""
+
+    large, gone = Large(), threading.Event()
+    weakref.finalize(large, gone.set)
+    worker.start()
+    worker(repr, large)
+    del large
+    assert gone.wait(5.0), "the thread waits for its next call, and keeps the last one"
+    worker.stop()
 
 
 def test_the_stop_waits_until_all_is_done(harness, worker):
