@@ -3,7 +3,7 @@
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from functools import lru_cache
 from itertools import islice
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from msgspec.structs import replace
 
@@ -19,13 +19,12 @@ from mtnet.services.signals.status.facts import (
     ProviderState,
     ViewState,
 )
-from mtnet.services.signals.status.followers import Follower
+from mtnet.services.signals.status.followers import NONE, Follower
 from mtnet.services.signals.status.judgements import Participant
 from mtnet.services.signals.values import PauseMode
 from mtnet.services.signals.views.terms import Known, terms
 from mtnet.services.signals.views.views import Summary
 
-NONE: Mapping[Any, Any] = {}
 NAMED = 3
 """Symbols that a sentence names."""
 TENTHS = 1_024

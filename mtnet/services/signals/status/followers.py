@@ -7,7 +7,7 @@ is noted as it comes; nothing is done when it is sent something.
 
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from decimal import Decimal
-from typing import ClassVar, Protocol, TypeAlias
+from typing import Any, ClassVar, Protocol, TypeAlias
 
 from msgspec import Struct
 
@@ -35,6 +35,9 @@ forgotten. A provider can name new symbols all day."""
 NOBODY = TerminalKey("", "")
 """The key of all that gave neither login nor name."""
 
+NONE: Mapping[Any, Any] = {}
+"""Nothing, for all who hold none and have copied none."""
+
 Place: TypeAlias = tuple[str, TerminalKey]
 """A channel, and the key of one who follows it."""
 
@@ -54,7 +57,7 @@ class Feed(Protocol):
         """Return the first entry behind `acked` that it was sent; 0 = there is none."""
 
 
-class Saved(Struct, frozen=True):
+class Saved(Struct, frozen=True, gc=False):
     """Record of a follower in a file."""
 
     channel: str
@@ -67,8 +70,8 @@ class Saved(Struct, frozen=True):
     since: int
     left: bool
     connected: bool
-    held: dict[str, str] = {}
-    copies: list[tuple[Key, Copy]] = []
+    held: Mapping[str, str] = {}
+    copies: tuple[tuple[Key, Copy], ...] = ()
 
 
 class Follower:
@@ -337,8 +340,8 @@ class Followers:
                 each.since,
                 each.left,
                 each.connection is not None,
-                dict(each.held or {}),
-                [*(each.copies or {}).items()],
+                each.held or NONE,
+                (*(each.copies or NONE).items(),),
             )
             for each in self
             if each.key != NOBODY
