@@ -95,7 +95,7 @@ class AdmittedProtocol(HalfCloseable):
 
     def connectionMade(self) -> None:
         # `makeConnection` has just replaced the provided interfaces by those of the transport.
-        self.peer.connected(self, self.abortConnection)
+        self.peer.connected(self, self)
         if not self.peer.may_all(self.factory.verbs):
             text = "{service}: {peer} is closed: it may not {verbs} here"
             self.peer.warn(self.log, "denied", text, verbs=", ".join(self.factory.verbs))
@@ -108,6 +108,10 @@ class AdmittedProtocol(HalfCloseable):
     def handshakeCompleted(self) -> None:
         """Pass on that TLS is up."""
         IHandshakeListener(self.wrappedProtocol).handshakeCompleted()
+
+    def evicted(self) -> None:
+        """Go because others need the place, or because the account may do less now."""
+        self.abortConnection()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self.peer.disconnected()

@@ -15,7 +15,6 @@ from mtnet.access.bans.policy import OUR_TROUBLE, Offence
 from mtnet.access.rights import NOTHING, Rights
 from mtnet.access.security_log import Origin
 from mtnet.access.throttle import LogThrottle
-from mtnet.callbacks import noop
 from mtnet.daemon.environment import Environment
 from mtnet.errors import WireError
 from mtnet.net.closing import PROGRESS, LingeringClose
@@ -63,6 +62,13 @@ class RightsListener(Protocol):
         """It may do more."""
 
 
+class Evictable(Protocol):
+    """A connection that goes when it has to."""
+
+    def evicted(self) -> None:
+        """Close: others need the place, or the account may do less than before."""
+
+
 class HasPeer(Protocol):
     """A protocol that has a peer."""
 
@@ -91,8 +97,8 @@ class Peer:
     """
 
     __slots__ = (
-        "_access", "_close", "_closing", "_listener", "_login", "_transport", "first_byte", "host",
-        "identity", "known", "local", "number", "open", "rights", "trusted",
+        "_access", "_closing", "_connection", "_listener", "_login", "_transport", "first_byte",
+        "host", "identity", "known", "local", "number", "open", "rights", "trusted",
     )  # fmt: skip
 
     def __init__(self, access: "ListenerAccess", host: str) -> None:
@@ -106,7 +112,7 @@ class Peer:
         self.local = False
         self.first_byte = 0.0
         self._closing: LingeringClose | None = None
-        self._close: Callable[[], object] = noop
+        self._connection: Evictable | None = None
         self._listener: RightsListener | None = None
         self._transport: Transport | None = None
         self._login: Deferred[Identity] | None = None
@@ -130,15 +136,15 @@ class Peer:
         service = self._access.listener.service
         return all(self.rights.any(verb, service) for verb in verbs)
 
-    def connected(self, transport: Transport, close: Callable[[], None]) -> None:
+    def connected(self, transport: Transport, connection: Evictable) -> None:
         """
         The connection is usable; called again by a protocol that it is handed over to.
 
         Args:
-            close: ends it; called when its account may do less than before, and when it has to
-                make room for others.
+            connection: evicted when its account may do less than before, and when it has to make
+                room for others.
         """
-        self._close = close
+        self._connection = connection
         if self._transport is not None:
             return
         self._transport = transport
@@ -173,7 +179,7 @@ class Peer:
             self.open = False
             self._access.limiter.remove(self)
             self._unwatch()
-            self._close, self._listener = noop, None
+            self._connection = self._listener = None
             if self._closing is not None:
                 self._closing.stop()
             if self._login is not None:
@@ -308,7 +314,8 @@ class Peer:
         Close the connection: for others, or since its account has fewer rights now; a new login
         gets those.
         """
-        self._close()
+        if self._connection is not None:
+            self._connection.evicted()
 
     def on_rights_gained(self, listener: "RightsListener") -> None:
         """Notify a listener each time that it may do more than before."""

@@ -62,7 +62,7 @@ class FirstBytesProtocol(Protocol):
         self._timer: IDelayedCall | None = None
 
     def connectionMade(self) -> None:
-        self.peer.connected(self.transport, self._abort)
+        self.peer.connected(self.transport, self)
         self.peer.mark_unauthenticated()
         silent = self._port.silent
         if silent is not None:
@@ -122,14 +122,14 @@ class FirstBytesProtocol(Protocol):
             head=describe(self._head),
         )
         # A reset: a clean close would tell a publisher of signals that all is stored.
-        self._abort()
+        self.evicted()
 
     def _hand_over(self, factory: IPeerFactory) -> None:
         self._stop()
         self.peer.mark_active()  # the service marks it again
         protocol = factory.build(self.peer)
         if protocol is None:
-            self._abort()
+            self.evicted()
             return
         half = IHalfCloseableProtocol(protocol)
         # Its methods replace ours: from now on nothing lies between it and the transport.
@@ -142,7 +142,8 @@ class FirstBytesProtocol(Protocol):
             protocol.dataReceived(self._head)
             self._head = b""
 
-    def _abort(self) -> None:
+    def evicted(self) -> None:
+        """Reset the connection: others need the place, or it has failed."""
         self._stop()
         self.dataReceived = noop  # type: ignore[method-assign]
         self.readConnectionLost = noop  # type: ignore[method-assign]

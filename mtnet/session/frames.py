@@ -41,7 +41,7 @@ class FrameProtocol(Protocol):
     def begin(self, frames: float) -> None:
         """Read from now on at most so many frames in a second."""
         self.rate_limit = ReadRateLimit(self.transport, self.env.clock, frames)
-        self.peer.connected(self.transport, self.evicted)
+        self.peer.connected(self.transport, self)
         self.peer.mark_unauthenticated()
 
     def lost(self) -> None:

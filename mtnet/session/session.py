@@ -147,7 +147,7 @@ class Session:
             road.transport,
             factory.clock,
             factory.settings.queue,
-            self._overflow,
+            self,
             road.form.encoder,
             factory.pictures if road.form.gathers else None,
         )
@@ -258,6 +258,13 @@ class Session:
         for each in self.handlers():
             each.closed(bye)
         self.queue.close()
+
+    def overflowed(self) -> None:
+        """Close: the client does not read what it is sent."""
+        self.queue.clear()
+        most = self._factory.settings.queue
+        text = f"More than {most} bytes waited; reconnect and name the last entry with after"
+        self.close_with(messages.error("slow", text), "slow")
 
     def rights_gained(self) -> None:
         """The client may do more than before."""
@@ -370,12 +377,6 @@ class Session:
         """Count one more error; return whether that ends the session."""
         self._errors = self._errors or ErrorLimit(self._factory.settings.errors)
         return self._errors.reached(self.peer, self._factory.clock.seconds())
-
-    def _overflow(self) -> None:
-        self.queue.clear()
-        most = self._factory.settings.queue
-        text = f"More than {most} bytes waited; reconnect and name the last entry with after"
-        self.close_with(messages.error("slow", text), "slow")
 
 
 class PendingLogin:

@@ -15,6 +15,13 @@ from mtnet.net.output.broadcast import Broadcast, BroadcastGroup, send_each
 from mtnet.net.output.queue import SendQueue
 
 
+class Closer:
+    """Closes its queue, behind a last message, when too much is queued."""
+
+    def overflowed(self):
+        self.queue.close(b"<<ERROR>>")
+
+
 class Harness:
     """
     A group of those who are called by a letter.
@@ -31,7 +38,7 @@ class Harness:
 
     def come(self, name):
         transport = self.transports[name] = TcpTransport(self.clock)
-        self.queues[name] = SendQueue(transport, self.clock, self._most, lambda: None)
+        self.queues[name] = SendQueue(transport, self.clock, self._most, None)
         transport.turn()
         self.group.add(name, self.queues[name])
 
@@ -193,10 +200,24 @@ def test_membership_can_be_queried(harness):
     )  # fmt: skip
 
 
+def test_a_queue_that_is_two_members_leaves_as_one_and_stays_as_the_other(harness):
+    here = harness("a")
+    here.group.add("again", here.queues["a"])
+    here.group.discard("a")
+    here.transports["a"].handle.room = 0
+    plan = here.group.plan()
+    here.queues["a"].write(b"waits ")
+    assert here.group.plan() is not plan, "its buffer is known to be in use"
+    here.broadcast(b"news").send(1, 0.0)
+    here.open("a")
+    assert here.heard() == {"a": b"waits news"}
+
+
 def test_a_member_that_overflows_gets_nothing_after_a_dropped_message(clock):
     """Also when the socket takes all that waits before the overflow is dealt with."""
     transport, group = TcpTransport(clock), BroadcastGroup()
-    queue = SendQueue(transport, clock, 100_000, lambda: queue.close(b"<<ERROR>>"))
+    closer = Closer()
+    queue = closer.queue = SendQueue(transport, clock, 100_000, closer)
     transport.turn()
     group.add("a", queue)
     transport.handle.room, number = 0, 0
@@ -368,7 +389,8 @@ def test_a_shout_reaches_sockets_of_every_kind_slice_by_slice(harness, pairs):
     here = harness("ab")
     for name, (ours, _) in zip("cde", pairs, strict=False):
         here.come(name)
-        here.group.writer_changed(name, ours)
+        here.queues[name].output.writer = ours
+        here.group.writer_changed()
     here.transports["b"].handle.room = 0
     here.queues["b"].write(b"first ")
     broadcast = here.broadcast(b"news")

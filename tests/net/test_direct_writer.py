@@ -55,7 +55,7 @@ class Speaker(Protocol):
     """
 
     def connectionMade(self):
-        self.output = OutputBuffer(self.transport, self.factory.clock, 1_000, lambda: None)
+        self.output = OutputBuffer(self.transport, self.factory.clock, 1_000, None)
         self.factory.made = self
 
 

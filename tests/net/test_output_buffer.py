@@ -7,6 +7,16 @@ from mtnet.net.output.queue import OutputBuffer
 from mtnet.testing import TerminalTransport
 
 
+class Owner:
+    """Lists in the reports of its transport when its buffer is ready again."""
+
+    def __init__(self, transport):
+        self._transport = transport
+
+    def drained(self):
+        self._transport.reports.append("drained")
+
+
 @pytest.fixture
 def transport(clock):
     made = TcpTransport(clock)
@@ -16,14 +26,14 @@ def transport(clock):
 
 @pytest.fixture
 def output(transport, clock):
-    made = OutputBuffer(transport, clock, 100, lambda: transport.reports.append("drained"))
+    made = OutputBuffer(transport, clock, 100, Owner(transport))
     transport.turn()
     return made
 
 
 def test_nothing_goes_past_what_others_have_written(transport, clock):
     transport.write(b"greeting ")
-    output = OutputBuffer(transport, clock, 100, lambda: None)
+    output = OutputBuffer(transport, clock, 100, None)
     output.write(b"first")
     assert transport.handle.taken == b""
     transport.turn()
@@ -97,6 +107,6 @@ def test_a_transport_that_closes_is_let_go_of_once_it_is_empty(transport, output
 
 def test_where_the_transport_is_no_tcp_it_is_written_to(clock):
     transport = TerminalTransport(clock, "127.0.0.1", "127.0.0.1")
-    output = OutputBuffer(transport, clock, 100, lambda: None)
+    output = OutputBuffer(transport, clock, 100, None)
     output.write(b"x")
     assert (transport.value(), output.writer) == (b"x", None)

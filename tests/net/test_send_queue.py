@@ -17,9 +17,9 @@ class Peer:
         self.transport = TerminalTransport(clock, "127.0.0.1", "127.0.0.1")
         self.transport.stalled = True
         self.overflows = 0
-        self.queue = SendQueue(self.transport, clock, MOST, self.overflow, wheel=wheel)
+        self.queue = SendQueue(self.transport, clock, MOST, self, wheel=wheel)
 
-    def overflow(self):
+    def overflowed(self):
         self.overflows += 1
 
     def fill(self):

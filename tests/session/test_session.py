@@ -101,11 +101,14 @@ class Port(Protocol):
 
     def connectionMade(self):
         self.peer = self.factory.access.admit(self.transport.getPeer())
-        self.peer.connected(self.transport, self.transport.abortConnection)
+        self.peer.connected(self.transport, self)
         self.decoder = FrameDecoder()
         throttle = ReadThrottle(self.transport)
         road = Road(self.transport, self.peer, throttle, self)
         self.session = self.factory.sessions.open(road)
+
+    def evicted(self):
+        self.transport.abortConnection()
 
     def dataReceived(self, data):
         try:

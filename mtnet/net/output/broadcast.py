@@ -47,7 +47,6 @@ class BroadcastGroup(Generic[Key]):
 
     def __init__(self) -> None:
         self.members: dict[Key, SendQueue] = {}
-        self._writers: dict[Key, DirectWriter] = {}
         self.current: SendPlan[Key] | None = None
         self.sequence, self.sent_at = 0, 0.0
 
@@ -63,35 +62,38 @@ class BroadcastGroup(Generic[Key]):
     def add(self, key: Key, send_queue: SendQueue) -> None:
         """Send a member what is broadcast from now on."""
         self.members[key], self.current = send_queue, None
-        send_queue.output.join_group(self, key)
-        self.writer_changed(key, send_queue.output.writer)
+        send_queue.output.join_group(self)
 
     def discard(self, key: Key) -> None:
         """Send a member nothing more."""
         send_queue = self.members.pop(key, None)
         if send_queue is not None:
-            self._writers.pop(key, None)
             self.current = None
-            send_queue.output.leave_group(self, key)
+            send_queue.output.leave_group(self)
 
-    def writer_changed(self, key: Key, writer: DirectWriter | None) -> None:
-        """Remember the direct writer of a member; None = something is buffered there."""
+    def writer_changed(self) -> None:
+        """The direct writer of a member has come, or gone: the plan is another one."""
         self.current = None
-        if writer is None:
-            self._writers.pop(key, None)
-        else:
-            self._writers[key] = writer
 
     def plan(self) -> SendPlan[Key]:
         """Return the plan of now; it is the same object until something changes."""
         if self.current is None:
-            sockets = {
-                key: writer for key, writer in self._writers.items() if type(writer) is socket
-            }
-            seals = {key: writer for key, writer in self._writers.items() if key not in sockets}
-            busy = (key for key in self.members if key not in self._writers)
-            keys, writers = [*sockets, *seals, *busy], [*sockets.values(), *seals.values()]
-            self.current = SendPlan(keys, writers, len(sockets))
+            keys: list[Key] = []
+            writers: list[DirectWriter] = []
+            sealed: list[tuple[Key, DirectWriter]] = []
+            busy: list[Key] = []
+            for key, send_queue in self.members.items():
+                writer = send_queue.output.writer
+                if type(writer) is socket:
+                    keys.append(key)
+                    writers.append(writer)
+                elif writer is not None:
+                    sealed.append((key, writer))
+                else:
+                    busy.append(key)
+            count = len(keys)
+            keys += [*(key for key, _ in sealed), *busy]
+            self.current = SendPlan(keys, writers + [writer for _, writer in sealed], count)
         return self.current
 
 

@@ -7,14 +7,13 @@ something newer, waits above it.
 """
 
 from collections import deque
-from collections.abc import Callable, Hashable
-from typing import Any, Protocol
+from collections.abc import Callable
+from typing import Protocol
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall, IPullProducer, IReactorTime
 from zope.interface import implementer
 
-from mtnet.callbacks import noop
 from mtnet.net.output.direct import DirectWriter, direct_writer
 from mtnet.net.timer_wheel import TimerWheel
 from mtnet.net.transport import StreamTransport, Transport, innermost
@@ -37,8 +36,15 @@ class Group(Protocol):
 
     sent_at: float
 
-    def writer_changed(self, key: Any, writer: DirectWriter | None) -> None:
+    def writer_changed(self) -> None:
         """The direct writer of a member has come, or gone."""
+
+
+class BufferOwner(Protocol):
+    """Owner of an output buffer: writes more as soon as it may."""
+
+    def drained(self) -> None:
+        """The buffer is `ready` again."""
 
 
 @implementer(IPullProducer)
@@ -53,7 +59,7 @@ class OutputBuffer:
     Args:
         transport: of a connection that was just made.
         budget: bytes that may wait in the transport before `ready` is False; 1 = one write.
-        drained: called when `ready` turns True again.
+        owner: notified when `ready` turns True again.
 
     Attributes:
         ready: whether more may be written.
@@ -62,18 +68,19 @@ class OutputBuffer:
     """
 
     __slots__ = (
-        "_below", "_budget", "_clock", "_direct", "_drained", "_groups", "_registered",
+        "_below", "_budget", "_clock", "_direct", "_groups", "_owner", "_registered",
         "_transport", "_waiting", "ready", "since", "writer",
     )  # fmt: skip
 
     def __init__(
-        self, transport: Transport, clock: IReactorTime, budget: int, drained: Callable[[], None]
+        self, transport: Transport, clock: IReactorTime, budget: int, owner: BufferOwner
     ) -> None:
         self._transport, self._clock = transport, clock
-        self._budget, self._drained = budget, drained
+        self._budget = budget
+        self._owner: BufferOwner | None = owner
         self._waiting = 0
         self._registered = self.ready = True
-        self._groups: tuple[tuple[Group, Hashable], ...] = ()
+        self._groups: tuple[Group, ...] = ()
         self._direct: DirectWriter | None = None
         self.writer: DirectWriter | None = None
         self.since = clock.seconds()
@@ -118,17 +125,18 @@ class OutputBuffer:
         self._waiting += size
         self.ready = self._waiting < self._budget
 
-    def join_group(self, group: Group, key: Hashable) -> None:
+    def join_group(self, group: Group) -> None:
         """Notify a group whenever `writer` has come or gone."""
-        self._groups += ((group, key),)
+        self._groups += (group,)
 
-    def leave_group(self, group: Group, key: Hashable) -> None:
-        """Notify a group no more."""
-        self._groups = tuple(each for each in self._groups if each != (group, key))
+    def leave_group(self, group: Group) -> None:
+        """Notify a group no more; one that was joined twice has to be left twice."""
+        at = self._groups.index(group)
+        self._groups = self._groups[:at] + self._groups[at + 1 :]
 
     def last_broadcast(self) -> float:
         """Return the seconds of the clock at the last broadcast to a group of this one."""
-        return max((group.sent_at for group, _ in self._groups), default=0.0)
+        return max((group.sent_at for group in self._groups), default=0.0)
 
     def use_buffered_path(self) -> None:
         """Write through the transport from now on."""
@@ -153,7 +161,8 @@ class OutputBuffer:
             self._set_writer(self._direct)
             if not self.ready:
                 self.ready = True
-                self._drained()
+                if self._owner is not None:
+                    self._owner.drained()
 
     def stopProducing(self) -> None:
         """The connection is lost."""
@@ -162,13 +171,20 @@ class OutputBuffer:
 
     def _end(self) -> None:
         self.use_buffered_path()
-        self._drained = noop  # it refers back to this buffer
+        self._owner = None  # it refers back to this buffer
 
     def _set_writer(self, writer: DirectWriter | None) -> None:
         if writer is not self.writer:
             self.writer = writer
-            for group, key in self._groups:
-                group.writer_changed(key, writer)
+            for group in self._groups:
+                group.writer_changed()
+
+
+class QueueOwner(Protocol):
+    """Owner of a send queue: decides what becomes of a peer that does not read."""
+
+    def overflowed(self) -> None:
+        """More than the limit is queued."""
 
 
 class SendQueue:
@@ -177,7 +193,7 @@ class SendQueue:
 
     Args:
         most: bytes that may be queued.
-        overflow: called once when there are more, in a later turn of the reactor: the writer is
+        owner: notified once when there are more, in a later turn of the reactor: the writer is
             in the middle of something. Until then nothing more is accepted.
         wheel: what is posted leaves with its next step; None = at once.
 
@@ -187,7 +203,7 @@ class SendQueue:
     """
 
     __slots__ = (
-        "_clock", "_closed", "_frames", "_last_write", "_makers", "_most", "_over", "_overflow",
+        "_clock", "_closed", "_frames", "_last_write", "_makers", "_most", "_over", "_owner",
         "_posted", "_room", "_size", "_wheel", "encoder", "output",
     )  # fmt: skip
 
@@ -196,12 +212,13 @@ class SendQueue:
         transport: Transport,
         clock: IReactorTime,
         most: int,
-        overflow: Callable[[], None],
+        owner: QueueOwner,
         encoder: Encoder | None = None,
         wheel: TimerWheel | None = None,
     ) -> None:
-        self.output = OutputBuffer(transport, clock, PIECE, self._drained)
-        self._clock, self._most, self._overflow = clock, most, overflow
+        self.output = OutputBuffer(transport, clock, PIECE, self)
+        self._clock, self._most = clock, most
+        self._owner: QueueOwner | None = owner
         self.encoder, self._wheel = encoder, wheel
         self._posted = b""
         self._makers: tuple[Callable[[], bytes], ...] = ()
@@ -295,10 +312,11 @@ class SendQueue:
         self.clear()
         if data:
             self.output.write(data)
-        self._closed, self._overflow = True, noop  # it may refer back to this queue
+        self._closed, self._owner = True, None  # it may refer back to this queue
         self.output.close()
 
-    def _drained(self) -> None:
+    def drained(self) -> None:
+        """Write what is queued, as much as the buffer takes."""
         while self._frames and self.output.ready:
             self.output.write(self._piece())
         # One at a time: the first one may fill the queue again.
@@ -306,6 +324,10 @@ class SendQueue:
             first, *others = self._room
             self._room = tuple(others)
             first.callback(None)
+
+    def _overflow(self) -> None:
+        if self._owner is not None:
+            self._owner.overflowed()
 
     def _piece(self) -> bytes:
         piece, size = [], 0

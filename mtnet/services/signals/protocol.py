@@ -114,7 +114,7 @@ class SignalsProtocol(Protocol):
     def connectionMade(self) -> None:
         configure_keepalive(self.transport)
         self._rate_limit = ReadRateLimit(self.transport, self._env.clock, self._env.section.frames)
-        self.peer.connected(self.transport, self._turned_out)
+        self.peer.connected(self.transport, self)
         if self.peer.rights.may("follow", "signals", self._port.channel):
             self._timer = self._env.clock.callLater(self._port.grace, self._silent)
         elif not self.peer.rights.may("publish", "signals", self._port.channel):
@@ -246,7 +246,7 @@ class SignalsProtocol(Protocol):
             "access.anonymous and access.networks name what it may"
         )
 
-    def _turned_out(self) -> None:
+    def evicted(self) -> None:
         """Go because others need the place, or because the account may do less now."""
         if self._session is not None:
             self._session.close_with(b"")

@@ -73,7 +73,7 @@ class TemplatesProtocol(Protocol):
     # Called by Twisted.
 
     def connectionMade(self) -> None:
-        self.peer.connected(self.transport, self._abort)
+        self.peer.connected(self.transport, self)
         if self._is_raw:
             self._raw()
         else:  # the first bytes of a command follow in this turn
@@ -107,7 +107,7 @@ class TemplatesProtocol(Protocol):
     def _unknown(self) -> None:
         # A reset: a publisher of signals would take a clean close for "all is stored".
         self._warn("begins with {head}, which is not a command", head=describe(self._head))
-        self._abort()
+        self.evicted()
 
     # Commands.
 
@@ -247,12 +247,12 @@ class TemplatesProtocol(Protocol):
 
     def _upload_stalled(self) -> None:
         self._warn("stopped within an upload")
-        self._abort()
+        self.evicted()
 
     def _upload_late(self) -> None:
         self._warn("took too long for an upload")
         self.peer.report_abuse(Offence.DEADLINE)
-        self._abort()
+        self.evicted()
 
     def _take(self, command: Store, content: bytes) -> None:
         self._still()
@@ -306,7 +306,8 @@ class TemplatesProtocol(Protocol):
         self._receive = noop
         self.transport.loseConnection()
 
-    def _abort(self) -> None:
+    def evicted(self) -> None:
+        """Reset the connection: others need the place, or it has failed."""
         self._receive = noop
         self._still()
         self.transport.abortConnection()

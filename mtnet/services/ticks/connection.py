@@ -49,8 +49,8 @@ class TickConnection:
         self._drained, self._stopped = drained, stopped
         self.gone = self.ended = False
         configure_keepalive(transport)
-        peer.connected(transport, self._evicted)
-        self.output = OutputBuffer(transport, env.clock, BUDGET, self._on_drained)
+        peer.connected(transport, self)
+        self.output = OutputBuffer(transport, env.clock, BUDGET, self)
         self._budget = TokenBucket(self._settings.records, env.clock.seconds())
         self._room: Deferred[None] | None = None
         self._idle: IDelayedCall | None = None
@@ -117,7 +117,7 @@ class TickConnection:
         """Log a line about the peer, rate-limited for each `kind`."""
         self.peer.warn(self.log, f"ticks {kind}", "ticks: {peer} {what}", what=what)
 
-    def _evicted(self) -> None:
+    def evicted(self) -> None:
         """Close: others need the place, or the account has fewer rights now."""
         if not self.ended:
             self.ended = True
@@ -147,7 +147,8 @@ class TickConnection:
         self.output.close()
         self._resume_input()
 
-    def _on_drained(self) -> None:
+    def drained(self) -> None:
+        """The peer has read what was written."""
         self._drained()
         self._resume_input()
 

@@ -156,12 +156,16 @@ class ApiChannel(HTTPChannel):
             protocol.dataReceived(ahead)
 
     def connectionMade(self) -> None:
-        self.peer.connected(self.transport, self.transport.abortConnection)
+        self.peer.connected(self.transport, self)
         self.peer.mark_unauthenticated()
         if isinstance(self.transport, Connection):  # else there are no buffers to go past
             self.write = partial(write_at_once, self.transport)  # type: ignore[method-assign]
         super().connectionMade()
         self.setTimeout(self.site.env.config.access.header)
+
+    def evicted(self) -> None:
+        """Go because others need the place, or because the account may do less now."""
+        self.transport.abortConnection()
 
     def allHeadersReceived(self) -> None:
         """Set the deadline of the body; its bytes do not extend it."""

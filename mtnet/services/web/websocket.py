@@ -240,7 +240,7 @@ class JsonConnection(WebSocketConnection):
 
     def connectionMade(self) -> None:
         super().connectionMade()
-        self.peer.connected(self.transport, self._evicted)
+        self.peer.connected(self.transport, self)
         self.peer.mark_unauthenticated()
         self._road = JsonRoad(self.transport, self.peer, self.throttle, self, self.upgrade.deflate)
         self._session = self._sessions.open(self._road)
@@ -284,7 +284,7 @@ class JsonConnection(WebSocketConnection):
         """Close behind the close frame."""
         self.end()
 
-    def _evicted(self) -> None:
+    def evicted(self) -> None:
         """Go because others need the place, or because the account may do less now."""
         self._session.close_with(b"", "evicted")
 

@@ -4,7 +4,6 @@ from decimal import Decimal
 
 import pytest
 
-from mtnet.callbacks import noop
 from mtnet.net.output import queue
 from mtnet.net.output.queue import SendQueue
 from mtnet.services.signals.book import Change
@@ -160,7 +159,7 @@ class Shared(Tail):
 
     def __init__(self, clock, encoder):
         self.transport = TerminalTransport(clock, "127.0.0.1", "127.0.0.1")
-        self.shared = SendQueue(self.transport, clock, 10_000, noop, encoder)
+        self.shared = SendQueue(self.transport, clock, 10_000, None, encoder)
 
 
 def test_a_batch_is_encoded_once_for_all_with_the_same_encoder(harness, clock):

@@ -31,7 +31,7 @@ class SumSender:
         self._settings, self._sentiment = settings, sentiment
         self._clock, self._end = clock, end
         # One frame under way: what waits behind it is the sum of the moment at which it leaves.
-        self._output = OutputBuffer(transport, clock, 1, self._send)
+        self._output = OutputBuffer(transport, clock, 1, self)
         self._queue = SumQueue(settings.pace, settings.repeat, clock.seconds())
         self._timer: IDelayedCall | None = None
         self._stopped = False
@@ -58,9 +58,9 @@ class SumSender:
     def changed(self, symbol: str) -> None:
         """Send the sum of a symbol when its turn has come."""
         self._queue.offer(symbol)
-        self._send()
+        self.drained()
 
-    def _send(self) -> None:
+    def drained(self) -> None:
         """Send what is due; then wait."""
         while not self._stopped and self._output.ready:
             symbol = self._queue.take(self._clock.seconds())
@@ -82,7 +82,7 @@ class SumSender:
         self._timer = None
         waits = self._clock.seconds() - self._output.since
         if self._output.ready or waits < self._settings.stalled:
-            self._send()
+            self.drained()
         else:
             self._end(f"took no byte for {self._settings.stalled:g} s")
 

@@ -59,7 +59,7 @@ class ClassicFollower:
         budget = PACED_BUDGET if self._settings.pace else UNPACED_BUDGET
         if self._settings.pace:
             configure_keepalive(transport, SEND_BUFFER)
-        self._output = OutputBuffer(transport, env.clock, budget, self._pump)
+        self._output = OutputBuffer(transport, env.clock, budget, self)
         state = signals.channels.shared_state(self._channel)
         self._queue = ClassicQueue(self._settings, state, env.clock.seconds())
         self._timer: IDelayedCall | None = None
@@ -73,7 +73,7 @@ class ClassicFollower:
         """Send the positions of the channel, and each change from now on."""
         self._signals.fanout.subscribe(self._channel, self)
         self.recheck()
-        self._pump()
+        self.drained()
 
     def stop(self) -> bool:
         """Send nothing more; return whether all that was sent has left the process."""
@@ -105,7 +105,8 @@ class ClassicFollower:
         if self._output.ready and (self._timer is None or self._timer.getTime() > due + SOON):
             self._send(due)
 
-    def _pump(self) -> None:
+    def drained(self) -> None:
+        """Send what is due, now that there is room."""
         self._send(self._queue.due())
 
     def _send(self, due: float | None) -> None:
@@ -135,7 +136,7 @@ class ClassicFollower:
     def _due(self) -> None:
         self._timer = None
         if self._output.ready or self._stalled() < self._settings.stalled:
-            self._pump()
+            self.drained()
         else:
             self._end(f"took no byte for {self._settings.stalled:g} s")
 

@@ -50,7 +50,7 @@ class Client:
     def __init__(self, world, encode=encode_tick, rights=WHOLE):
         self.world, self.rights = world, rights
         self.transport = SlowTransport(world.clock, "127.0.0.1", "127.0.0.1")
-        self.output = OutputBuffer(self.transport, world.clock, ROOM, self.drained)
+        self.output = OutputBuffer(self.transport, world.clock, ROOM, self)
         self.subscriber = ConflatingSubscriber(self.output, Peer(rights), encode)
         self.symbols, self.marks = set(), []
         world.clock.advance(0)
