@@ -70,7 +70,11 @@ class WireError(MtnetError):
     Attributes:
         code: one word for programs (`frame`, `field`, `symbol`, `volume` …).
         offending: the bytes themselves; `str()` shows at most `QUOTED` of them.
+        until, closed: see `PolicyError`.
     """
+
+    until = ""
+    closed = False
 
     def __init__(self, code: str, text: str, offending: bytes = b"") -> None:
         super().__init__(f"{text}: {quote(offending)}" if offending else text)

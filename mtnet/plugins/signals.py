@@ -11,8 +11,8 @@ from mtnet.interfaces import IConditionGrammar, IRestore, IServicePlugin, ISetti
 from mtnet.services.signals.settings import SignalSettings
 
 if TYPE_CHECKING:
+    from mtnet.daemon.component import Component
     from mtnet.daemon.environment import Environment
-    from mtnet.services.signals.component import SignalsComponent
 
 JOURNAL, CHECKPOINTS = "signals.sqlite", "signals.heads"
 
@@ -47,11 +47,11 @@ class Signals:
 
         return GRAMMAR
 
-    def build(self, env: "Environment") -> "SignalsComponent":
+    def build(self, env: "Environment") -> "Component":
         """Build the service."""
-        from mtnet.services.signals.component import SignalsComponent
+        from mtnet.services.signals.component import build
 
-        return SignalsComponent(env)
+        return build(env)
 
     def prepare(self, folder: Path) -> None:
         """Verify the journal of a backup, and begin a new epoch of every channel."""

@@ -4,7 +4,7 @@ A session of dialect 2: HELLO, login, heartbeat, errors and close, for the verbs
 Services bring their verbs through `mtnet.interfaces.ISessionVerbs`.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from enum import IntEnum
 from sys import intern
 from typing import Any, NamedTuple
@@ -95,7 +95,7 @@ class SessionFactory:
     def __init__(
         self,
         settings: SessionSettings,
-        services: Sequence[ISessionVerbs],
+        services: Iterable[ISessionVerbs],
         clock: IReactorTime,
         now: Callable[[], int],
     ) -> None:
@@ -105,9 +105,15 @@ class SessionFactory:
         self.verbs: dict[str, tuple[Verb, int | None]] = {
             verb: (each, None) for verb, each in _COMMON.items()
         }
-        for index, service in enumerate(services):
+        self.services: tuple[ISessionVerbs, ...] = ()
+        self.add(services)
+
+    def add(self, services: Iterable[ISessionVerbs]) -> None:
+        """Let the sessions that are opened from now on have the verbs of more services."""
+        for service in services:
+            index = len(self.services)
             self.verbs |= {verb: (Verb(*each), index) for verb, each in service.verbs.items()}
-        self.services = services
+            self.services += (service,)
 
     def open(self, road: Road) -> "Session":
         """Open a session on a connection whose first message is HELLO."""

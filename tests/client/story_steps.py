@@ -9,6 +9,7 @@ from hypothesis.stateful import invariant, precondition, rule
 
 from mtnet.client import Holdings, Position
 from mtnet.interfaces import ISignals
+from mtnet.services.signals.status.report import Status
 from mtnet.testing import EPOCH
 
 DAY = 86_400_000
@@ -133,7 +134,7 @@ class Histories:
             self.disk.heal()
             self.went_back = self.went_back or new_epoch
             self.harness.operate("accept", new_epoch=new_epoch)
-            assert not self.harness.env.find(ISignals).health()["diverged"]
+            assert not Status(self.harness.env.find(ISignals)).health()["diverged"]
 
     @rule(number=st.integers(0, 2))
     def accept_at_a_follower(self, number):
@@ -154,7 +155,7 @@ class Histories:
         if known.epoch == channel.epoch:
             assert (
                 known.seq > channel.seq
-                or signals._worker.journal.hash_at("main", known.seq) != known.h
+                or signals.worker.journal.hash_at("main", known.seq) != known.h
             )
             assert signals.histories.has_diverged(channel)
 

@@ -10,6 +10,7 @@ from twisted.logger import capturedLogs
 from mtnet.client import Login, Position
 from mtnet.errors import ClientError
 from mtnet.interfaces import ISignals
+from mtnet.services.signals.status.report import Status
 
 
 @pytest.fixture
@@ -427,6 +428,6 @@ def test_an_acknowledgement_reaches_the_status(harness):
     harness.settle()
     follower.follower.acknowledge(1, "filled", volume=Decimal("0.9"))
     harness.settle()
-    sessions = harness.env.find(ISignals).status()["sessions"]
+    sessions = Status(harness.env.find(ISignals)).status()["sessions"]
     row = next(each for each in sessions if each["name"] == "pupil")["channels"]["main"]
     assert (row["acknowledged"], row["behind"], row["held"]) == (1, 0, {"A": "0.9"})

@@ -94,7 +94,7 @@ class Machine(RuleBasedStateMachine):
             self.check()
         finally:
             for env in [*self.killed, self.harness.env]:
-                env.find(ISignals)._worker.journal.close()
+                env.find(ISignals).worker.journal.close()
             rmtree(self.folder)
 
     def check(self):

@@ -80,7 +80,7 @@ class Story(Accounts, Histories, ClockJumps, RuleBasedStateMachine):
         self.let_clocks_jump()
         self.disk = Disk()
         self.harness = Harness(self.folders.mktemp("story") / "data", f"signals.retain={retain}")
-        self.disk.before(self.harness.env.find(ISignals)._worker.journal)
+        self.disk.before(self.harness.env.find(ISignals).worker.journal)
         self.providers, self.counted, self.asked = [], None, {}
         if counted:
             self.open_account(silent, name="account", road=road)
@@ -152,7 +152,7 @@ class Story(Accounts, Histories, ClockJumps, RuleBasedStateMachine):
     def start(self, folder=None):
         """Kill the daemon and start one."""
         self.harness.restart(folder)
-        self.disk.before(self.harness.env.find(ISignals)._worker.journal)
+        self.disk.before(self.harness.env.find(ISignals).worker.journal)
 
     @rule(take=st.sampled_from(["1", "free"]), name=st.sampled_from(["rival", "other"]), road=ROADS)
     def rival(self, take, name, road):
@@ -261,7 +261,7 @@ class Story(Accounts, Histories, ClockJumps, RuleBasedStateMachine):
             keeper.accept()
         self.settle()
         self.check_account()
-        journal = self.harness.env.find(ISignals)._worker.journal
+        journal = self.harness.env.find(ISignals).worker.journal
         state = journal.positions("main")
         kept = journal.read("main", state.oldest - 1, 10_000)
         assert [entry.seq for entry in kept] == list(range(state.oldest, state.seq + 1))

@@ -80,7 +80,7 @@ class Harness:
         signals = self.env.find(ISignals)
         for owner, name in (
             *(
-                (signals._worker.journal, name)
+                (signals.worker.journal, name)
                 for name in ("commit", "recover", "expire", "begin_epoch")
             ),
             (signals.rules.store, "save"),

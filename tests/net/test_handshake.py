@@ -24,6 +24,7 @@ from mtnet.plugins.signals import signals
 from mtnet.plugins.templates import templates
 from mtnet.plugins.ticks import ticks
 from mtnet.plugins.web import web
+from mtnet.services.signals.status.report import Status
 from mtnet.services.templates.wire import raw_prefix
 
 LISTENER = Listener("signals", "secure:8443")
@@ -548,7 +549,7 @@ def test_a_follower_that_closes_is_let_go(serve, clock):
     server = serve(signals)
     follower = server.dial().shake()
     clock.advance(1)
-    assert server.env.find(ISignals).status()["followers"] == 1
+    assert Status(server.env.find(ISignals)).status()["followers"] == 1
     with pytest.raises(ssl.SSLWantReadError):
         follower.tls.unwrap()
     follower.deliver()
@@ -556,7 +557,7 @@ def test_a_follower_that_closes_is_let_go(serve, clock):
     follower.transport.drain()
     assert follower.transport.producer is None
     follower.hang_up()
-    assert server.env.find(ISignals).status()["followers"] == 0
+    assert Status(server.env.find(ISignals)).status()["followers"] == 0
 
 
 def test_a_web_page_cannot_drive_signals_through_tls(serve):

@@ -17,6 +17,7 @@ from mtnet.net.proxy.header import SIGNATURE, Header, parse
 from mtnet.net.proxy.protocol import TrustedProxies
 from mtnet.plugins.signals import signals
 from mtnet.plugins.templates import templates
+from mtnet.services.signals.status.report import Status
 from mtnet.services.templates.wire import raw_prefix
 from mtnet.testing import connect
 
@@ -134,7 +135,7 @@ def test_a_service_knows_its_peer_from_the_header(serve, clock):
     env, factory = serve(signals, "access.anonymous=publish")
     terminal = connect(factory, clock)
     terminal.send(TEXT + b"<<GBPUSD|0.25>>")
-    assert env.find(ISignals).status()["channels"]["main"]["positions"]["GBPUSD"]
+    assert Status(env.find(ISignals)).status()["channels"]["main"]["positions"]["GBPUSD"]
     assert terminal.protocol.getPeer() == IPv4Address("TCP", *ENDS[0])
     assert terminal.protocol.getHost() == IPv4Address("TCP", *ENDS[1])
 
@@ -145,7 +146,7 @@ def test_a_header_may_come_in_pieces(serve, clock, header, size):
     env, factory = serve(signals, "access.anonymous=publish")
     terminal = connect(factory, clock)
     terminal.send(header + b"<<GBPUSD|0.25>>", size)
-    assert "GBPUSD" in env.find(ISignals).status()["channels"]["main"]["positions"]
+    assert "GBPUSD" in Status(env.find(ISignals)).status()["channels"]["main"]["positions"]
 
 
 def test_where_the_server_speaks_first_the_grace_begins_with_the_header(serve, clock):
@@ -164,7 +165,7 @@ def test_behind_a_balancer_nobody_is_the_owner(serve, clock):
     env, factory = serve(signals)
     terminal = connect(factory, clock)
     terminal.send(b"PROXY TCP4 127.0.0.1 127.0.0.1 1 2\r\n<<GBPUSD|0.25>>")
-    assert env.find(ISignals).status()["channels"]["main"]["positions"] == {}
+    assert Status(env.find(ISignals)).status()["channels"]["main"]["positions"] == {}
 
 
 def test_half_closes_are_passed_on(serve, clock):
@@ -192,7 +193,7 @@ def test_a_connection_without_a_header_is_reset_with_one_warning(serve, clock, w
     terminal.send(data)
     assert terminal.reset
     terminal.hang_up()
-    assert env.find(ISignals).status()["channels"]["main"]["positions"] == {}
+    assert Status(env.find(ISignals)).status()["channels"]["main"]["positions"] == {}
     assert len(warnings()) == 1
 
 

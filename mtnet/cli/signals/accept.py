@@ -38,6 +38,7 @@ def _offline(arguments: Namespace, folder: "DataFolder") -> Iterator[local.RunCo
     from mtnet.clock import WallClock, system_time
     from mtnet.coroutines import result_of
     from mtnet.daemon.configuration import load
+    from mtnet.services.signals.history.epochs import Epochs
     from mtnet.services.signals.journal.journal import Journal
     from mtnet.services.signals.service import SignalService
 
@@ -48,7 +49,7 @@ def _offline(arguments: Namespace, folder: "DataFolder") -> Iterator[local.RunCo
     signals.open()
     try:
         yield lambda command, channel, new_epoch: result_of(
-            Deferred.fromCoroutine(signals.epochs.accept(channel, new_epoch))
+            Deferred.fromCoroutine(Epochs(signals).accept(channel, new_epoch))
         )
     finally:
         journal.close()

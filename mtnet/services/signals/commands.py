@@ -5,7 +5,10 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 
+from mtnet.callbacks import noop
 from mtnet.errors import WireError
+from mtnet.services.signals.history.epochs import Epochs
+from mtnet.services.signals.ownership.pauses import Pauses
 from mtnet.services.signals.service import SignalService
 from mtnet.services.signals.values import PauseMode
 from mtnet.services.signals.views.commands import ViewCommands, asked_by
@@ -20,10 +23,16 @@ MODES: Mapping[str, PauseMode | None] = {
 
 
 class SignalCommands:
-    """The commands of the control socket that are about signals."""
+    """
+    The commands of the control socket that are about signals.
 
-    def __init__(self, signals: SignalService) -> None:
-        self._signals = signals
+    Args:
+        refresh: called when somebody is missed no more, so that this is seen at once.
+    """
+
+    def __init__(self, signals: SignalService, refresh: Callable[[], object] = noop) -> None:
+        self._signals, self._refresh = signals, refresh
+        self._pauses, self._epochs = Pauses(signals), Epochs(signals)
 
     def commands(self) -> dict[str, Callable[[Mapping[str, Any]], Any]]:
         """
@@ -44,7 +53,7 @@ class SignalCommands:
     def _pause(self, mode: PauseMode | None) -> Callable[[Mapping[str, Any]], Any]:
         def pause(asked: Mapping[str, Any]) -> "Deferred[Any]":
             channel = _channel(asked)
-            done = self._signals.pauses.pause(channel, mode)
+            done = self._pauses.pause(channel, mode)
             # It counts from now on, whatever the disk does.
             self._signals.channels.events.paused(channel, mode, asked_by(asked))
             return done
@@ -67,20 +76,20 @@ class SignalCommands:
             raise WireError(
                 "denied", f"{follower} is connected, and can be forgotten once it is not"
             )
-        self._signals.participants.refresh()
+        self._refresh()
         for each in found:
             self._signals.channels.events.forgotten(each["channel"], each["who"], asked_by(asked))
         return found
 
     async def _accept(self, asked: Mapping[str, Any]) -> int:
         channel, anew = _channel(asked), asked.get("new_epoch") is True
-        held = await self._signals.epochs.accept(channel, anew)
+        held = await self._epochs.accept(channel, anew)
         self._signals.channels.events.accepted(channel, anew, asked_by(asked))
         return held
 
     async def _flatten(self, asked: Mapping[str, Any]) -> int:
         channel = _channel(asked)
-        closed = await self._signals.pauses.flatten(channel)
+        closed = await self._pauses.flatten(channel)
         self._signals.channels.events.flattened(channel, closed, asked_by(asked))
         return closed
 

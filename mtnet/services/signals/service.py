@@ -5,7 +5,7 @@ One commit is under way at a time; what arrives meanwhile is the next one. This 
 of what is stored and of who sets it; a worker below it runs the journal in a thread.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
@@ -15,47 +15,27 @@ from twisted.logger import Logger
 
 from mtnet.callbacks import noop
 from mtnet.clock import WallClock
-from mtnet.errors import ConfigError, NotAskedError, PolicyError, WireError
+from mtnet.errors import WireError
 from mtnet.services.signals import wire
-from mtnet.services.signals.book import Channel, Position
+from mtnet.services.signals.book import Channel
 from mtnet.services.signals.channels import Channels
-from mtnet.services.signals.fanout import Fanout
-from mtnet.services.signals.history.epochs import Epochs
 from mtnet.services.signals.history.histories import Histories
 from mtnet.services.signals.journal.group_commit import GroupCommit, Pending
 from mtnet.services.signals.journal.journal import Journal
-from mtnet.services.signals.journal.upkeep import Upkeep
 from mtnet.services.signals.journal.worker import JournalWorker, Stored
-from mtnet.services.signals.metrics import SignalMetrics
 from mtnet.services.signals.model import (
-    FLAT,
     Entry,
     Outcome,
+    State,
     Taken,
     WholeState,
-    entries_of,
 )
-from mtnet.services.signals.ownership.pauses import Pauses
-from mtnet.services.signals.ownership.policy import OWNER, PublishPolicy, PublishRules
-from mtnet.services.signals.ownership.policy_store import PolicyStore
-from mtnet.services.signals.ownership.presence import Presence
-from mtnet.services.signals.ownership.publishers import (
-    UNIDENTIFIED,
-    Ownership,
-    Producer,
-    Publisher,
-    PublisherId,
-    SymbolKey,
-)
+from mtnet.services.signals.ownership.policy import OWNER, PublishRules
+from mtnet.services.signals.ownership.publishers import Publisher, SymbolKey
 from mtnet.services.signals.ownership.retries import Retries
 from mtnet.services.signals.settings import SignalSettings
-from mtnet.services.signals.status.collect import FactCollector
-from mtnet.services.signals.status.metrics import participant_metrics
-from mtnet.services.signals.status.participants import Participants
-from mtnet.services.signals.status.report import Status
 from mtnet.services.signals.values import Take
-from mtnet.services.signals.views.ledger import Target
-from mtnet.services.signals.views.views import Change, Views
+from mtnet.services.signals.views.views import Views
 
 MAX_CHANNELS = 1_000
 """Channels at most that are no views; the first signal for an unknown name makes one."""
@@ -76,13 +56,16 @@ class SignalService:
     Attributes:
         channels: what is stored, and everybody to whom it is sent.
         rules: who may set what.
-        presence: which channels have a publisher.
-        pauses: which channels and views a person has paused.
+        views: the channels that are derived from others.
+        fanout: the followers.
+        join: returns a new publisher, as `Ownership.join`.
+        positions: returns the live view of the net positions that are stored of a channel.
+        worker: runs the journal in its thread.
+        commits: stores what publishers hand in.
         retries: what was refused, and is judged again.
         histories: what followers claim of the history of channels.
-        epochs: begins channels anew, and accepts what is wrong with them.
-        upkeep: the recurring work on the journal.
-        participants: everybody who follows or publishes, each with a status.
+        now: wall time, and whether it may be believed.
+        codepage: of classic programs.
     """
 
     log = Logger()
@@ -96,85 +79,33 @@ class SignalService:
         in_thread: Callable[..., "Deferred[Any]"],
         later: Callable[..., "Deferred[Any]"] | None = None,
     ) -> None:
-        self.settings, self._clock, self._now = settings, clock, now
-        store = PolicyStore(
-            journal.path.with_suffix(".policy"), journal.path.with_suffix(".paused")
-        )
+        self.settings, self._clock, self.now = settings, clock, now
+        self.codepage = settings.codepage
+        path = journal.path
         self.channels = channels = Channels(settings, clock, now, self.read)
-        events = channels.events
-        views = Views(
+        self.fanout, self.positions = channels.fanout, channels.positions
+        self.views = views = Views(
+            channels,
             lambda change: Deferred.fromCoroutine(self._change_views(change)),
-            lambda name: self.epochs.begin_view(name),
-            channels.announce,
+            self._begin_view,
             now,
-            channels.recheck,
-            events,
-            lambda name: channels.book.channel(name).seq,
-            channels.renew,
         )
         self.rules = rules = PublishRules(
-            settings, channels.book, Ownership(now), store, channels.unrepeated, views
+            settings, channels.book, now, path, channels.unrepeated, views
         )
-        self._worker = worker = JournalWorker(
-            journal, store, settings.retry, clock, in_thread, later
+        rules.ownership.fenced = channels.events.fenced
+        self.join = rules.ownership.join
+        self.worker = worker = JournalWorker(
+            journal, rules.store, settings.retry, clock, in_thread, later
         )
         worker.on_damage = channels.recheck
-        self._commits = commits = GroupCommit(
+        self.commits = commits = GroupCommit(
             settings.backlog, worker, rules.policy, clock, self._deliver, channels.sent
         )
         channels.replay_caches.budget.yields = commits.is_busy
-        self.histories = Histories(journal.path.with_suffix(".diverged"), now, in_thread, events)
-        self.presence = Presence(rules, channels.fanout, events)
+        diverged = path.with_suffix(".diverged")
+        self.histories = Histories(diverged, now, in_thread, channels.events)
         self.retries = Retries(rules, commits, worker, clock, now)
-        self.pauses = Pauses(rules, channels, commits, worker, self.retries, now)
-        self.epochs = Epochs(channels, rules, self.histories, worker, commits, self.retries, now)
-        collector = FactCollector(
-            channels, rules, self.pauses.mode, self.histories.is_open, lambda: journal.damaged
-        )
-        self.participants = Participants(collector, channels.followers, clock, now)
-        self._status = Status(
-            channels,
-            rules,
-            self.presence,
-            self.pauses,
-            self.histories,
-            worker,
-            commits.queue,
-            clock,
-        )
-        self.upkeep = Upkeep(channels.book, worker, commits, settings.remember, clock, now)
-
-    @property
-    def fanout(self) -> Fanout:
-        """The followers."""
-        return self.channels.fanout
-
-    @property
-    def views(self) -> Views:
-        """The channels that are derived from others."""
-        return self.rules.views
-
-    @property
-    def metrics(self) -> SignalMetrics:
-        """Counters, gauges and histograms."""
-        return SignalMetrics(
-            self.channels,
-            self.rules,
-            self.presence,
-            self._worker,
-            self._commits,
-            lambda: participant_metrics(self.participants),
-        )
-
-    @property
-    def now(self) -> WallClock:
-        """Wall time, milliseconds since the Unix epoch, UTC."""
-        return self._now
-
-    @property
-    def codepage(self) -> str:
-        """The code page of classic programs."""
-        return self.settings.codepage
 
     def open(self) -> None:
         """
@@ -184,106 +115,37 @@ class SignalService:
             JournalError: it cannot be read.
             ConfigError: a view cannot be as configured.
         """
-        journal, rules = self._worker.journal, self.rules
-        loaded = journal.load()
+        states, rules = self.worker.open(self.settings.channel_names()), self.rules
         self.histories.open()
-        rules.store.open()
-        rules.store.count({n: each.counted for n, each in loaded.states.items() if each.counted})
-        rules.ownership.restore(rules.store.held, self._clock.seconds())
-        self.channels.load(loaded.states)
-        for name in self._configured() - set(loaded.states) - set(loaded.damaged):
-            try:
-                journal.create(name)
-            except NotAskedError as error:
-                self.log.error("{name} is not made: {error}", name=name, error=error)
-                continue
-            self.channels.load({name: journal.positions(name)})
-        self._open_views(journal)
-        self._worker.log_damage()
-        try:
-            journal.check_files()
-        except NotAskedError as error:
-            self._worker.note_files(str(error))
-        # Reopened by the thread that commits, behind the fork of a daemon.
-        journal.close()
-
-    def _open_views(self, journal: Journal) -> None:
-        try:
-            self.views.open(journal, self.settings.views)
-        except WireError as error:
-            raise ConfigError(f"Invalid signals.views: {error}.") from error
-        except NotAskedError as error:
-            self.log.error("Views stay as they are: {error}", error=error)
-        for name in self.views.known:
-            self.channels.load({name: journal.positions(name)})
+        rules.open(states, self._clock.seconds())
+        self.channels.load(states)
+        self.views.open(self.worker.journal, self.settings.views)
+        self.worker.opened()
 
     def start(self) -> None:
-        """Begin to forget what went flat long ago, and to check what is on the disk."""
-        self.upkeep.start()
+        """Judge what was refused before the stop, and release reservations in time."""
         self.retries.judge_reductions()
         self.retries.schedule()
 
     async def close(self) -> None:
         """Store what waits, once, and close the journal; nothing is taken from now on."""
-        self._commits.queue.closed = True
-        self.upkeep.stop()
+        self.commits.queue.closed = True
         self.retries.schedule()
-        left = await self._commits.close()
+        left = await self.commits.close()
         self.channels.close()
         if left:
             self.log.error(
                 "The last positions of {symbols} could not be stored before the stop.",
                 symbols=", ".join(pending.draft.symbol for pending in left),
             )
-        await self._worker.close()
-
-    def _configured(self) -> set[str]:
-        """Name the channels that are there without anybody having published in them."""
-        ports, sources = self.settings.ports.values(), self.settings.sources.values()
-        named = [*(each.channel for each in ports), *(each.channel for each in sources)]
-        viewed = [name for view in self.settings.views.values() for name in view.sources]
-        return {"main", *self.settings.channels, *named, *viewed}
+        await self.worker.close()
 
     # Publishers
-
-    def join(
-        self,
-        name: str,
-        producer: Producer | None = None,
-        refuse: Callable[[WireError], object] = noop,
-        fence: Callable[[str], object] = noop,
-        close: Callable[[str], object] = noop,
-        who: PublisherId = UNIDENTIFIED,
-        address: str = "",
-    ) -> Publisher:
-        """
-        Return a new publisher, newer than all before it.
-
-        Args:
-            producer: what is paused while the disk is behind; None = it waits for its answer.
-            refuse: called with the reason when a classic frame is not stored.
-            fence: called with the channel that a newer publisher has taken over.
-            close: called with the reason when the connection is to be closed.
-            who: login and name, of dialect 2 or by HTTP.
-            address: where it comes from.
-        """
-        ownership = self.rules.ownership
-
-        def lose(channel: str) -> None:
-            now = ownership.holders.get(channel)
-            if not publisher.gone or now is None or now.who != publisher.who:
-                self.channels.events.fenced(channel, publisher, now)
-            fence(channel)
-
-        publisher = ownership.join(
-            lambda number: Publisher(name, number, producer, refuse, lose, close, who, address)
-        )
-        return publisher
 
     def resume(self, publisher: Publisher, channel: str) -> None:
         """Let a publisher go on that was gone, and still holds a channel."""
         self.rules.ownership.resume(publisher, channel)
-        self.presence.send()
+        self._send_presence()
         self.retries.schedule()
 
     def leave(self, publisher: Publisher, bye: bool = False) -> None:
@@ -293,9 +155,9 @@ class SignalService:
         Args:
             bye: whether it sent BYE; else its channels are reserved for a while.
         """
-        self._commits.queue.forget(publisher)
+        self.commits.queue.forget(publisher)
         self.rules.ownership.leave(publisher, self._clock.seconds(), bye)
-        self.presence.send()
+        self._send_presence()
         self.retries.note_ownership()
 
     def submit(self, publisher: Publisher, channel: str, symbol: str, volume: Decimal) -> None:
@@ -313,12 +175,12 @@ class SignalService:
         key, ownership = SymbolKey(channel, symbol), self.rules.ownership
         if publisher.refused:
             ownership.note_newer_frame(publisher, key)
-        when, waits = self._clock.seconds(), key in self._commits.queue.keys
+        when, waits = self._clock.seconds(), key in self.commits.queue.keys
         if not waits and self.rules.says_nothing_new(publisher, key, volume, when):
             ownership.claim(publisher, key)
-            self.presence.send()
+            self._send_presence()
         else:
-            self._commits.add(Pending(Entry(channel, symbol, volume, self._now.time()), publisher))
+            self.commits.add(Pending(Entry(channel, symbol, volume, self.now.time()), publisher))
 
     def publish(
         self, publisher: Publisher, draft: Entry, take: Take | None = None
@@ -335,7 +197,7 @@ class SignalService:
         """
         self._check_open(draft.channel)
         done: Deferred[int] = Deferred()
-        self._commits.add(Pending(draft, publisher, take, done=done))
+        self.commits.add(Pending(draft, publisher, take, done=done))
         return done
 
     def replace(
@@ -352,7 +214,7 @@ class SignalService:
         """
         self._check_open(whole.channel)
         done: Deferred[Any] = Deferred()
-        self._commits.add(Pending(whole, publisher, take, done=done))
+        self.commits.add(Pending(whole, publisher, take, done=done))
         return done
 
     def when_processed(self, publisher: Publisher) -> "Deferred[None]":
@@ -360,15 +222,15 @@ class SignalService:
         Return what fires once all that was taken from `publisher` is on disk; it fails with
         `JournalError` when the daemon stops before that.
         """
-        return self._commits.queue.when_processed(publisher)
+        return self.commits.queue.when_processed(publisher)
 
     def _check_open(self, channel: str) -> None:
-        if self._commits.queue.closed:
+        if self.commits.queue.closed:
             raise WireError("server", "The daemon is stopping and takes no more positions")
-        if channel in self.rules.views.known:
+        if channel in self.views.known:
             self.views.refuse_publish(channel)
-        if channel in self._worker.journal.damaged:
-            self._worker.check_whole(channel)
+        if channel in self.worker.journal.damaged:
+            self.worker.check_whole(channel)
         book = self.channels.book
         if channel not in book and len(book) - len(self.views.names) >= MAX_CHANNELS:
             raise WireError("channel", f"There are {MAX_CHANNELS} channels, and this is one more")
@@ -385,20 +247,31 @@ class SignalService:
         entry = channel.entry(ack.seq) or next(standing, None)
         if entry is None:
             (entry,) = await self.read(ack.channel, ack.seq - 1, 1)
-        target = Target(entry.symbol, entry.ticket)
-        await self.views.release(ack.channel, ack.seq, target, ack.volume or FLAT, ack.reason or "")
+        await self.views.release(ack, entry)
 
-    async def _change_views(self, change: Change) -> Any:
+    async def _change_views(self, change: Callable[..., Any]) -> Any:
         """Change views, and send followers what that stored."""
-        result, entries = await self._commits.ask(self._worker.journal.change_views, change)
+        result, entries = await self.commits.ask(self.worker.journal.change_views, change)
         self.channels.append(entries)
         return result
 
+    async def _begin_view(self, name: str) -> None:
+        """Show everybody a view that was made just now."""
+        journal = self.worker.journal
+        if name not in journal.damaged:
+            self.begin(name, await self.commits.ask(journal.positions, name))
+
+    def begin(self, name: str, state: State) -> None:
+        """Show everybody a channel that has a new epoch; what it refused is judged again."""
+        self.worker.log_damage()
+        self.channels.begin(name, state)
+        self.histories.forget(name)
+        self.rules.store.retry_channel(name)
+        self.retries.judge_reductions()
+
     # What was stored
 
-    def _deliver(
-        self, batch: list[Pending], stored: Stored, policy: PublishPolicy
-    ) -> list[Pending]:
+    def _deliver(self, batch: list[Pending], stored: Stored) -> list[Pending]:
         """Answer publishers, then send the entries to followers; as `Deliver`."""
         ownership, begun = self.rules.ownership, []
         for name, epoch in stored.epochs.items():
@@ -406,17 +279,16 @@ class SignalService:
             if not channel.epoch:
                 channel.epoch = epoch
                 begun.append(name)
-        if self._worker.journal.damaged is not self._worker.logged:
-            self._worker.log_damage()
-        if policy.full:
-            self.rules.note_full(policy.full, self._clock.seconds())
-            policy.full = set()
+        if self.worker.journal.damaged is not self.worker.logged:
+            self.worker.log_damage()
+        if stored.full:
+            self.rules.note_full(stored.full, self._clock.seconds())
         ownership.presence_deferred, again, flattened = True, [], []
         for pending, outcome in zip(batch, stored.outcomes, strict=True):
             if outcome is None and pending.done is None:
                 again.append(pending)
                 continue
-            self._commits.queue.answered(pending)
+            self.commits.queue.answered(pending)
             if isinstance(outcome, Entry):
                 self._accept(pending, outcome)
                 continue
@@ -429,7 +301,7 @@ class SignalService:
         for name in flattened:
             self.channels.announce(name, wire.flattened(name))
         if ownership.presence_changes:
-            self.presence.send()
+            self._send_presence()
         if begun:
             self.channels.offer(begun)
         if self.rules.store.refused_reductions:
@@ -438,19 +310,31 @@ class SignalService:
             self.retries.judge_frames()
         if self.rules.store.held is not ownership.held:
             self.retries.keep_holders()
-        if self.rules.views.unsure:
+        if self.views.unsure:
             Deferred.fromCoroutine(self.views.refresh()).addErrback(noop)
         return again
+
+    def _send_presence(self) -> None:
+        """Tell followers which channels have a publisher now, after the entries that led to it."""
+        ownership, channels = self.rules.ownership, self.channels
+        if ownership.presence_deferred:
+            return
+        changes, ownership.presence_changes = ownership.presence_changes, []
+        for name, up, since in changes:
+            channels.events.provider(name, up, ownership.attendance(name).last)
+            self.fanout.announce(name, wire.status(name, up, since))
+            for view in self.views.of(name):
+                self.fanout.announce(view, wire.status(view, *self.rules.presence_of(view)))
 
     def _answer(self, pending: Pending, outcome: Outcome | None) -> None:
         """Answer a publisher with the outcome of its draft."""
         if outcome is None:
-            outcome = WireError("server", f"It is not stored: {self._commits.queue.trouble}")
+            outcome = WireError("server", f"It is not stored: {self.commits.queue.trouble}")
         if isinstance(outcome, Taken) and outcome.refused and pending.draft.symbol:
             ((_, outcome),) = outcome.refused  # the opening of a reversal
         if isinstance(outcome, WireError):
             if outcome.code == "server":
-                outcome = WireError("server", self._worker.redactor.text(str(outcome)))
+                outcome = WireError("server", self.worker.redactor.text(str(outcome)))
             self._refuse(pending, outcome)
         else:
             self._accept(pending, outcome)
@@ -459,9 +343,9 @@ class SignalService:
         if pending.done is not None:
             pending.done.errback(error)
             return
-        if isinstance(error, PolicyError):
+        if error.until:
             key = SymbolKey(pending.draft.channel, pending.draft.symbol)
-            volume = None if key in self._commits.queue.keys else pending.draft.volume
+            volume = None if key in self.commits.queue.keys else pending.draft.volume
             self.rules.ownership.note_refused(pending.publisher, key, volume, error.until)
         pending.publisher.refuse(error)
 
@@ -477,7 +361,7 @@ class SignalService:
                 self.rules.ownership.take(publisher, draft.channel)
         elif not draft.id:
             self.rules.ownership.claim(publisher, SymbolKey(draft.channel, draft.symbol))
-        elif pending.take != "0" and entries_of(outcome):
+        elif pending.take != "0" and (isinstance(outcome, Entry) or outcome.entries):
             self.rules.ownership.take(publisher, draft.channel)
         if publisher.gone:  # it may hold its channel for a while
             self.retries.schedule()
@@ -487,10 +371,6 @@ class SignalService:
 
     # What is read
 
-    def positions(self, channel: str) -> Mapping[str, Position]:
-        """Return the live view of the net positions that are stored of a channel."""
-        return self.channels.positions(channel)
-
     def channel(self, name: str) -> Channel:
         """
         Return what is stored of a channel.
@@ -498,40 +378,29 @@ class SignalService:
         Raises:
             WireError: `channel` (there is none of this name) or `server` (it is damaged).
         """
-        self._worker.check_whole(name)
+        self.worker.check_whole(name)
         return self.channels.named(name)
 
     def damaged(self) -> dict[str, str]:
         """Return the channels that are damaged, each with a sentence without a path."""
-        worker = self._worker
+        worker = self.worker
         return {name: worker.redactor.text(why) for name, why in worker.journal.damaged.items()}
+
+    def full(self) -> list[str]:
+        """Name the channels that had no room for a symbol within the last minute."""
+        return self.rules.full(self._clock.seconds())
 
     def is_lost(self, name: str) -> bool:
         """Return whether a channel is a view that is damaged: nobody is told what it holds."""
-        return name in self.views.names and name in self._worker.journal.damaged
+        return name in self.views.names and name in self.worker.journal.damaged
 
     def read(self, channel: str, after: int, limit: int) -> "Deferred[list[Entry]]":
         """Fire with entries of a channel from `after` + 1 on; fails with `JournalError`."""
-        return self._commits.ask(self._worker.journal.read, channel, after, limit, later=True)
+        return self.commits.ask(self.worker.journal.read, channel, after, limit, later=True)
 
     def hash_at(self, channel: str, seq: int) -> "Deferred[str]":
         """Fire with the `h` of an entry; fails with `JournalError`."""
-        return self._commits.ask(self._worker.journal.hash_at, channel, seq, later=True)
-
-    # Reports
-
-    def health(self) -> dict[str, object]:
-        """Report for `/healthz` and `mtnet status`."""
-        return {**self._status.health(), **self.participants.health()}
-
-    def details(self) -> dict[str, object]:
-        """Report that, and what each channel and view holds."""
-        return {**self.health(), **self._status.details()}
-
-    def status(self) -> dict[str, object]:
-        """Report that, who is connected, and everybody who takes part."""
-        rows = [each.row() for each in self.participants.judged()]
-        return {**self.details(), "sessions": self._status.sessions(), "participants": rows}
+        return self.commits.ask(self.worker.journal.hash_at, channel, seq, later=True)
 
 
 def _flattens(draft: Entry) -> bool:

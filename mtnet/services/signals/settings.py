@@ -99,3 +99,10 @@ class SignalSettings(Section, frozen=True):
     def channel_of(self, endpoint: str) -> str:
         """Return the channel of classic programs at a port."""
         return self.ports.get(endpoint, Port()).channel
+
+    def channel_names(self) -> set[str]:
+        """Name the channels that are there without anybody having published in them."""
+        ports, sources = self.ports.values(), self.sources.values()
+        named = [*(each.channel for each in ports), *(each.channel for each in sources)]
+        viewed = [name for view in self.views.values() for name in view.sources]
+        return {"main", *self.channels, *named, *viewed}

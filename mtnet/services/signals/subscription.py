@@ -153,8 +153,8 @@ class Subscription:
             self._sync(self._channel.h)
         self._group = self._signals.fanout.attach(self._channel.name, self, self._symbols)
         self.live = True
-        name, mode = self._channel.name, self._signals.pauses.mode(self._channel.name)
-        self._send_queue.send(wire.status(name, *self._signals.presence.of(name)))
+        name, mode = self._channel.name, self._signals.rules.pause_mode(self._channel.name)
+        self._send_queue.send(wire.status(name, *self._signals.rules.presence_of(name)))
         if mode is not None:
             self._send_queue.send(wire.paused(name, mode))
 

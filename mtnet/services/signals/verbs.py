@@ -337,7 +337,7 @@ class Publishing:
         if len(self.channels) >= MAX_PUBLISHED:
             return
         self.channels.add(channel)
-        mode = self._access.signals.pauses.mode(channel)
+        mode = self._access.signals.rules.pause_mode(channel)
         if mode is not None:
             self._access.session.send(wire.paused(channel, mode))
 

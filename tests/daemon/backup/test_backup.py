@@ -17,6 +17,8 @@ from mtnet.daemon.datadir import DataFolder
 from mtnet.daemon.registry import installed, permissions
 from mtnet.errors import JournalError, StartError, WireError
 from mtnet.interfaces import IBackup, IRestore, ISignals, ITemplates, ITicks
+from mtnet.services.signals.ownership.pauses import Pauses
+from mtnet.services.signals.status.report import Status
 from mtnet.services.ticks.storage.reader import TickReader
 from mtnet.storage.worker import InlineWorker
 from mtnet.testing import EPOCH, connect, make_environment
@@ -293,7 +295,7 @@ def fill(env, clock):
     connect(env.factory("signals"), clock).send(b"<<EURUSD|1.00>>")
     clock.advance(1)
     signals = env.find(ISignals)
-    signals.pauses.pause("main", "close_only")
+    Pauses(signals).pause("main", "close_only")
     env.find(ITemplates).put("EURUSD", "H1", TEMPLATE)
     ticks = env.find(ITicks)
     ticks.take(ticks.source("desk-1"), [(b"EURUSD", b"1.1")], EPOCH)
@@ -301,7 +303,7 @@ def fill(env, clock):
 
 
 def state(env):
-    signals = env.components.services["signals"].signals
+    signals = env.find(ISignals)
     return {
         "positions": {name: str(each.volume) for name, each in signals.positions("main").items()},
         "paused": dict(signals.rules.store.paused),
@@ -314,7 +316,7 @@ def test_every_component_comes_back_with_a_new_epoch(tmp_path, clock, target):
     env = make_environment(tmp_path / "data", clock, "signals.pace=0")
     AccountStore(tmp_path / "data" / "accounts.sqlite", permissions()).load()
     fill(env, clock)
-    epoch = env.components.services["signals"].signals.status()["channels"]["main"]["epoch"]
+    epoch = Status(env.find(ISignals)).status()["channels"]["main"]["epoch"]
     folder = DataFolder(str(tmp_path / "data"))
     parts = {"access": folder, **env.find_all(IBackup)}
     create(target, folder.path, parts, EPOCH)
@@ -329,7 +331,7 @@ def test_every_component_comes_back_with_a_new_epoch(tmp_path, clock, target):
     assert state(again)["positions"] == {"EURUSD": "1.00"}
     assert len(state(again)["ticks"]) == 1
     assert state(again)["paused"] == {"main": "close_only"}
-    main = again.components.services["signals"].signals.status()["channels"]["main"]
+    main = Status(again.find(ISignals)).status()["channels"]["main"]
     assert main["epoch"] != epoch
     for each in (folder, other):
         each.release()

@@ -22,9 +22,11 @@ from twisted.internet.testing import StringTransport
 from mtnet.clock import WallClock
 from mtnet.errors import JournalError, WireError
 from mtnet.services.signals.journal.journal import Journal
+from mtnet.services.signals.journal.upkeep import Upkeep
 from mtnet.services.signals.model import Entry
 from mtnet.services.signals.service import SignalService
 from mtnet.services.signals.settings import SignalSettings
+from mtnet.services.signals.status.report import Status
 
 NAME = "signals.sqlite"
 CHANNELS = ("gold", "main")
@@ -216,8 +218,8 @@ class Harness(Struggle):
         self.publisher = self.signals.join("a publisher", StringTransport())
         for batch in batches(count):
             self.publish(batch)
-            if self.signals.health()["healthy"]:
-                self.signals.upkeep.expire()
+            if Status(self.signals).health()["healthy"]:
+                Upkeep(self.signals, self.clock).expire()
                 self.turn()
         Deferred.fromCoroutine(self.signals.close())
         self.turn()

@@ -8,6 +8,7 @@ from hypothesis.stateful import precondition, rule
 
 from mtnet.clock import WallClock
 from mtnet.errors import WireError
+from mtnet.services.signals.status.report import Status
 from mtnet.testing import EPOCH
 
 DAY = 86_400_000
@@ -59,7 +60,7 @@ class Rollbacks:
         self.went_back = self.went_back or new_epoch
         self.fail(None)
         self.settle(3)
-        red = bool(self.server.signals.health()["diverged"])
+        red = bool(Status(self.server.signals).health()["diverged"])
         answers = []
         self.operate("accept", new_epoch=new_epoch).addCallback(answers.append)
         self.server.disk.work()
@@ -68,7 +69,7 @@ class Rollbacks:
             assert answer == len(self.truth.held)
         else:
             assert isinstance(answer, WireError)
-        assert not self.server.signals.health()["diverged"]
+        assert not Status(self.server.signals).health()["diverged"]
 
     @rule(who=st.integers(0, 1))
     def a_follower_accepts_the_history(self, who):
@@ -77,7 +78,7 @@ class Rollbacks:
     def claimed(self, claim):
         """A follower was told that its history is another one: whoever looks is told so, too."""
         if claim not in self.accepted:
-            assert not self.server.signals.health()["healthy"]
+            assert not Status(self.server.signals).health()["healthy"]
 
 
 class ClockJumps:

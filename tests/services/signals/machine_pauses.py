@@ -44,7 +44,7 @@ class Pauses:
 
     def forget_pauses(self):
         """The daemon is another: it knows what was on the disk."""
-        mode = self.server.signals.pauses.mode("main")
+        mode = self.server.signals.rules.pause_mode("main")
         assert mode in self.modes
         self.rules.mode, self.modes = mode, [mode]
 

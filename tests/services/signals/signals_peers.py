@@ -8,6 +8,7 @@ from mtnet.errors import JournalError
 from mtnet.net.endpoints import Listener
 from mtnet.services.signals import wire
 from mtnet.services.signals.journal.journal import Journal
+from mtnet.services.signals.journal.upkeep import Upkeep
 from mtnet.services.signals.protocol import SignalsFactory
 from mtnet.services.signals.reports.store import ReportStore
 from mtnet.services.signals.service import SignalService
@@ -66,12 +67,17 @@ class Server:
         settings = env.of("signals").section
         self.journal = BadJournal(folder / "signals.sqlite", settings.retain, slice=1)
         self.signals = SignalService(settings, self.journal, clock, env.now, self.disk)
+        self.upkeep = Upkeep(self.signals, clock)
         self.signals.open()
         self.reports = ReportStore(folder / "signals.reports", clock, self.disk)
         verbs = SignalVerbs(self.signals, self.reports)
         sessions = open_sessions(env.of("signals"), [verbs])
         self.env = env.of("signals")
         self.factory = SignalsFactory(self.env, listener, self.signals, sessions)
+
+    def start(self):
+        self.upkeep.start()
+        self.signals.start()
 
     def dial(self, **addresses):
         return connect(self.factory, self.clock, **addresses)

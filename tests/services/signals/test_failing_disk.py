@@ -13,10 +13,11 @@ from twisted.internet.testing import StringTransport
 from mtnet.clock import WallClock
 from mtnet.errors import JournalError, WireError
 from mtnet.services.signals.journal.journal import Journal
-from mtnet.services.signals.journal.upkeep import EXPIRY, LOOK
+from mtnet.services.signals.journal.upkeep import EXPIRY, LOOK, Upkeep
 from mtnet.services.signals.model import Entry
 from mtnet.services.signals.service import SignalService
 from mtnet.services.signals.settings import SignalSettings
+from mtnet.services.signals.status.report import Status
 from mtnet.storage import sqlite
 
 
@@ -67,12 +68,17 @@ class Harness:
         self.journal, self.disk = kind(folder / "signals.sqlite", 1_000), ManualThread(held=False)
         now = WallClock(lambda: 10**12 + int(self.clock.seconds() * 1000), self.clock.seconds)
         self.signals = SignalService(SignalSettings(), self.journal, self.clock, now, self.disk)
+        self.upkeep = Upkeep(self.signals, self.clock)
         self.signals.open()
         self.signals.fanout.attach("main", self.tail)
         self.session = self.signals.join("session", StringTransport())
         self.master = self.signals.join("master", StringTransport())
         self.refused = []
         self.master.refuse = self.refused.append
+
+    def start(self):
+        self.upkeep.start()
+        self.signals.start()
 
     def hold(self):
         """Let calls of the journal wait, behind one that holds up what follows."""
@@ -121,12 +127,12 @@ def test_a_signal_that_the_disk_refused_is_certainly_not_stored_and_may_come_aga
     harness.publish("a")
     assert harness.answers == [("a", "server")]
     assert harness.stored == []
-    assert not harness.signals.health()["healthy"]
+    assert not Status(harness.signals).health()["healthy"]
     harness.publish("a")
     harness.wait()
     assert harness.answers == [("a", "server"), ("a", 1)]
     assert harness.tail.seqs == [1]
-    assert harness.signals.health()["healthy"]
+    assert Status(harness.signals).health()["healthy"]
 
 
 def test_a_commit_that_failed_and_is_on_the_disk_all_the_same_is_answered_as_stored(harness):
@@ -225,12 +231,12 @@ def test_a_failed_expiry_is_repaired_at_once_and_followers_are_caught_up(harness
     harness.age()
     harness.publish("a")
     fail_once(harness.journal, "transaction", monkeypatch)
-    harness.signals.upkeep.expire()
+    harness.upkeep.expire()
     assert not harness.journal.needs_recovery, "nobody had to publish for that"
     assert harness.stored == [("old", 0), ("a", 1)]
-    assert harness.signals.health()["trouble"] == "The file is locked."
+    assert Status(harness.signals).health()["trouble"] == "The file is locked."
     harness.wait()
-    assert harness.signals.health()["healthy"]
+    assert Status(harness.signals).health()["healthy"]
 
 
 def test_health_says_why_nothing_can_be_read_until_a_failed_call_is_repaired(harness, monkeypatch):
@@ -238,14 +244,14 @@ def test_health_says_why_nothing_can_be_read_until_a_failed_call_is_repaired(har
     harness.publish("a")
     fail_once(harness.journal, "transaction", monkeypatch)
     harness.journal.blind = 2
-    harness.signals.upkeep.expire()
-    assert harness.signals.health()["trouble"] == "The disk is still gone."
+    harness.upkeep.expire()
+    assert Status(harness.signals).health()["trouble"] == "The disk is still gone."
     harness.publish("b")
     assert harness.answers == [("old", 1), ("a", 2)]
     harness.wait()
     harness.wait()
     assert harness.answers == [("old", 1), ("a", 2), ("b", 3)]
-    assert harness.signals.health()["healthy"]
+    assert Status(harness.signals).health()["healthy"]
 
 
 @pytest.fixture
@@ -275,7 +281,7 @@ def test_damage_that_a_commit_meets_refuses_its_channel_and_no_other(two_channel
     harness.publish_in("gold", "g4", "6", "EURUSD")
     harness.work()
     assert harness.answers == [("g3", "server"), ("b", 2), ("g4", "server")]
-    health = harness.signals.health()
+    health = Status(harness.signals).health()
     assert (health["healthy"], health["damaged"]) == (False, ["gold"])
     assert "signals.sqlite, channel gold" in health["trouble"]
     with pytest.raises(WireError, match="channel gold") as refused:
@@ -304,17 +310,17 @@ def test_damage_that_a_look_behind_a_failed_commit_meets_lets_the_others_go_on(t
     harness.publish("b", "7")
     harness.wait()
     assert harness.answers[-1] == ("b", 2)
-    assert harness.signals.health()["damaged"] == ["gold"]
+    assert Status(harness.signals).health()["damaged"] == ["gold"]
 
 
 def test_damage_that_the_daily_check_finds_refuses_the_channel_at_once(two_channels, log):
     harness = two_channels
     shell(harness.journal.path, "UPDATE known SET proof = zeroblob(32) WHERE channel = 'gold'")
-    harness.signals._worker.scrubber.start()
+    harness.signals.worker.scrubber.start()
     for _ in range(20):
         harness.wait()
-    harness.signals._worker.scrubber.stop()
-    assert harness.signals.health()["damaged"] == ["gold"]
+    harness.signals.worker.scrubber.stop()
+    assert Status(harness.signals).health()["damaged"] == ["gold"]
     with pytest.raises(WireError, match="ids are changed"):
         harness.publish_in("gold", "g3")
     harness.publish("b")
@@ -353,7 +359,7 @@ def test_a_draft_that_lets_every_commit_fail_keeps_nobody_else_from_the_disk(poi
     assert set(harness.signals.positions("main")) == kept
     (refused,) = harness.refused
     assert "it alone lets every commit fail" in str(refused)
-    assert harness.signals.health()["healthy"]
+    assert Status(harness.signals).health()["healthy"]
 
 
 def test_two_such_drafts_keep_nobody_else_from_the_disk(poisoned):
@@ -403,11 +409,11 @@ def test_a_disk_that_takes_nothing_is_not_asked_for_each_draft(poisoned):
 
 
 def test_a_folder_that_is_gone_is_told_by_health_before_anybody_publishes(harness, tmp_path):
-    harness.signals.start()
+    harness.start()
     harness.publish("a")
     tmp_path.rename(tmp_path.with_name("gone"))
     harness.wait(LOOK)
-    health = harness.signals.health()
+    health = Status(harness.signals).health()
     assert not health["healthy"]
     assert "signals.sqlite is gone: " in health["trouble"]
     harness.publish("b")
@@ -418,12 +424,12 @@ def test_a_folder_that_is_gone_is_told_by_health_before_anybody_publishes(harnes
     harness.publish("b")
     harness.wait()
     assert harness.answers[-1] == ("b", 2)
-    assert harness.signals.health()["healthy"]
-    harness.signals.upkeep.loops[EXPIRY].stop()
+    assert Status(harness.signals).health()["healthy"]
+    harness.upkeep.loops[EXPIRY].stop()
 
 
 def test_heads_that_take_no_write_are_told_and_written_when_they_do(harness, monkeypatch, log):
-    harness.signals.start()
+    harness.start()
     harness.publish("a")
     checkpoints = harness.journal.checkpoints
 
@@ -435,34 +441,36 @@ def test_heads_that_take_no_write_are_told_and_written_when_they_do(harness, mon
         harness.publish("b")
         harness.wait(LOOK)
         assert harness.answers[-1] == ("b", 2), "it is on the disk"
-        assert harness.signals.health()["trouble"].endswith(
-            "signals.heads does not take the checkpoints."
+        assert (
+            Status(harness.signals)
+            .health()["trouble"]
+            .endswith("signals.heads does not take the checkpoints.")
         )
         harness.wait(LOOK)
     complaints = [each for each in log if "the loss of the journal's end" in each["log_format"]]
     assert len(complaints) == 1
     harness.wait(LOOK)
-    assert harness.signals.health()["healthy"]
+    assert Status(harness.signals).health()["healthy"]
     assert checkpoints.read()["main"].seq == 2, "nobody had to publish for that"
-    harness.signals.upkeep.loops[EXPIRY].stop()
+    harness.upkeep.loops[EXPIRY].stop()
 
 
 def test_the_end_of_a_log_that_is_lost_is_found_without_a_commit(harness):
-    harness.signals.start()
+    harness.start()
     harness.publish("a")
     os.truncate(harness.journal.path.with_name("signals.sqlite-wal"), 0)
     harness.wait(LOOK)
     for _ in range(3):
         harness.wait()
-    health = harness.signals.health()
+    health = Status(harness.signals).health()
     assert not health["healthy"]
     assert "signals.sqlite" in health["trouble"]
-    harness.signals.upkeep.loops[EXPIRY].stop()
+    harness.upkeep.loops[EXPIRY].stop()
 
 
 def test_a_full_disk_refuses_and_serves_and_goes_on_by_itself(harness, tmp_path):
     harness.publish("a")
-    harness.signals.start()
+    harness.start()
     with pytest.MonkeyPatch.context() as full:
         full.setattr(sqlite, "has_free_space", lambda folder: False)
         harness.publish("b")
@@ -470,38 +478,40 @@ def test_a_full_disk_refuses_and_serves_and_goes_on_by_itself(harness, tmp_path)
         harness.journal.close()
         again = Harness(tmp_path)
         assert again.stored == [("a", 1)]
-        assert "signals.sqlite: database or disk is full" in again.signals.health()["trouble"]
+        assert (
+            "signals.sqlite: database or disk is full" in Status(again.signals).health()["trouble"]
+        )
         again.journal.close()
     harness.wait(LOOK)
     harness.publish("b")
     harness.wait()
     assert harness.answers[-1] == ("b", 2)
-    assert harness.signals.health()["healthy"]
-    harness.signals.upkeep.loops[EXPIRY].stop()
+    assert Status(harness.signals).health()["healthy"]
+    harness.upkeep.loops[EXPIRY].stop()
 
 
 def test_a_disk_that_has_room_again_is_healthy_though_nobody_publishes(harness):
     harness.publish("a")
-    harness.signals.start()
+    harness.start()
     with pytest.MonkeyPatch.context() as full:
         full.setattr(sqlite, "has_free_space", lambda folder: False)
         harness.publish("b")
         harness.wait(LOOK)
-        assert not harness.signals.health()["healthy"]
+        assert not Status(harness.signals).health()["healthy"]
     for _ in range(3):
         harness.wait(LOOK)
-    assert harness.signals.health()["healthy"], harness.signals.health()["trouble"]
+    assert Status(harness.signals).health()["healthy"], Status(harness.signals).health()["trouble"]
     harness.publish("c")
     assert harness.answers == [("a", 1), ("b", "server"), ("c", 2)]
-    harness.signals.upkeep.loops[EXPIRY].stop()
+    harness.upkeep.loops[EXPIRY].stop()
 
 
 def test_a_disk_that_fails_on_stays_in_trouble(harness):
     harness.publish("a")
-    harness.signals.start()
+    harness.start()
     harness.journal.before = 1_000
     harness.publish("b")
     for _ in range(9):
         harness.wait(LOOK)
-    assert harness.signals.health()["trouble"] == "The disk is full."
-    harness.signals.upkeep.loops[EXPIRY].stop()
+    assert Status(harness.signals).health()["trouble"] == "The disk is full."
+    harness.upkeep.loops[EXPIRY].stop()

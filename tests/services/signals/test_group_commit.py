@@ -4,6 +4,8 @@ import pytest
 from signals_peers import Server, frame, gone, told
 from twisted.internet.defer import Deferred
 
+from mtnet.services.signals.status.report import Status
+
 
 @pytest.fixture
 def server(tmp_path, clock):
@@ -35,14 +37,14 @@ def test_a_publish_that_the_disk_refuses_is_answered_and_certainly_not_stored(se
     server.journal.fault = "lost"
     server.publish(publisher, "a")
     assert told(publisher) == ["ERROR|code=server|id=a|channel=main"]
-    assert server.signals.health()["healthy"] is False
+    assert Status(server.signals).health()["healthy"] is False
     heal(server)
     clock.advance(1)
     assert volumes(server) == []
     assert told(follower) == []
     server.publish(publisher, "a")
     assert told(publisher) == ["STORED|id=a|seq=1"]
-    assert server.signals.health()["healthy"] is True
+    assert Status(server.signals).health()["healthy"] is True
     assert not gone(publisher)
 
 
@@ -80,7 +82,7 @@ def test_nobody_is_answered_before_it_is_known_what_came_of_a_commit(server, clo
     server.publish(publisher, "b")
     clock.pump([1.0] * 4)
     assert serving(publisher) == serving(follower) == []
-    assert server.signals.health()["trouble"] == "The disk is dead."
+    assert Status(server.signals).health()["trouble"] == "The disk is dead."
     heal(server)
     assert serving(publisher) == ["STORED|id=a|seq=1", "STORED|id=b|seq=2"]
     assert [each for each in told(follower) if "SIGNAL" in each] == [
@@ -188,7 +190,7 @@ def test_what_a_master_had_set_is_kept_when_it_is_gone(server):
     master.hang_up()
     heal(server)
     assert volumes(server) == [(1, "GBPUSD", "1")]
-    assert server.signals.presence.of("main")[0] is False
+    assert server.signals.rules.presence_of("main")[0] is False
 
 
 def test_a_master_that_has_said_all_is_closed_once_its_frames_are_stored(server):

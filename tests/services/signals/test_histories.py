@@ -9,7 +9,9 @@ from twisted.internet.defer import Deferred
 
 from mtnet.errors import JournalError, WireError
 from mtnet.services.signals.history.divergence import MAX_CLAIMS, Claim, Divergences
+from mtnet.services.signals.history.epochs import Epochs
 from mtnet.services.signals.model import ZEROS
+from mtnet.services.signals.status.report import Status
 from mtnet.services.signals.wire import Signal, Synced, read_answer
 from mtnet.session.grammar import FrameDecoder, parse
 
@@ -45,12 +47,12 @@ def hashes(terminal, kind=Signal):
 
 def accept(server, channel="main", new_epoch=False):
     done = []
-    Deferred.fromCoroutine(server.signals.epochs.accept(channel, new_epoch)).addBoth(done.append)
+    Deferred.fromCoroutine(Epochs(server.signals).accept(channel, new_epoch)).addBoth(done.append)
     return getattr(done[0], "value", done[0])
 
 
 def diverged(server):
-    return server.signals.status()["diverged"]
+    return Status(server.signals).status()["diverged"]
 
 
 def head(terminal):
@@ -129,7 +131,7 @@ def test_a_follower_that_knows_more_is_told_so_and_the_owner_too(rolled_back, lo
 def test_strangers_are_not_told_who_knows_more_nor_from_where(rolled_back):
     server, known = rolled_back
     server.subscribe(epoch=server.epoch(), after=6, h=known[6])
-    health = server.signals.health()
+    health = Status(server.signals).health()
     assert health["healthy"] is False
     assert health["diverged"] == [health["trouble"]]
     assert "went back: a follower knows entry 6, and the journal ended at 2" in health["trouble"]
@@ -160,7 +162,7 @@ def test_a_strangers_word_is_no_alarm(tmp_path, clock, rolled_back):
         f"<<SUBSCRIBE|channel=main|epoch={server.epoch()}|after=6|h={known[6]}>>".encode()
     )
     assert head(stranger) == "seq=2|count=1|diverged=1"
-    assert server.signals.health()["healthy"]
+    assert Status(server.signals).health()["healthy"]
 
 
 def test_once_an_epoch_has_diverged_a_number_without_a_hash_proves_nothing(rolled_back):
@@ -185,13 +187,13 @@ def test_accept_ends_the_alarm_and_keeps_the_epoch(rolled_back, start):
     server.subscribe(epoch=epoch, **asked)
     told(follower)
     assert accept(server) == 1
-    assert server.signals.health()["healthy"]
+    assert Status(server.signals).health()["healthy"]
     assert (server.epoch(), told(follower)) == (epoch, [])
     for each in (server, start()):
         assert head(each.subscribe(epoch=epoch, **asked)) == "seq=2|count=1|diverged=1"
-        assert each.signals.health()["healthy"], "it was accepted"
+        assert Status(each.signals).health()["healthy"], "it was accepted"
         each.subscribe(epoch=epoch, after=5, h=known[5])
-        assert not each.signals.health()["healthy"], "this one was not"
+        assert not Status(each.signals).health()["healthy"], "this one was not"
         accept(each)
 
 
@@ -218,7 +220,7 @@ def test_a_new_epoch_is_shown_to_everybody_at_once(rolled_back, start):
     server.store(1, "USDJPY", first=9)
     assert told(whole)[0] == "SIGNAL|channel=main|seq=3|symbol=USDJPY|volume=9"
     assert start().epoch() == server.epoch()
-    assert start().signals.health()["healthy"]
+    assert Status(start().signals).health()["healthy"]
 
 
 def test_a_new_epoch_of_an_empty_channel_changes_nothing(start):
@@ -288,9 +290,9 @@ def test_a_damaged_channel_is_accepted_while_the_daemon_runs(start):
     server.journal.close()
     shell(server.journal.path, "DELETE FROM entry WHERE seq = 2")
     server = start()
-    assert server.signals.health()["damaged"] == ["main"]
+    assert Status(server.signals).health()["damaged"] == ["main"]
     assert accept(server) == 2
-    assert server.signals.health()["healthy"]
+    assert Status(server.signals).health()["healthy"]
     assert server.epoch() != epoch
     assert head(server.subscribe()) == "seq=4|count=2"
     server.store(1, "EURUSD", first=8)

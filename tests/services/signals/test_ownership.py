@@ -4,7 +4,9 @@ import pytest
 from signals_peers import Server, gone, told
 
 from mtnet.services.signals import wire
+from mtnet.services.signals.ownership.pauses import Pauses
 from mtnet.services.signals.ownership.publishers import KEPT, LINGER
+from mtnet.services.signals.status.report import Status
 from mtnet.session import messages
 
 FENCED = "ERROR|code=fenced|channel=main"
@@ -126,7 +128,7 @@ def test_a_publisher_for_once_takes_nothing_over_and_is_no_provider(server):
     once.hang_up()
     assert take(server, holder, "free", "3") == "stored"
     assert [each for each in told(follower) if "STATUS" in each] == [UP]
-    assert server.signals.status()["channels"]["main"]["publishers"] == ["a"]
+    assert Status(server.signals).status()["channels"]["main"]["publishers"] == ["a"]
 
 
 def test_a_publisher_for_once_holds_no_channel_against_classic_frames(server):
@@ -233,7 +235,7 @@ def restarted(serve, server):
     """Start a daemon anew that was killed."""
     server.journal.close()
     again = serve()
-    again.signals.start()
+    again.start()
     return again
 
 
@@ -282,7 +284,7 @@ def test_a_refused_frame_takes_no_symbol(serve):
 
 def test_a_frame_that_a_pause_refuses_takes_no_symbol_and_nobody_is_a_provider_by_it(server):
     older, newer, follower = server.dial(), server.dial(), server.subscribe()
-    server.signals.pauses.pause("main", "close_only")
+    Pauses(server.signals).pause("main", "close_only")
     newer.send(b"<<GBPUSD|2.00>>")
     assert DOWN in told(follower)
     older.send(b"<<GBPUSD|0.00>>")
@@ -330,10 +332,10 @@ def test_within_a_commit_a_flat_symbol_of_a_full_channel_has_an_owner_too(serve)
 def test_when_a_pause_ends_the_last_refused_frame_is_judged_and_the_connection_closed(server):
     master = server.dial()
     master.send(b"<<GBPUSD|1>>")
-    server.signals.pauses.pause("main", "frozen")
+    Pauses(server.signals).pause("main", "frozen")
     master.send(b"<<GBPUSD|0.5>><<GBPUSD|0>><<EURUSD|1>>")
     assert not master.closed
-    server.signals.pauses.pause("main", None)
+    Pauses(server.signals).pause("main", None)
     assert server.signals.positions("main")["GBPUSD"].volume == 0
     assert server.signals.positions("main")["EURUSD"].volume == 1
     assert master.closed
@@ -342,9 +344,9 @@ def test_when_a_pause_ends_the_last_refused_frame_is_judged_and_the_connection_c
 def test_from_frozen_to_close_only_is_such_an_end(server):
     master = server.dial()
     master.send(b"<<GBPUSD|1>>")
-    server.signals.pauses.pause("main", "frozen")
+    Pauses(server.signals).pause("main", "frozen")
     master.send(b"<<GBPUSD|0>><<EURUSD|1>>")
-    server.signals.pauses.pause("main", "close_only")
+    Pauses(server.signals).pause("main", "close_only")
     assert server.signals.positions("main")["GBPUSD"].volume == 0
     assert "EURUSD" not in server.signals.positions("main")
     assert master.closed
@@ -352,27 +354,27 @@ def test_from_frozen_to_close_only_is_such_an_end(server):
 
 def test_from_close_only_to_frozen_is_none(server):
     master = server.dial()
-    server.signals.pauses.pause("main", "close_only")
+    Pauses(server.signals).pause("main", "close_only")
     master.send(b"<<EURUSD|1>>")
-    server.signals.pauses.pause("main", "frozen")
+    Pauses(server.signals).pause("main", "frozen")
     assert not master.closed
 
 
 def test_a_publisher_without_refused_frames_stays_connected(server):
     master = server.dial()
     master.send(b"<<GBPUSD|1>>")
-    server.signals.pauses.pause("main", "close_only")
+    Pauses(server.signals).pause("main", "close_only")
     master.send(b"<<GBPUSD|0>>")
-    server.signals.pauses.pause("main", None)
+    Pauses(server.signals).pause("main", None)
     assert not master.closed
 
 
 def test_a_later_frame_that_was_taken_leaves_nothing_to_judge_again(server):
     master = server.dial()
     master.send(b"<<GBPUSD|1>>")
-    server.signals.pauses.pause("main", "close_only")
+    Pauses(server.signals).pause("main", "close_only")
     master.send(b"<<GBPUSD|2>><<GBPUSD|0.5>>")
-    server.signals.pauses.pause("main", None)
+    Pauses(server.signals).pause("main", None)
     assert server.signals.positions("main")["GBPUSD"].volume == server.entries()[-1].volume
     assert f"{server.entries()[-1].volume:f}" == "0.5"
 
@@ -380,12 +382,12 @@ def test_a_later_frame_that_was_taken_leaves_nothing_to_judge_again(server):
 def test_a_later_frame_that_waits_for_the_disk_is_not_overtaken(server):
     master = server.dial()
     master.send(b"<<GBPUSD|1>>")
-    server.signals.pauses.pause("main", "frozen")
+    Pauses(server.signals).pause("main", "frozen")
     master.send(b"<<GBPUSD|0>>")
     server.disk.held = True
     master.send(b"<<EURUSD|0>>")
     master.send(b"<<GBPUSD|0.5>>")
-    server.signals.pauses.pause("main", None)
+    Pauses(server.signals).pause("main", None)
     server.disk.work()
     assert f"{server.signals.positions('main')['GBPUSD'].volume:f}" == "0.5"
 
@@ -393,10 +395,10 @@ def test_a_later_frame_that_waits_for_the_disk_is_not_overtaken(server):
 def test_a_reason_that_ends_while_the_disk_works_is_seen(server):
     master = server.dial()
     master.send(b"<<GBPUSD|1>>")
-    server.signals.pauses.pause("main", "close_only")
+    Pauses(server.signals).pause("main", "close_only")
     server.disk.held = True
     master.send(b"<<GBPUSD|2>>")
-    server.signals.pauses.pause("main", None)
+    Pauses(server.signals).pause("main", None)
     server.disk.work()
     assert server.signals.positions("main")["GBPUSD"].volume == 2
     assert master.closed
@@ -427,9 +429,9 @@ def test_the_symbols_of_one_that_is_closed_are_kept_for_its_address(serve, clock
     server = serve('access.networks."192.0.2.0/24"=publish')
     other, master = server.dial(peer="192.0.2.8"), server.dial(peer="192.0.2.9")
     master.send(b"<<GBPUSD|1>>")
-    server.signals.pauses.pause("main", "frozen")
+    Pauses(server.signals).pause("main", "frozen")
     master.send(b"<<GBPUSD|2>>")
-    server.signals.pauses.pause("main", None)
+    Pauses(server.signals).pause("main", None)
     assert master.closed
     other.send(b"<<GBPUSD|4>>")
     master.hang_up()
@@ -448,9 +450,9 @@ def test_they_are_free_again_after_a_while(serve, clock):
     server = serve('access.networks."192.0.2.0/24"=publish')
     other, master = server.dial(peer="192.0.2.8"), server.dial(peer="192.0.2.9")
     master.send(b"<<GBPUSD|1>>")
-    server.signals.pauses.pause("main", "frozen")
+    Pauses(server.signals).pause("main", "frozen")
     master.send(b"<<GBPUSD|2>>")
-    server.signals.pauses.pause("main", None)
+    Pauses(server.signals).pause("main", None)
     master.hang_up()
     other.send(b"<<GBPUSD|5>>")
     clock.advance(KEPT - 1)
@@ -464,9 +466,9 @@ def test_a_source_is_closed_and_dialled_again(serve):
     server = serve()
     closed = []
     source = server.signals.join("source a", None, close=closed.append, address="source a")
-    server.signals.pauses.pause("main", "close_only")
+    Pauses(server.signals).pause("main", "close_only")
     server.signals.submit(source, "main", "GBPUSD", 1)
-    server.signals.pauses.pause("main", None)
+    Pauses(server.signals).pause("main", None)
     assert "resend its whole state" in closed[0]
     assert server.signals.positions("main")["GBPUSD"].volume == 1
 

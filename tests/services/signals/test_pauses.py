@@ -9,6 +9,8 @@ from twisted.internet.defer import Deferred
 from mtnet.errors import JournalError, WireError
 from mtnet.services.signals import wire
 from mtnet.services.signals.commands import SignalCommands
+from mtnet.services.signals.ownership.pauses import Pauses
+from mtnet.services.signals.status.report import Status
 from mtnet.session import messages
 
 
@@ -154,7 +156,7 @@ def test_a_pause_and_its_mode_outlive_the_daemon(serve):
     server.ask("pause", "oil")
     server.ask("resume", "oil")
     again = serve()
-    assert [again.signals.pauses.mode(name) for name in ("gold", "main", "oil")] == [
+    assert [again.signals.rules.pause_mode(name) for name in ("gold", "main", "oil")] == [
         "frozen",
         "close_only",
         None,
@@ -166,10 +168,13 @@ def test_the_pauses_of_an_older_mtnet_are_close_only(serve, tmp_path):
     (tmp_path / "data" / "signals.policy").unlink()
     (tmp_path / "data" / "signals.paused").write_text("gold\nmain\n")
     server = serve()
-    assert {server.signals.pauses.mode(name) for name in ("gold", "main")} == {"close_only"}
+    assert {server.signals.rules.pause_mode(name) for name in ("gold", "main")} == {"close_only"}
     server.ask("resume")
     assert not (tmp_path / "data" / "signals.paused").exists()
-    assert [serve().signals.pauses.mode(name) for name in ("gold", "main")] == ["close_only", None]
+    assert [serve().signals.rules.pause_mode(name) for name in ("gold", "main")] == [
+        "close_only",
+        None,
+    ]
 
 
 def test_a_file_that_says_nothing_is_no_start(serve, tmp_path):
@@ -186,7 +191,7 @@ def test_a_pause_that_the_disk_does_not_keep_counts_until_the_stop_and_says_so(s
     monkeypatch.setattr("mtnet.services.signals.ownership.policy_store.replace_file", full)
     failure = server.ask("pause")
     assert failure.check(JournalError)
-    assert server.signals.pauses.mode("main") == "close_only"
+    assert server.signals.rules.pause_mode("main") == "close_only"
 
 
 @pytest.mark.parametrize("command", ["pause", "freeze", "resume", "flatten"])
@@ -217,7 +222,7 @@ def test_flatten_is_close_only_first_then_closes_and_then_says_so(server):
         "FLATTENED|channel=main",
     ]
     assert told(publisher) == ["PAUSED|channel=main|mode=close_only", "FLATTENED|channel=main"]
-    assert server.signals.pauses.mode("main") == "close_only"
+    assert server.signals.rules.pause_mode("main") == "close_only"
     assert state(server) == {}
 
 
@@ -241,7 +246,7 @@ def test_a_flattening_that_is_not_stored_is_no_success(server):
     server.journal.fault = "lost"
     failure = server.ask("flatten")
     assert failure.value.code == "server"
-    assert server.signals.pauses.mode("main") == "close_only"
+    assert server.signals.rules.pause_mode("main") == "close_only"
 
 
 def test_a_flattening_that_landed_though_its_commit_failed_is_one(server):
@@ -302,10 +307,10 @@ def test_what_was_on_its_way_when_the_daemon_died_is_judged_at_the_start(serve):
     server.ask("freeze")
     server.publish(publisher, "a", "0")
     server.disk.held = True
-    server.signals.pauses.pause("main", None)
+    Pauses(server.signals).pause("main", None)
     server.disk.step()  # the pause is off the disk, and nothing is stored
     again = serve()
-    again.signals.start()
+    again.start()
     assert state(again) == {}
 
 
@@ -368,7 +373,7 @@ def test_what_a_commit_refuses_while_its_freeze_ends_is_judged_before_what_waits
     server.disk.held = True
     server.publish(publisher, "a", "1")
     server.publish(publisher, "b", "3", symbol="X")
-    server.signals.pauses.pause("main", None)
+    Pauses(server.signals).pause("main", None)
     server.disk.work()
     assert [(e.symbol, f"{e.volume:f}") for e in server.entries()][1:] == [
         ("GBPUSD", "1"),
@@ -393,14 +398,14 @@ def test_what_a_pause_refuses_is_no_offence(serve, command, monkeypatch):
 
 
 def test_the_status_names_the_mode(server):
-    assert server.signals.status()["channels"]["main"]["paused"] is None
+    assert Status(server.signals).status()["channels"]["main"]["paused"] is None
     server.ask("freeze")
-    assert server.signals.status()["channels"]["main"]["paused"] == "frozen"
+    assert Status(server.signals).status()["channels"]["main"]["paused"] == "frozen"
 
 
 def test_a_flattening_that_the_disk_never_answers_can_be_given_up(server):
     start(server)
     server.disk.held = True
-    flattening = server.signals.pauses.flatten("main")
+    flattening = Pauses(server.signals).flatten("main")
     flattening.send(None)
     flattening.close()

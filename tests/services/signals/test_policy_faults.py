@@ -9,7 +9,10 @@ from test_pauses import Harness, codes, start, state
 from twisted.internet.defer import Deferred
 
 from mtnet.errors import JournalError
+from mtnet.services.signals.history.epochs import Epochs
+from mtnet.services.signals.ownership.pauses import Pauses
 from mtnet.services.signals.ownership.publishers import Ownership
+from mtnet.services.signals.status.report import Status
 from mtnet.session import messages
 
 
@@ -142,7 +145,7 @@ def test_a_reduction_that_was_owed_is_stored_once_and_not_after_a_restart_again(
     assert state(server)["GBPUSD"] == "1"
     server.publish(publisher, "c", "1.8")
     again = serve()
-    again.signals.start()
+    again.start()
     assert state(again)["GBPUSD"] == "1.8"
 
 
@@ -154,7 +157,7 @@ def test_a_reduction_that_was_owed_outlives_a_disk_that_takes_no_signal(serve):
     server.journal.fault = "lost"
     server.ask("resume")
     again = serve()
-    again.signals.start()
+    again.start()
     assert state(again) == {"GBPUSD": "1"}
 
 
@@ -165,12 +168,12 @@ def test_a_reduction_that_was_owed_outlives_a_stop_before_its_commit(serve):
     server.publish(publisher, "a", "1")
     server.disk.held = True
     server.publish(publisher, "b", "1", symbol="X")
-    server.signals.pauses.pause("main", None)
+    Pauses(server.signals).pause("main", None)
     while len(server.disk.calls) > 1:
         server.disk.step()
     again = serve()
-    again.signals.start()
-    assert again.signals.pauses.mode("main") is None
+    again.start()
+    assert again.signals.rules.pause_mode("main") is None
     assert state(again)["GBPUSD"] == "1"
 
 
@@ -212,7 +215,7 @@ def test_a_reduction_that_was_owed_is_judged_when_its_damaged_channel_is_accepte
     server.publish(publisher, "d", "1", symbol="B")
     server.ask("resume")
     server.disk.held = False
-    accepted = Deferred.fromCoroutine(server.signals.epochs.accept("main"))
+    accepted = Deferred.fromCoroutine(Epochs(server.signals).accept("main"))
     assert accepted.called
     assert state(server)["A"] == "1"
 
@@ -227,7 +230,7 @@ def test_a_reduction_that_is_owed_never_opens_the_other_side(serve):
     server.publish(publisher, "b", "-2")
     server.journal.path.with_suffix(".policy").write_bytes(kept.replace(b'"main":"frozen"', b""))
     again = serve()
-    again.signals.start()
+    again.start()
     assert state(again) == {"GBPUSD": "-2"}
 
 
@@ -241,11 +244,11 @@ def test_a_pause_that_the_disk_does_not_keep_is_told_by_health_and_kept_when_it_
     with monkeypatch.context() as broken:
         fail_to_keep(broken)
         assert server.ask("freeze").check(JournalError)
-        server.signals.upkeep.look()
-        assert server.signals.health()["trouble"] == "The disk is full."
-    server.signals.upkeep.look()
-    assert server.signals.health()["healthy"]
-    assert serve().signals.pauses.mode("main") == "frozen"
+        server.upkeep.look()
+        assert Status(server.signals).health()["trouble"] == "The disk is full."
+    server.upkeep.look()
+    assert Status(server.signals).health()["healthy"]
+    assert serve().signals.rules.pause_mode("main") == "frozen"
 
 
 def test_a_fence_that_the_disk_does_not_keep_is_kept_when_it_can(serve, monkeypatch):
@@ -256,8 +259,8 @@ def test_a_fence_that_the_disk_does_not_keep_is_kept_when_it_can(serve, monkeypa
     with monkeypatch.context() as broken:
         fail_to_keep(broken)
         server.publish(new, "b", take="1")
-    assert server.signals.health()["trouble"] == "The disk is full."
-    server.signals.upkeep.look()
+    assert Status(server.signals).health()["trouble"] == "The disk is full."
+    server.upkeep.look()
     again = serve()
     back = again.greet()
     again.publish(back, "c", take="free")
@@ -293,7 +296,7 @@ def test_a_refused_signal_makes_no_channel(serve):
     server.signals.rules.store.pause("oil", "close_only")
     server.publish(publisher, "a", "1", channel="oil")
     assert "denied" in codes(publisher)[-1]
-    assert "oil" not in server.signals.status()["channels"]
+    assert "oil" not in Status(server.signals).status()["channels"]
 
 
 # What is remembered

@@ -232,6 +232,6 @@ def test_an_answer_knows_that_its_publisher_is_there(server):
     whole = WholeState("main", "", FLAT, 0, positions=(Entry("main", "A", Decimal(1), 0),))
     publisher = signals.join("p", who=PublisherId("", "p", http=True))
     done = signals.replace(publisher, whole, "free")
-    done.addCallback(lambda _: seen.append(signals.presence.of("main")[0]))
+    done.addCallback(lambda _: seen.append(signals.rules.presence_of("main")[0]))
     server.disk.work()
     assert seen == [True]

@@ -7,6 +7,8 @@ from signals_peers import Server, told
 
 from mtnet.services.signals import book
 from mtnet.services.signals.ownership import transitions
+from mtnet.services.signals.ownership.pauses import Pauses
+from mtnet.services.signals.status.report import Status
 
 RAILS = "signals.channels.main"
 
@@ -172,7 +174,7 @@ def test_a_classic_net_volume_turns_a_symbol_by_ticket_into_netting(serve, frame
 def test_over_all_tickets_a_classic_frame_is_judged_as_the_net_position(serve, frame, after):
     server = serve()
     by_ticket(server)
-    server.signals.pauses.pause("main", "close_only")
+    Pauses(server.signals).pause("main", "close_only")
     server.dial().send(f"<<GBPUSD|{frame}>>".encode())
     assert state(server) == after
 
@@ -214,7 +216,7 @@ def test_a_full_channel_takes_every_reduction(serve):
     ]:
         server.publish(publisher, identity, volume, **fields)
     assert codes(publisher) == ["a", "b", "field", "d", "e", "f", "g", "h", "i", "field"]
-    assert server.signals.health()["full"] == ["main"]
+    assert Status(server.signals).health()["full"] == ["main"]
 
 
 def test_positions_that_commits_of_many_drafts_open_and_close_are_counted(serve):

@@ -12,9 +12,10 @@ from mtnet.clock import STEADY, WallClock
 from mtnet.errors import JournalError, WireError
 from mtnet.net.output.queue import SLICE
 from mtnet.services.signals.journal.journal import Journal
-from mtnet.services.signals.journal.upkeep import EXPIRY
+from mtnet.services.signals.journal.upkeep import EXPIRY, Upkeep
 from mtnet.services.signals.service import SignalService
 from mtnet.services.signals.settings import RiskLimits, SignalSettings
+from mtnet.services.signals.status.report import Status
 
 DAY = 86_400_000
 
@@ -44,10 +45,15 @@ class Harness:
             now,
             self.disk,
         )
+        self.upkeep = Upkeep(self.signals, self.clock)
         self.signals.open()
         self.signals.fanout.subscribe("main", self.follower)
         self.refused, self.closed = [], []
         self.publisher = self.join()
+
+    def start(self):
+        self.upkeep.start()
+        self.signals.start()
 
     @property
     def wall(self):
@@ -142,13 +148,13 @@ def test_a_full_disk_keeps_the_last_volume_of_each_symbol_and_stores_it_later(ha
     harness.submit("EURUSD", 7)
     harness.disk.work()
     assert harness.follower.got == []
-    assert harness.signals.health()["healthy"] is False
-    assert "disk is full" in harness.signals.health()["trouble"]
+    assert Status(harness.signals).health()["healthy"] is False
+    assert "disk is full" in Status(harness.signals).health()["trouble"]
     harness.disk.full = False
     harness.clock.advance(harness.settings.retry)
     harness.disk.work()
     assert harness.follower.got == ["GBPUSD|49", "EURUSD|7"]
-    assert harness.signals.health()["healthy"] is True
+    assert Status(harness.signals).health()["healthy"] is True
 
 
 def test_a_full_disk_is_not_tried_at_every_frame(harness):
@@ -166,7 +172,7 @@ def test_memory_stays_bounded_while_the_disk_is_full(tmp_path):
     for volume in range(1, 10_000):
         harness.submit(f"S{volume % 5}", volume)
         harness.disk.work()
-    assert harness.signals.health()["waiting"] <= 15
+    assert Status(harness.signals).health()["waiting"] <= 15
 
 
 def test_a_publisher_is_paused_while_the_disk_is_behind_and_heard_again_afterwards(tmp_path):
@@ -227,7 +233,7 @@ def test_a_flood_of_symbols_is_refused_and_the_known_ones_go_on(tmp_path):
 
 def test_a_flat_symbol_makes_room_once_it_is_forgotten(tmp_path):
     harness = Harness(tmp_path, max_symbols=1, remember=60.0)
-    harness.signals.start()
+    harness.start()
     harness.submit("A", 0)
     harness.disk.work()
     harness.clock.advance(STEADY)
@@ -240,7 +246,7 @@ def test_a_flat_symbol_makes_room_once_it_is_forgotten(tmp_path):
 def flat_symbol(folder, **settings):
     """Return an office in which A went flat just now, and whose clock was right for long."""
     harness = Harness(folder, **settings)
-    harness.signals.start()
+    harness.start()
     harness.clock.advance(STEADY)
     harness.submit("A", 0)
     harness.disk.work()
@@ -363,10 +369,10 @@ def test_a_full_channel_makes_room_by_forgetting_what_is_flat_for_long(tmp_path)
     harness.submit("C", 1)
     harness.disk.work()
     assert "max_symbols" in harness.refused.pop()
-    assert harness.signals.health()["full"] == ["main"]
-    assert harness.signals.health()["healthy"] is False
+    assert Status(harness.signals).health()["full"] == ["main"]
+    assert Status(harness.signals).health()["healthy"] is False
     harness.clock.advance(harness.settings.repeat_closed + 1)
-    assert harness.signals.health()["healthy"] is True
+    assert Status(harness.signals).health()["healthy"] is True
     harness.submit("C", 1)
     harness.disk.work()
     assert set(harness.signals.positions("main")) == {"B", "C"}

@@ -32,7 +32,7 @@ def component(env):
 
 @pytest.mark.parametrize("interface", [IService, IStreamListener, IFirstBytes, IStatus, IBackup])
 def test_the_component_keeps_its_interfaces(component, interface):
-    assert verifyObject(interface, component)
+    assert verifyObject(interface, interface(component))
 
 
 @pytest.mark.parametrize(
@@ -46,7 +46,7 @@ def test_what_it_names_keeps_its_interface(component, interface):
     ("head", "own"), [(b"<<EURUSD|1>>", True), (b"<", None), (b"GET ", False), (b">", False)]
 )
 def test_first_bytes_of_publishers_are_recognized(component, head, own):
-    assert component.recognize(head) is own
+    assert IFirstBytes(component).recognize(head) is own
 
 
 def values(component):
@@ -93,6 +93,6 @@ def test_the_lag_is_what_a_follower_has_not_acknowledged(env, component):
 def test_a_backup_is_a_journal_that_can_be_verified(env, component, tmp_path):
     connect(env.factory("signals"), env.clock).send(b"<<EURUSD|1.00>>")
     (tmp_path / "copy").mkdir()
-    component.backup(tmp_path / "copy")
+    IBackup(component).backup(tmp_path / "copy")
     (entry,) = export(tmp_path / "copy" / "signals.sqlite")
     assert (entry.symbol, str(entry.volume)) == ("EURUSD", "1.00")

@@ -37,6 +37,7 @@ from mtnet.services.signals import replay_cache, subscription
 from mtnet.services.signals.http.expiry import PRESENT, STEP
 from mtnet.services.signals.journal.upkeep import EXPIRY
 from mtnet.services.signals.ownership.publishers import HELD, KEPT, LINGER
+from mtnet.services.signals.status.report import Status
 
 RUNS = int(os.environ.get("MTNET_TEST_RUNS", "0"))
 """How many random runs to search for faults; 0 = the same 50 each time, so that a change of
@@ -112,7 +113,7 @@ class Signals(HttpClients, Pauses, Rollbacks, ClockJumps, RuleBasedStateMachine)
         self.note_start()
         self.watch(self.server.signals)
         self.server.web = site_of(self.server)
-        self.server.signals.start()
+        self.server.start()
         self.note_run()
         self.fail(None)
 
@@ -124,7 +125,7 @@ class Signals(HttpClients, Pauses, Rollbacks, ClockJumps, RuleBasedStateMachine)
 
     def watch(self, signals):
         """Tell the rules when commits are judged and stored, and when publishers go."""
-        policy, finish, leave = signals._commits._policy, signals._worker._finish, signals.leave
+        policy, finish, leave = signals.commits._policy, signals.worker._finish, signals.leave
         resume = signals.resume
 
         def begin(batch, when):
@@ -143,7 +144,7 @@ class Signals(HttpClients, Pauses, Rollbacks, ClockJumps, RuleBasedStateMachine)
             self.rules.resume(publisher)
             resume(publisher, channel)
 
-        signals._commits._policy, signals._worker._finish, signals.leave = begin, stored, gone
+        signals.commits._policy, signals.worker._finish, signals.leave = begin, stored, gone
         signals.resume = back
 
     def fail(self, fault):
@@ -239,8 +240,8 @@ class Signals(HttpClients, Pauses, Rollbacks, ClockJumps, RuleBasedStateMachine)
     def check_that_nothing_is_left(self):
         assert not self.server.signals.channels.sessions
         assert self.server.signals.fanout.count() == 0
-        self.server.signals._worker.scrubber.stop()
-        for loop in self.server.signals.upkeep.loops.values():
+        self.server.signals.worker.scrubber.stop()
+        for loop in self.server.upkeep.loops.values():
             loop.stop()
         self.clock.advance(LINGER)
         self.server.disk.work()
@@ -277,7 +278,7 @@ class Signals(HttpClients, Pauses, Rollbacks, ClockJumps, RuleBasedStateMachine)
 
     def check_presence(self):
         """A publisher is there when something of one is stored who has not gone."""
-        up, _ = self.server.signals.presence.of("main")
+        up, _ = self.server.signals.rules.presence_of("main")
         claims = any(each.claims for each in self.masters)
         assert up == bool(self.rules.present) or (up and claims)
 
@@ -347,7 +348,7 @@ class Signals(HttpClients, Pauses, Rollbacks, ClockJumps, RuleBasedStateMachine)
     def work(self, stored):
         """Let the disk do what waits, and publishers read, when the run is to get on."""
         # A commit of more entries than are retained would not be a small run's business.
-        if stored or self.server.signals.health()["waiting"] > 12:
+        if stored or Status(self.server.signals).health()["waiting"] > 12:
             self.server.disk.work()
             self.fail(None)
             self.clock.advance(1)

@@ -12,6 +12,7 @@ from mtnet.interfaces import IListenerAware, IServicePlugin, ISignals
 from mtnet.net.endpoints import Listener
 from mtnet.plugins.signals import signals
 from mtnet.services.signals.journal.journal import Journal
+from mtnet.services.signals.status.report import Status
 
 LISTENER = Listener("signals", "tcp:8081")
 
@@ -73,7 +74,7 @@ def test_a_follower_that_begins_to_publish_is_sent_nothing_more(serve, clock):
     terminal.send(b"<<GBPUSD|0.25>>\0")
     clock.advance(600)
     assert terminal.received() == b""
-    assert server.env.find(ISignals).health()["followers"] == 0
+    assert Status(server.env.find(ISignals)).health()["followers"] == 0
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 5, 8])
@@ -331,7 +332,7 @@ def test_a_reconnecting_follower_starts_from_the_state_and_leaves_nothing_behind
         follower.hang_up()
     silent = server.dial()
     silent.hang_up()
-    assert server.env.find(ISignals).health()["followers"] == 0
+    assert Status(server.env.find(ISignals)).health()["followers"] == 0
     clock.advance(1)
     assert clock.getDelayedCalls() == []
 

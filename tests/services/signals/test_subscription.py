@@ -6,6 +6,7 @@ from signals_peers import HELLO, Server, frame, gone, told
 from mtnet.errors import JournalError
 from mtnet.services.signals import replay_cache, wire
 from mtnet.services.signals import subscription as subscriptions
+from mtnet.services.signals.status.report import Status
 from mtnet.session import messages
 
 
@@ -332,11 +333,13 @@ def test_a_journal_that_cannot_be_read_ends_the_connection(server, monkeypatch):
     assert str(server.journal.path.parent).encode() not in said
     assert gone(follower), "it would follow nothing, and not know it"
     assert server.signals.fanout.count() == 0
-    assert server.signals.health()["trouble"].endswith("signals.sqlite does not give its rows")
+    assert (
+        Status(server.signals).health()["trouble"].endswith("signals.sqlite does not give its rows")
+    )
     monkeypatch.undo()
     follower = server.subscribe(epoch=server.epoch(), after=0)
     assert seqs(told(follower)) == [1, 2, 3]
-    assert server.signals.health()["healthy"]
+    assert Status(server.signals).health()["healthy"]
 
 
 @pytest.mark.parametrize("leave", ["hang up", "unsubscribe", "again", "bye"])

@@ -11,6 +11,7 @@ from twisted.python.failure import Failure
 from mtnet.interfaces import ISignals
 from mtnet.net.reconnect import stay_connected
 from mtnet.services.signals.settings import Source
+from mtnet.services.signals.status.report import Status
 from mtnet.services.signals.upstream import SourceFactory
 
 SOURCE = Source(connect="tcp:192.0.2.7:8081", channel="gold")
@@ -54,7 +55,7 @@ def test_the_positions_of_a_lost_source_stay(env):
     protocol.dataReceived(b"<<XAUUSD|1>>")
     protocol.connectionLost()
     assert env.find(ISignals).positions("gold")["XAUUSD"].volume == 1
-    assert env.find(ISignals).health()["publishers"] == 0
+    assert Status(env.find(ISignals)).health()["publishers"] == 0
 
 
 def test_a_source_is_dialled_again_and_again_with_growing_delays(env):

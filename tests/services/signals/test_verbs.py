@@ -4,6 +4,7 @@ import pytest
 from signals_peers import HELLO, Server, frame, gone, short, told
 
 from mtnet.services.signals import wire
+from mtnet.services.signals.status.report import Status
 from mtnet.session import messages
 
 
@@ -346,7 +347,7 @@ def test_acknowledgements_are_seen_in_the_status(server):
     terminal.send(messages.hello(name="desk 7", client="EA 1.0") + wire.subscribe())
     terminal.send(frame("ACK", channel="main", seq=2, status="filled", volume="0.20"))
     terminal.send(frame("ACK", channel="main", seq=3, status="failed", reason="no money"))
-    (session,) = server.signals.status()["sessions"]
+    (session,) = Status(server.signals).status()["sessions"]
     assert (session["name"], session["client"]) == ("desk 7", "EA 1.0")
     assert session["channels"] == {
         "main": {
@@ -359,9 +360,9 @@ def test_acknowledgements_are_seen_in_the_status(server):
         }
     }
     terminal.send(frame("ACK", channel="main", seq=3, status="released", reason="by hand"))
-    assert server.signals.status()["sessions"][0]["channels"]["main"]["failed"] == {}
+    assert Status(server.signals).status()["sessions"][0]["channels"]["main"]["failed"] == {}
     terminal.send(frame("ACK", channel="main", seq=10**9, status="filled"))
-    assert server.signals.status()["sessions"][0]["channels"]["main"]["acknowledged"] == 3
+    assert Status(server.signals).status()["sessions"][0]["channels"]["main"]["acknowledged"] == 3
 
 
 # The end
@@ -447,8 +448,8 @@ def test_a_lost_connection_leaves_nothing_behind(server, clock, moment, held, ha
     assert clock.getDelayedCalls() == server.waits()
     assert server.signals.fanout.count() == 0
     assert not server.signals.channels.sessions
-    assert server.signals.health()["publishers"] == 0
-    assert server.signals.presence.of("main")[0] is False
+    assert Status(server.signals).health()["publishers"] == 0
+    assert server.signals.rules.presence_of("main")[0] is False
 
 
 def test_times_and_sentences_are_left_out_of_what_the_tests_compare():

@@ -7,7 +7,7 @@ import pytest
 from fakes.daemon import LOCAL, PASSWORD, TOKEN, FakeDaemon, basic, hello
 from twisted.logger import formatEvent
 
-from mtnet.interfaces import IEvents, ISignals
+from mtnet.interfaces import IEvents, ISignals, IStatus
 from mtnet.services.status.causes import CauseDetector
 from mtnet.services.status.component import LOOK
 
@@ -234,7 +234,7 @@ def test_causes_begin_and_end_once_each_whatever_numbers_they_name(daemon, new):
 
 
 def test_the_health_is_looked_at_each_second(daemon, new, monkeypatch):
-    signals = daemon.env.components.services["signals"]
+    signals = IStatus(daemon.env.components.services["signals"])
     monkeypatch.setattr(signals, "health", lambda: {"healthy": False, "trouble": "It is gone"})
     daemon.clock.advance(LOOK)
     (event,) = new("trouble_begins")

@@ -39,8 +39,8 @@ MAX_SHARED = 262_144
 
 def state_of(signals: SignalService, channel: str) -> dict[str, Any]:
     """Return the keys that stand in every answer about a channel."""
-    up, since = signals.presence.of(channel)
-    return {"publisher": Presence(up, since), "paused": signals.pauses.mode(channel)}
+    up, since = signals.rules.presence_of(channel)
+    return {"publisher": Presence(up, since), "paused": signals.rules.pause_mode(channel)}
 
 
 class ChannelReading:

@@ -66,9 +66,7 @@ class StatePublishing:
 def _shown(found: Taken, signals: SignalService, channel: str) -> StateResult:
     """Return what became of a whole state."""
     refused = [
-        RefusedPosition(
-            draft.symbol, why.code, f"{why}.", draft.ticket, getattr(why, "closed", False)
-        )
+        RefusedPosition(draft.symbol, why.code, f"{why}.", draft.ticket, why.closed)
         for draft, why in found.refused
     ]
     return StateResult(
@@ -139,7 +137,6 @@ def _joined(results: list[tuple[bool, Any]], asked: list[NewSignal]) -> Answer:
         error = result.value
         if not isinstance(error, WireError):
             result.raiseException()
-        closed = getattr(error, "closed", False)
-        shown.append(Result(each.id, None, error.code, f"{error}.", closed))
+        shown.append(Result(each.id, None, error.code, f"{error}.", error.closed))
         status = STATUS.get(error.code, 400) if status == 200 else status
     return Answer(status, shown)

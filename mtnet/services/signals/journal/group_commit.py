@@ -259,7 +259,7 @@ class CommitQueue:
 
 
 T = TypeVar("T")
-Deliver = Callable[[list[Pending], Stored, PublishPolicy], list[Pending]]
+Deliver = Callable[[list[Pending], Stored], list[Pending]]
 """Answers the publishers of a commit and sends its entries; returns the drafts to try again."""
 
 
@@ -360,21 +360,19 @@ class GroupCommit:
         try:
             policy = self._policy(batch, began)
             self._worker.commit(policy).addCallbacks(
-                self._stored, self._not_stored, (batch, policy, began), {}, (batch, policy)
+                self._stored, self._not_stored, (batch, began), {}, (batch, policy)
             )
         except Exception:
             self._fail(Failure())
 
-    def _stored(
-        self, stored: Stored, batch: list[Pending], policy: PublishPolicy, began: float
-    ) -> None:
+    def _stored(self, stored: Stored, batch: list[Pending], began: float) -> None:
         """Answer and send what a commit has stored, and go on."""
         queue = self.queue
         try:
             self.commit_seconds.observe(self._clock.seconds() - began)
             if queue.failing and queue.succeed():
                 self._log_recovery()
-            more = queue.finish(self._deliver(batch, stored, policy))
+            more = queue.finish(self._deliver(batch, stored))
             now = self._clock.seconds()
             for pending in batch:
                 self.publish_seconds.observe(now - pending.arrived)
@@ -450,24 +448,24 @@ class GroupCommit:
                 await self._worker.sleep()
                 rested = True
         lost = not stored.entries and not any(stored.outcomes)
-        if lost and asked and self._bisect(batch, policy, error):
+        if lost and asked and self._bisect(batch, error):
             return True
         if lost:
             batch = [*batch, *queue.take_parts()]
             stored = Stored([None] * len(batch))
         queue.give_up()
-        queue.finish(self._deliver(batch, stored, policy))
+        queue.finish(self._deliver(batch, stored))
         if not (rested or queue.closed):
             await self._worker.sleep()
         queue.keep_newest()
         return not queue.closed
 
-    def _bisect(self, batch: list[Pending], policy: PublishPolicy, error: Exception) -> bool:
+    def _bisect(self, batch: list[Pending], error: Exception) -> bool:
         """Find the draft that lets commits fail; return whether that goes on."""
         if self.queue.closed or not self.queue.is_isolated(batch):
             return self.queue.split(batch)
         why = f"It is not stored: it alone lets every commit fail that it is in: {error}"
-        self.queue.finish(self._deliver(batch, Stored.refused(why), policy))
+        self.queue.finish(self._deliver(batch, Stored.refused(why)))
         if not self.queue.splitting:
             self._note_recovery()
         return True

@@ -5,11 +5,8 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
-from mtnet.clock import WallClock
 from mtnet.recurring import Recurring
-from mtnet.services.signals.book import Book
-from mtnet.services.signals.journal.group_commit import GroupCommit
-from mtnet.services.signals.journal.worker import JournalWorker
+from mtnet.services.signals.service import SignalService
 
 LOOK = 5.0
 """Seconds between two looks whether the files of the journal are there."""
@@ -21,27 +18,14 @@ class Upkeep:
     """
     Recurring work on the journal.
 
-    Args:
-        remember: seconds for which a flat symbol is remembered.
-        now: wall time, and whether it may be believed.
-
     Attributes:
         loops: by the seconds between two turns.
     """
 
     log = Logger()
 
-    def __init__(
-        self,
-        book: Book,
-        worker: JournalWorker,
-        commits: GroupCommit,
-        remember: float,
-        clock: IReactorTime,
-        now: WallClock,
-    ) -> None:
-        self._book, self._worker, self._commits = book, worker, commits
-        self._age, self._now = remember, now
+    def __init__(self, signals: SignalService, clock: IReactorTime) -> None:
+        self._signals = signals
         self.loops = {
             EXPIRY: LoopingCall(Recurring("The forgetting of flat symbols", self.expire)),
             LOOK: LoopingCall(Recurring("The look at the journal's files", self.look)),
@@ -53,23 +37,25 @@ class Upkeep:
         """Begin."""
         for seconds, loop in self.loops.items():
             loop.start(seconds, now=seconds == EXPIRY)
-        self._worker.scrubber.start()
+        self._signals.worker.scrubber.start()
 
     def stop(self) -> None:
         """Begin nothing more."""
-        self._worker.scrubber.stop()
+        self._signals.worker.scrubber.stop()
         for each in self.loops.values():
             if each.running:
                 each.stop()
 
     def expire(self) -> "Deferred[None]":
         """Forget the symbols that went flat long ago."""
-        before, wall = self._now.seconds() - self._age, self._now() - int(self._age * 1000)
-        old = self._book.flat_before(before) if self._now.steady else None
+        signals = self._signals
+        now, book, age = signals.now, signals.channels.book, signals.settings.remember
+        before, wall = now.seconds() - age, now() - int(age * 1000)
+        old = book.flat_before(before) if now.steady else None
         if not old:
             return succeed(None)
-        done = self._commits.ask(self._worker.journal.expire, wall, old)
-        return done.addCallback(lambda _: self._book.expire(before)).addErrback(
+        done = signals.commits.ask(signals.worker.journal.expire, wall, old)
+        return done.addCallback(lambda _: book.expire(before)).addErrback(
             lambda failure: self.log.error(
                 "Old flat symbols stay for another hour: {reason}",
                 reason=failure.getErrorMessage(),
@@ -78,5 +64,7 @@ class Upkeep:
 
     def look(self) -> "Deferred[None]":
         """Look whether the files are there; try a disk again that took nothing."""
-        commits = self._commits
-        return self._worker.check_files().addCallbacks(lambda _: commits.probe(), commits.repair)
+        commits = self._signals.commits
+        return self._signals.worker.check_files().addCallbacks(
+            lambda _: commits.probe(), commits.repair
+        )

@@ -4,7 +4,7 @@ The journal in its thread: commits, what came of one that failed, and everything
 Whatever runs in the thread is handed to it by value, and gives back values.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from msgspec import Struct
@@ -14,11 +14,11 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from mtnet.callbacks import noop
-from mtnet.errors import JournalError, PrunedError, WireError
+from mtnet.errors import JournalError, NotAskedError, PrunedError, WireError
 from mtnet.redact import PathRedactor
 from mtnet.services.signals.journal.journal import Journal
 from mtnet.services.signals.journal.scrubber import Scrubber, Thread
-from mtnet.services.signals.model import Entry, Outcome, entries_of
+from mtnet.services.signals.model import Entry, Outcome, State, entries_of
 from mtnet.services.signals.ownership.policy import PublishPolicy
 from mtnet.services.signals.ownership.policy_store import PolicyStore
 
@@ -31,11 +31,13 @@ class Stored(Struct, frozen=True):
         outcomes: of each draft; None = it is certainly not stored.
         entries: not sent to followers yet, in the order of each channel.
         epochs: of the channels that began with it.
+        full: channels in which something was refused for want of room.
     """
 
     outcomes: Sequence[Outcome | None]
     entries: Sequence[Entry] = ()
     epochs: Mapping[str, str] = {}
+    full: Collection[str] = ()
 
     @classmethod
     def refused(cls, why: str) -> "Stored":
@@ -85,6 +87,34 @@ class JournalWorker:
         self._nap: Deferred[None] | None = None
         self._alarm: IDelayedCall | None = None
 
+    # Before the reactor runs
+
+    def open(self, names: Iterable[str]) -> dict[str, State]:
+        """
+        Read the channels, and make those of these names that are missing; blocks.
+
+        Raises:
+            JournalError: the journal cannot be read.
+        """
+        loaded = self.journal.load()
+        for name in {*names} - loaded.states.keys() - loaded.damaged.keys():
+            try:
+                self.journal.create(name)
+            except NotAskedError as error:
+                self.log.error("{name} is not made: {error}", name=name, error=error)
+            else:
+                loaded.states[name] = self.journal.positions(name)
+        return loaded.states
+
+    def opened(self) -> None:
+        """Log what is wrong, and close the files: the thread of a daemon opens them anew."""
+        self.log_damage()
+        try:
+            self.journal.check_files()
+        except NotAskedError as error:
+            self.note_files(str(error))
+        self.journal.close()
+
     # Commits
 
     def commit(self, policy: PublishPolicy) -> "Deferred[Stored]":
@@ -115,7 +145,8 @@ class JournalWorker:
                 entries += (found := entries_of(outcome))
                 begins = begins or (bool(found) and found[0].seq == 1)
         entries += self.journal.derived
-        return Stored(outcomes, entries, self._epochs(entries) if begins else {})
+        epochs = self._epochs(entries) if begins else {}
+        return Stored(outcomes, entries, epochs, policy.full)
 
     def _recover(self, policy: PublishPolicy, known: Mapping[str, int]) -> Stored:
         landed = self.journal.recover(known)
@@ -124,7 +155,7 @@ class JournalWorker:
             outcomes = self.journal.find(policy.drafts)
         if landed:
             self._finish(policy)
-        return Stored(outcomes, landed, self._epochs(landed))
+        return Stored(outcomes, landed, self._epochs(landed), policy.full)
 
     def _finish(self, policy: PublishPolicy) -> None:
         """Keep what must outlive the daemon of a commit that is stored."""

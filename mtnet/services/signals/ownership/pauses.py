@@ -1,18 +1,15 @@
 """Pauses: what a person stops a channel or a view from taking, and flattening."""
 
-from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.defer import Deferred
 
 from mtnet.errors import WireError
 from mtnet.services.signals import wire
-from mtnet.services.signals.channels import Channels
-from mtnet.services.signals.journal.group_commit import GroupCommit, Pending
-from mtnet.services.signals.journal.worker import JournalWorker
+from mtnet.services.signals.journal.group_commit import Pending
 from mtnet.services.signals.model import FLAT, Entry
-from mtnet.services.signals.ownership.policy import OWNER, PublishRules
-from mtnet.services.signals.ownership.retries import Retries
+from mtnet.services.signals.ownership.policy import OWNER
+from mtnet.services.signals.service import SignalService
 from mtnet.services.signals.values import PauseMode
 
 
@@ -22,28 +19,10 @@ class Pauses:
 
     A channel takes only what reduces positions (`close_only`), nothing (`frozen`), or everything
     (None). A view has its mode in its settings; for people both are the same.
-
-    Args:
-        now: milliseconds since the Unix epoch, UTC.
     """
 
-    def __init__(
-        self,
-        rules: PublishRules,
-        channels: Channels,
-        commits: GroupCommit,
-        worker: JournalWorker,
-        retries: Retries,
-        now: Callable[[], int],
-    ) -> None:
-        self._store, self._views, self._channels = rules.store, rules.views, channels
-        self._commits, self._worker, self._retries, self._now = commits, worker, retries, now
-
-    def mode(self, channel: str) -> PauseMode | None:
-        """Return how a channel is paused; None = it is not."""
-        if channel in self._views.known:
-            return self._views.pause_mode(channel)
-        return self._store.paused.get(channel)
+    def __init__(self, signals: SignalService) -> None:
+        self._signals = signals
 
     def pause(self, channel: str, mode: PauseMode | None) -> "Deferred[Any]":
         """
@@ -55,18 +34,18 @@ class Pauses:
             WireError: `channel` (there is none of this name) or `server` (it is damaged).
             JournalError: the disk does not keep it.
         """
-        self._worker.check_whole(channel)
-        self._channels.named(channel)
-        if channel in self._views.known:
+        signals = self._signals
+        signals.channel(channel)
+        if channel in signals.views.known:
             return Deferred.fromCoroutine(self._pause_view(channel, mode))
-        if self.mode(channel) != mode:
-            self._store.pause(channel, mode)
+        if signals.rules.pause_mode(channel) != mode:
+            signals.rules.store.pause(channel, mode)
             self._announce(channel, mode)
-            self._retries.judge()
-        return self._worker.save_policy()
+            signals.retries.judge()
+        return signals.worker.save_policy()
 
     async def _pause_view(self, name: str, mode: PauseMode | None) -> None:
-        await self._views.set_mode(name, mode or "on")
+        await self._signals.views.set_mode(name, mode or "on")
         self._announce(name, mode)
 
     async def flatten(self, channel: str) -> int:
@@ -78,11 +57,11 @@ class Pauses:
             WireError: `channel`, or `server` when the disk failed.
             JournalError: it is flat, but would not be paused after a restart.
         """
-        if channel in self._views.known:
+        if channel in self._signals.views.known:
             return await self._flatten_view(channel)
         kept = self.pause(channel, "close_only")
         done: Deferred[int] = Deferred()
-        self._commits.add(_flattening(channel, self._now(), done))
+        self._signals.commits.add(_flattening(channel, self._signals.now(), done))
         try:
             closed = await done
         except WireError:
@@ -92,14 +71,14 @@ class Pauses:
         return closed
 
     async def _flatten_view(self, name: str) -> int:
-        closed = await self._views.flatten(name, "a person closed the view")
+        closed = await self._signals.views.flatten(name, "a person closed the view")
         self._announce(name, "close_only")
-        self._channels.announce(name, wire.flattened(name))
+        self._signals.channels.announce(name, wire.flattened(name))
         return closed
 
     def _announce(self, name: str, mode: PauseMode | None) -> None:
         frame = wire.resumed(name) if mode is None else wire.paused(name, mode)
-        self._channels.announce(name, frame)
+        self._signals.channels.announce(name, frame)
 
 
 def _flattening(channel: str, when: int, done: "Deferred[int]") -> Pending:

@@ -8,6 +8,7 @@ a draft change, it counts itself.
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
+from pathlib import Path
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -15,7 +16,7 @@ from msgspec.structs import replace
 from mtnet.errors import PolicyError
 from mtnet.services.signals.book import Book, Channel
 from mtnet.services.signals.journal.hash_chain import Held
-from mtnet.services.signals.model import FLAT, Counted, Entry, WholeState
+from mtnet.services.signals.model import FLAT, Counted, Entry, State, WholeState
 from mtnet.services.signals.ownership.policy_store import (
     PolicyStore,
     Position,
@@ -385,6 +386,8 @@ class PublishRules:
 
     Args:
         book: what is stored.
+        now: milliseconds since the Unix epoch, UTC.
+        journal: the file of the journal, beside which the policy store has its files.
         unrepeated: returns the moment before which what went flat is repeated no more.
 
     Attributes:
@@ -397,20 +400,54 @@ class PublishRules:
         self,
         settings: SignalSettings,
         book: Book,
-        ownership: Ownership,
-        store: PolicyStore,
+        now: Callable[[], int],
+        journal: Path,
         unrepeated: Callable[[], float],
         views: Views,
     ) -> None:
-        self._settings, self.ownership, self.store = settings, ownership, store
+        self.ownership = Ownership(now)
+        self.store = PolicyStore(journal.with_suffix(".policy"), journal.with_suffix(".paused"))
+        self._settings, self.views = settings, views
         self._book, self._unrepeated = book, unrepeated
         self._full: dict[str, float] = {}
-        self.views = views
+
+    def open(self, states: Mapping[str, State], when: float) -> None:
+        """
+        Read who holds what, and what is paused; blocks.
+
+        Args:
+            states: what is stored of each channel.
+            when: seconds of the clock.
+
+        Raises:
+            JournalError: a file cannot be read.
+        """
+        self.store.open()
+        self.store.count({name: each.counted for name, each in states.items() if each.counted})
+        self.ownership.restore(self.store.held, when)
 
     @property
     def max_symbols(self) -> int:
         """Symbols that a channel has room for."""
         return self._settings.max_symbols
+
+    def pause_mode(self, channel: str) -> PauseMode | None:
+        """Return how a channel or a view is paused; None = it is not."""
+        if channel in self.views.known:
+            return self.views.pause_mode(channel)
+        return self.store.paused.get(channel)
+
+    def presence_of(self, channel: str) -> tuple[bool, int]:
+        """
+        Say whether a channel has a publisher, and since when, in milliseconds; a view has one when
+        all its sources have.
+        """
+        status, view = self.ownership.status, self.views.known.get(channel)
+        if view is None:
+            return status(channel)
+        found = [status(source) for source in view.settings.sources]
+        up = all(each for each, _ in found)
+        return up, max(since for each, since in found if each == up)
 
     def policy(self, batch: Sequence[Submission], when: float) -> PublishPolicy:
         """Return the policy of a commit: it knows who publishes where at this moment."""

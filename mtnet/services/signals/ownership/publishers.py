@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal
 from typing import Any, NamedTuple, Protocol
 
+from mtnet.callbacks import noop
 from mtnet.errors import WireError
 from mtnet.services.signals.ownership.expected import STAYS, ExpectedProviders
 from mtnet.services.signals.reports.registry import Reported
@@ -152,9 +153,9 @@ class Publisher:
         name: str,
         number: int,
         producer: Producer | None = None,
-        refuse: Callable[[WireError], object] = lambda error: None,
-        fence: Callable[[str], object] = lambda channel: None,
-        close: Callable[[str], object] = lambda why: None,
+        refuse: Callable[[WireError], object] = noop,
+        fence: Callable[[str], object] = noop,
+        close: Callable[[str], object] = noop,
         who: PublisherId = UNIDENTIFIED,
         address: str = "",
     ) -> None:
@@ -218,12 +219,14 @@ class Ownership:
         live: how many publishers there are.
         held: by channel, who holds it; another mapping whenever that changes.
         expected: the provider that each channel is expected to have.
+        fenced: called with a channel, the publisher that has lost it, and who took it.
         presence_deferred: presence changes are sent later, after the entries that led to them.
         may_retry: whether a reason of a refusal may have ended since `pop_retryable`.
     """
 
     def __init__(self, now: Callable[[], int]) -> None:
         self._now = now
+        self.fenced: Callable[[str, Publisher, Publisher], object] = noop
         self._last = self.live = 0
         self.holders: dict[str, Publisher] = {}
         self.held: Mapping[str, PublisherId] = {}
@@ -237,11 +240,30 @@ class Ownership:
         self.presence_changes: list[PresenceChange] = []
         self.may_retry = self.presence_deferred = False
 
-    def join(self, make: Callable[[int], Publisher]) -> Publisher:
-        """Return a new publisher, newer than all before it; `make` is given its number."""
+    def join(
+        self,
+        name: str,
+        producer: Producer | None = None,
+        refuse: Callable[[WireError], object] = noop,
+        fence: Callable[[str], object] = noop,
+        close: Callable[[str], object] = noop,
+        who: PublisherId = UNIDENTIFIED,
+        address: str = "",
+    ) -> Publisher:
+        """
+        Return a new publisher, newer than all before it.
+
+        Args:
+            producer: what is paused while the disk is behind; None = it waits for its answer.
+            refuse: called with the reason when a classic frame is not stored.
+            fence: called with the channel that a newer publisher has taken over.
+            close: called with the reason when the connection is to be closed.
+            who: login and name, of dialect 2 or by HTTP.
+            address: where it comes from.
+        """
         self._last += 1
         self.live += 1
-        return make(self._last)
+        return Publisher(name, self._last, producer, refuse, fence, close, who, address)
 
     def restore(self, held: Mapping[str, PublisherId], when: float) -> None:
         """Restore the holders from before a restart, as publishers gone without BYE."""
@@ -316,6 +338,8 @@ class Ownership:
             self._part(channel, before)
             if not before.gone:
                 self._attendance[channel].fenced[before] = None
+            if before.number != BEFORE and not (before.gone and before.who == publisher.who):
+                self.fenced(channel, before, publisher)
             before.fence(channel)
 
     def resume(self, publisher: Publisher, channel: str) -> None:

@@ -1,6 +1,6 @@
 """Collects what the engine judges, from sessions, acknowledgements, REPORTs and the book."""
 
-from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from itertools import islice
 from typing import NamedTuple
@@ -8,10 +8,9 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from mtnet.services.signals.book import Channel
-from mtnet.services.signals.channels import Channels
-from mtnet.services.signals.ownership.policy import PublishRules
 from mtnet.services.signals.ownership.publishers import Connection, Ownership, Publisher
 from mtnet.services.signals.reports.registry import Reported
+from mtnet.services.signals.service import SignalService
 from mtnet.services.signals.status.facts import (
     ChannelFacts,
     FollowerFacts,
@@ -21,7 +20,6 @@ from mtnet.services.signals.status.facts import (
 )
 from mtnet.services.signals.status.followers import NONE, Follower
 from mtnet.services.signals.status.judgements import Participant
-from mtnet.services.signals.values import PauseMode
 from mtnet.services.signals.views.terms import Known, terms
 from mtnet.services.signals.views.views import Summary
 
@@ -61,25 +59,10 @@ def _tenth(count: int) -> int:
 
 
 class FactCollector:
-    """
-    Reads what is known of channels, publishers and followers; changes nothing.
+    """Reads what is known of channels, publishers and followers; changes nothing."""
 
-    Args:
-        mode: returns how a channel is paused.
-        has_diverged: returns whether a person must decide about the history of a channel.
-        damaged: returns the channels that are damaged.
-    """
-
-    def __init__(
-        self,
-        channels: Channels,
-        rules: PublishRules,
-        mode: Callable[[str], PauseMode | None],
-        has_diverged: Callable[[str], bool],
-        damaged: Callable[[], Container[str]],
-    ) -> None:
-        self._channels, self._rules = channels, rules
-        self._mode, self._has_diverged, self._damaged = mode, has_diverged, damaged
+    def __init__(self, signals: SignalService) -> None:
+        self._signals, self._channels, self._rules = signals, signals.channels, signals.rules
 
     def everybody(self, moment: Moment) -> Iterator[Participant]:
         """Yield everybody who takes part in a channel, providers first."""
@@ -150,9 +133,9 @@ class FactCollector:
             name,
             channel.seq,
             _joined({each: _state(ownership, each, reports, moment) for each in sources}),
-            self._mode(name),
-            name in self._damaged(),
-            self._has_diverged(name),
+            self._rules.pause_mode(name),
+            name in self._signals.worker.journal.damaged,
+            self._signals.histories.is_open(name),
             None if view is None else _view(view, reports, moment),
             None if newest is None else newest.when,
         )

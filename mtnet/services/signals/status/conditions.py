@@ -7,12 +7,11 @@ from typing import TypeAlias
 
 from zope.interface import implementer
 
-from mtnet.clock import WallClock
 from mtnet.conditions import SECONDS, Condition, Grammar, read_condition
 from mtnet.interfaces import IAlertConditions
 from mtnet.services.signals.reports import conditions as accounts
 from mtnet.services.signals.reports.conditions import AccountConditions
-from mtnet.services.signals.reports.registry import Reports
+from mtnet.services.signals.service import SignalService
 from mtnet.services.signals.status.facts import FollowerFacts
 from mtnet.services.signals.status.judgements import Judged
 from mtnet.services.signals.status.participants import Participants
@@ -61,20 +60,14 @@ REFUSED = Condition("", ">", Decimal(5))
 class SignalConditions:
     """
     Args:
-        reports: returns what terminals reported.
-        damaged: returns the channels that are damaged, each with a sentence without a path.
-        now: wall time, milliseconds since the Unix epoch, UTC.
+        signals: knows what is damaged, and the time.
+        accounts: the conditions about accounts.
     """
 
     def __init__(
-        self,
-        participants: Participants,
-        reports: Callable[[], Reports],
-        damaged: Callable[[], Mapping[str, str]],
-        now: WallClock,
+        self, signals: SignalService, participants: Participants, accounts: AccountConditions
     ) -> None:
-        self._participants, self._accounts = participants, AccountConditions(reports, now)
-        self._damaged, self._now = damaged, now
+        self._signals, self._participants, self._accounts = signals, participants, accounts
 
     def conditions(self) -> dict[str, Callable[[str], Check]]:
         """Return the words, see `IAlertConditions`."""
@@ -102,7 +95,7 @@ class SignalConditions:
 
     def _quiet(self, wanted: Condition) -> Iterator[tuple[str, str]]:
         """Yield the channels in which nobody has published for so long."""
-        now = self._now()
+        now = self._signals.now()
         for each in self._of("provider", wanted):
             channel = each.facts.channel
             age = None if channel.newest is None else now - channel.newest
@@ -114,7 +107,7 @@ class SignalConditions:
         return lambda: dict(self._behind(wanted))
 
     def _behind(self, wanted: Condition) -> Iterator[tuple[str, str]]:
-        now = self._now()
+        now = self._signals.now()
         for each in self._of("follower", wanted):
             count, since = each.behind()
             late = 0 if since is None else now - since
@@ -134,7 +127,7 @@ class SignalConditions:
         return lambda: dict(self._unacknowledged(wanted))
 
     def _unacknowledged(self, wanted: Condition) -> Iterator[tuple[str, str]]:
-        now = self._now()
+        now = self._signals.now()
         for each in self._of("follower", wanted):
             facts = each.facts
             if isinstance(facts, FollowerFacts) and facts.unacknowledged is not None:
@@ -151,7 +144,7 @@ class SignalConditions:
         return lambda: dict(self._refused(limit))
 
     def _refused(self, wanted: Condition) -> Iterator[tuple[str, str]]:
-        now = self._now()
+        now = self._signals.now()
         for each in self._of("follower", wanted):
             count = 0 if each.follower is None else each.follower.refusals(now)
             if wanted.holds(count):
@@ -175,7 +168,9 @@ class SignalConditions:
     def _damage(self, text: str) -> Check:
         wanted = GRAMMAR["damaged"](text)
         return lambda: {
-            name: f"{why}." for name, why in self._damaged().items() if wanted.subject in ("", name)
+            name: f"{why}."
+            for name, why in self._signals.damaged().items()
+            if wanted.subject in ("", name)
         }
 
 

@@ -1,80 +1,102 @@
 """Reports of the signal service: its health, and what each channel holds."""
 
-from collections.abc import Mapping
+from zope.interface import implementer
 
-from twisted.internet.interfaces import IReactorTime
-
+from mtnet.interfaces import IStatus, IStatusDetails
 from mtnet.net.output.broadcast import LOOP
-from mtnet.services.signals.channels import Channels
-from mtnet.services.signals.history.histories import Histories
-from mtnet.services.signals.journal.group_commit import CommitQueue
-from mtnet.services.signals.journal.worker import JournalWorker
-from mtnet.services.signals.ownership.pauses import Pauses
-from mtnet.services.signals.ownership.policy import PublishRules
-from mtnet.services.signals.ownership.presence import Presence
+from mtnet.services.signals.reports.store import ReportStore
+from mtnet.services.signals.service import SignalService
+from mtnet.services.signals.status.participants import Participants
 
 
 class Status:
-    """Status report: what `/healthz` and `mtnet status` show of signals."""
+    """Status report: what is stored, who is connected, and what needs a person."""
 
-    def __init__(
-        self,
-        channels: Channels,
-        rules: PublishRules,
-        presence: Presence,
-        pauses: Pauses,
-        histories: Histories,
-        worker: JournalWorker,
-        queue: CommitQueue,
-        clock: IReactorTime,
-    ) -> None:
-        self._channels, self._rules, self._presence = channels, rules, presence
-        self._pauses, self._histories, self._worker = pauses, histories, worker
-        self._queue, self._clock = queue, clock
+    def __init__(self, signals: SignalService) -> None:
+        self._signals = signals
 
     def health(self) -> dict[str, object]:
         """Report for `/healthz` and `mtnet status`; the former leaves the folders out."""
-        full = self._rules.full(self._clock.seconds())
-        diverged = self._histories.sentences(public=True)
+        signals = self._signals
+        rules, worker, queue = signals.rules, signals.worker, signals.commits.queue
+        full = signals.full()
+        diverged = signals.histories.sentences(public=True)
         causes = [
-            *self._worker.causes(self._queue.trouble),
+            *worker.causes(queue.trouble),
             *diverged,
-            *(
-                f"{name} has {self._rules.max_symbols} symbols and was sent one more"
-                for name in full
-            ),
+            *(f"{name} has {rules.max_symbols} symbols and was sent one more" for name in full),
         ]
         return {
             "healthy": not causes,
             "trouble": causes[0] if causes else None,
-            "damaged": self._worker.damage(),
+            "damaged": worker.damage(),
             "diverged": diverged,
             "full": full,
-            "waiting": len(self._queue),
-            "publishers": self._rules.ownership.live,
-            "followers": self._channels.fanout.count(),
+            "waiting": len(queue),
+            "publishers": rules.ownership.live,
+            "followers": signals.fanout.count(),
         }
 
     def details(self) -> dict[str, object]:
-        """Report what each channel and view holds."""
-        names = {*self._channels.book, *self._channels.fanout.channels()}
-        channels = {name: self._channel(name) for name in sorted(names)}
-        shown = {"channels": channels, "views": self._rules.views.report()}
-        return {"diverged": self._histories.sentences(), "loop": LOOP, **shown}
+        """Report that, and what each channel and view holds."""
+        signals = self._signals
+        names = {*signals.channels.book, *signals.fanout.channels()}
+        return {
+            **self.health(),
+            "diverged": signals.histories.sentences(),
+            "loop": LOOP,
+            "channels": {name: self._channel(name) for name in sorted(names)},
+            "views": signals.views.report(),
+        }
 
-    def sessions(self) -> list[Mapping[str, object]]:
-        """Return who is connected, for `mtnet status`."""
-        return [session.report() for session in self._channels.sessions]
+    def status(self) -> dict[str, object]:
+        """Report that, and who is connected."""
+        sessions = [session.report() for session in self._signals.channels.sessions]
+        return {**self.details(), "sessions": sessions}
 
     def _channel(self, name: str) -> dict[str, object]:
-        channel, (up, since) = self._channels.book.channel(name), self._presence.of(name)
+        signals, rules = self._signals, self._signals.rules
+        channel, (up, since) = signals.channels.book.channel(name), rules.presence_of(name)
         return {
             "epoch": channel.epoch,
             "seq": channel.seq,
-            "publishers": self._rules.ownership.names(name),
+            "publishers": rules.ownership.names(name),
             "provider": "up" if up else "down",
             "since": since,
-            "paused": self._pauses.mode(name),
-            "followers": self._channels.fanout.count(name),
+            "paused": rules.pause_mode(name),
+            "followers": signals.fanout.count(name),
             "positions": {p.symbol: str(p.volume) for p in channel.net.values() if p.volume},
+        }
+
+
+@implementer(IStatus, IStatusDetails)
+class SignalStatus:
+    """
+    Status of the component: that of the service, who takes part, and what terminals told.
+
+    Args:
+        terminals: remembers what terminals tell about themselves.
+    """
+
+    def __init__(
+        self, signals: SignalService, participants: Participants, terminals: ReportStore
+    ) -> None:
+        self._status, self._participants, self._terminals = Status(signals), participants, terminals
+
+    def health(self) -> dict[str, object]:
+        """Report for `/healthz`."""
+        return {**self._status.health(), **self._participants.health()}
+
+    def details(self) -> dict[str, object]:
+        """Report that, what each channel and view holds, and the last REPORT of each terminal."""
+        terminals = self._terminals.reports.newest()
+        return {**self._status.details(), **self._participants.health(), "terminals": terminals}
+
+    def status(self) -> dict[str, object]:
+        """Report that, who is connected, and everybody who takes part."""
+        return {
+            **self._status.status(),
+            **self._participants.health(),
+            "terminals": self._terminals.reports.status(),
+            "participants": [each.row() for each in self._participants.judged()],
         }

@@ -7,7 +7,6 @@ Everything is decided in the thread of the journal; here is what the reactor has
 from collections import defaultdict
 from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping
 from contextlib import suppress
-from decimal import Decimal
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -17,11 +16,11 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from mtnet.errors import JournalError, NotAskedError, WireError
+from mtnet.errors import ConfigError, JournalError, NotAskedError, WireError
 from mtnet.services.signals import wire
-from mtnet.services.signals.events import SignalEvents
+from mtnet.services.signals.channels import Channels
 from mtnet.services.signals.journal.journal import Journal
-from mtnet.services.signals.model import Entry
+from mtnet.services.signals.model import FLAT, Entry
 from mtnet.services.signals.reports.equity import Bases
 from mtnet.services.signals.reports.registry import Reported, Reports
 from mtnet.services.signals.values import PauseMode
@@ -71,14 +70,10 @@ class Views:
     Registry of the views.
 
     Args:
+        channels: those that views are made of, and their own.
         run: runs a change in the thread of the journal, and sends what it stored.
         begin: shows everybody a view that is new.
-        announce: tells those who follow a view.
         now: milliseconds since the Unix epoch, UTC.
-        recheck: ends connections for which `main` is another channel now.
-        events: records which limits were reached.
-        seq: returns the number of the last entry of a view.
-        renew: sends a view again to those who follow it.
 
     Attributes:
         known: by name; those that are whole.
@@ -91,18 +86,12 @@ class Views:
 
     def __init__(
         self,
+        channels: Channels,
         run: Run,
         begin: Callable[[str], Coroutine[Any, Any, None]],
-        announce: Callable[[str, bytes], object],
         now: Callable[[], int],
-        recheck: Callable[[], object],
-        events: SignalEvents,
-        seq: Callable[[str], int],
-        renew: Callable[[str], object],
     ) -> None:
-        self._run, self._begin, self._announce, self._now = run, begin, announce, now
-        self._renew = renew
-        self._recheck, self._events, self._seq = recheck, events, seq
+        self._channels, self._run, self._begin, self._now = channels, run, begin, now
         self._acks = defaultdict[str, int](now)  # a count of before a restart is none of these
         self.known: dict[str, Summary] = {}
         self.reports: KnownReports = Reports()
@@ -111,15 +100,23 @@ class Views:
         self._aliases = Aliases()
         self.names: Collection[str] = ()
 
-    def open(self, journal: Journal, configured: Mapping[str, ViewSettings]) -> list[Entry]:
+    def open(self, journal: Journal, configured: Mapping[str, ViewSettings]) -> None:
         """
         Read the views, and make those of the configuration; blocks, before the reactor runs.
 
         Raises:
-            WireError: one cannot be as configured.
+            ConfigError: one cannot be as configured.
             JournalError: the disk failed.
         """
-        entries: list[Entry] = []
+        try:
+            self._open(journal, configured)
+        except WireError as error:
+            raise ConfigError(f"Invalid signals.views: {error}.") from error
+        except NotAskedError as error:
+            self.log.error("Views stay as they are: {error}", error=error)
+        self._channels.load({name: journal.positions(name) for name in self.known})
+
+    def _open(self, journal: Journal, configured: Mapping[str, ViewSettings]) -> None:
         self._note(journal.look_at_views(_summary))
         if journal.look_at_views(lambda derivation: derivation.stale):
             with suppress(NotAskedError):  # it is known from the views, too
@@ -138,11 +135,8 @@ class Views:
                 continue
             function = changes.add if known is None else changes.edit
             terms = self._terms(settings, ())
-            entries += journal.change_views(
-                partial(function, name=name, settings=settings, terms=terms)
-            )
+            journal.change_views(partial(function, name=name, settings=settings, terms=terms))
         self._note(journal.look_at_views(_summary))
-        return entries
 
     # What the signal service asks
 
@@ -220,7 +214,7 @@ class Views:
                 self._judge(name, known, self.reports.last_two(login, terminal)[0])
 
     def _judge(self, name: str, known: Summary, reported: Reported) -> None:
-        moves = self._seq(name), self._acks[name]
+        moves = self._channels.book.channel(name).seq, self._acks[name]
         bases, why = judge(known.settings, known.bases, reported, moves)
         self.known[name] = replace(known, bases=bases, struck=why)
         before, now = known.bases, bases
@@ -241,15 +235,15 @@ class Views:
 
     async def _strike(self, name: str, bases: Bases | None, why: str, then: str) -> None:
         if why:
-            self._events.struck(name, why)
+            self._channels.events.struck(name, why)
         strike = partial(
             changes.strike, name=name, bases=bases, why=why, then=then, when=self._now()
         )
         await self._change(strike)
         if why and self.pause_mode(name) == "close_only":
-            self._announce(name, wire.paused(name, "close_only"))
+            self._channels.announce(name, wire.paused(name, "close_only"))
             if then == "flatten":
-                self._announce(name, wire.flattened(name))
+                self._channels.announce(name, wire.flattened(name))
 
     # What people and followers change
 
@@ -266,7 +260,7 @@ class Views:
         limits = self.limits(name)
         await self._change(edit)
         if self.limits(name) != limits:
-            self._renew(name)
+            self._channels.renew(name)
 
     async def diff(self, name: str, settings: ViewSettings) -> list[dict[str, str]]:
         """Return what `edit` with `apply` would change; raises as that."""
@@ -299,14 +293,19 @@ class Views:
             partial(changes.remove, name=name, leftovers=leftovers, when=self._now())
         )
 
-    async def release(self, name: str, seq: int, target: Target, left: Decimal, why: str) -> None:
-        """Take from the follower that a copy is gone, or smaller, though nobody told it."""
+    async def release(self, ack: wire.Ack, entry: Entry) -> None:
+        """Take from the follower that its copy of an entry is gone, or smaller."""
         await self._change(
             partial(
-                changes.release, name=name, seq=seq, target=target, left=left, why=why,
+                changes.release,
+                name=ack.channel,
+                seq=ack.seq,
+                target=Target(entry.symbol, entry.ticket),
+                left=ack.volume or FLAT,
+                why=ack.reason or "",
                 when=self._now(),
             )
-        )  # fmt: skip
+        )
 
     async def explain(self, name: str, symbol: str) -> list[str]:
         """Say how the volumes of a symbol came about; raises `WireError` (`channel`)."""
@@ -393,7 +392,7 @@ class Views:
             for source in each.settings.sources:
                 self._by_source.setdefault(source, []).append(name)
         if before != self._aliases:
-            self._recheck()
+            self._channels.recheck()
 
     async def _full_terms(self, settings: ViewSettings) -> Terms:
         """Return what is known, of every symbol that the sources hold."""

@@ -4,10 +4,11 @@ import pytest
 from signals_web import signal
 
 from mtnet.interfaces import IEvents, IReports, ISignals
+from mtnet.services.signals.status.report import Status
 
 
 def progress(web):
-    (session,) = web.signals.status()["sessions"]
+    (session,) = Status(web.signals).status()["sessions"]
     return session["channels"]["main"]
 
 

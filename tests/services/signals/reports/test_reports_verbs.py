@@ -5,7 +5,7 @@ from decimal import Decimal
 import pytest
 from fakes.daemon import PASSWORD, FakeDaemon
 
-from mtnet.interfaces import IReports, IStatus
+from mtnet.interfaces import IBackup, IReports, IStatus
 from mtnet.services.signals.reports import wire
 from mtnet.services.signals.reports.wire import Report, Spec
 from mtnet.session import messages
@@ -108,5 +108,5 @@ def test_a_backup_has_what_was_told(daemon, tmp_path, clock):
     daemon.say(terminal, wire.report(REPORT))
     clock.advance(60)
     (tmp_path / "copy").mkdir()
-    daemon.env.components.services["signals"].backup(tmp_path / "copy")
+    IBackup(daemon.env.components.services["signals"]).backup(tmp_path / "copy")
     assert b"10000.00" in (tmp_path / "copy" / "signals.reports").read_bytes()

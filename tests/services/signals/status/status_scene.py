@@ -3,7 +3,7 @@
 from fakes.daemon import PASSWORD, FakeDaemon
 from signals_peers import frame
 
-from mtnet.interfaces import IControlCommands, IHealth, IParticipants
+from mtnet.interfaces import IControlCommands, IHealth, IParticipants, ISignals
 from mtnet.services.signals import wire
 from mtnet.services.signals.reports import wire as reports
 from mtnet.services.signals.reports.wire import Report
@@ -31,7 +31,7 @@ class Scene(FakeDaemon):
 
     @property
     def signals(self):
-        return self.component.signals
+        return self.env.find(ISignals)
 
     def greet(self, login, name="desk", client=""):
         terminal = self.dial("signals")

@@ -11,6 +11,7 @@ from status_scene import Scene
 from mtnet.errors import WireError
 from mtnet.interfaces import IControlCommands, IParticipants, IStatus
 from mtnet.services.signals import wire
+from mtnet.services.signals.ownership.pauses import Pauses
 from mtnet.services.signals.status.participants import LIFETIME, LONGEST, Participants
 from mtnet.session import messages
 
@@ -295,7 +296,7 @@ def test_after_a_restart_the_provider_is_known_by_name(tmp_path, clock):
 
 @pytest.mark.parametrize(("mode", "code"), [("close_only", "paused"), ("frozen", "frozen")])
 def test_a_channel_that_is_paused_is_named(scene, pair, mode, code):
-    scene.signals.pauses.pause("gold", mode)
+    Pauses(scene.signals).pause("gold", mode)
     assert scene.codes() == {"bob/desk": [code]}
     assert scene.codes("provider") == {"alice/desk": [code]}
 
@@ -353,11 +354,11 @@ def test_strangers_are_told_numbers_and_no_names(scene, pair):
 
 
 def test_a_judgement_holds_for_a_second(scene, pair):
-    before = scene.signals.participants.judged()
+    before = IParticipants(scene.component).judged()
     pair[0].hang_up()
-    assert scene.signals.participants.judged() is before
+    assert IParticipants(scene.component).judged() is before
     scene.clock.advance(LIFETIME)
-    assert scene.signals.participants.judged() is not before
+    assert IParticipants(scene.component).judged() is not before
 
 
 def test_a_volume_is_compared_by_value(scene, pair):

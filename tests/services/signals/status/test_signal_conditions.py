@@ -175,7 +175,7 @@ def test_a_daily_loss_begins_anew_each_day(scene, pair):
 def test_a_channel_that_is_damaged(scene, pair):
     holds = condition(scene, "damaged")
     assert holds() == {}
-    scene.signals._worker.journal.damaged = {"gold": "The journal is damaged"}
+    scene.signals.worker.journal.damaged = {"gold": "The journal is damaged"}
     assert holds() == {"gold": "The journal is damaged."}
     assert condition(scene, "damaged silver")() == {}
 

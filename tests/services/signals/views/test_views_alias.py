@@ -98,7 +98,7 @@ def test_followers_of_a_view_that_is_found_damaged_are_closed(server):
     follower, other = log_in(server), server.subscribe("main")
     follow_main(follower), told(other)
     damage(server, "UPDATE position SET body = zeroblob(9) WHERE channel = 'half'")
-    server.signals._worker.journal._transactions.clear()
+    server.signals.worker.journal._transactions.clear()
     server.publish(server.greet(), "a-2", "2.00")
     assert told(follower) == REFUSED
     assert gone(follower)
@@ -113,7 +113,7 @@ def test_a_classic_follower_of_a_view_that_is_damaged_is_told_nothing(tmp_path):
     follower = server.follow()
     assert follower.received() == b"<<GBPUSD|1.00>>\r\n"
     damage(server, "UPDATE position SET body = zeroblob(9) WHERE channel = 'half'")
-    server.signals._worker.journal._transactions.clear()
+    server.signals.worker.journal._transactions.clear()
     server.publish(server.greet(), "a-2", "2.00", channel="main")
     assert gone(follower)
     late = server.follow()

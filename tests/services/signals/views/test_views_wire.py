@@ -14,8 +14,11 @@ from twisted.internet.task import Clock
 from mtnet.access.accounts.identity import Identity
 from mtnet.errors import JournalError, PrunedError, WireError
 from mtnet.services.signals.events import SignalEvents
+from mtnet.services.signals.history.epochs import Epochs
+from mtnet.services.signals.ownership.pauses import Pauses
 from mtnet.services.signals.reports.registry import Reports, TerminalKey
 from mtnet.services.signals.reports.wire import Report
+from mtnet.services.signals.status.report import Status
 from mtnet.services.signals.views.commands import ViewCommands
 from mtnet.services.signals.views.settings import ViewSettings
 
@@ -72,12 +75,12 @@ def test_a_pause_of_a_view_is_said_to_its_followers_alone(server):
     add(server)
     mine, other = server.subscribe("half"), server.subscribe("main")
     told(mine), told(other)
-    server.signals.pauses.pause("half", "close_only")
+    Pauses(server.signals).pause("half", "close_only")
     assert told(mine) == ["PAUSED|channel=half|mode=close_only"]
     assert told(other) == []
     server.publish(server.greet(), "a-1")
     assert not any(each.startswith("SIGNAL") for each in told(mine))
-    server.signals.pauses.pause("half", None)
+    Pauses(server.signals).pause("half", None)
     assert "RESUMED|channel=half" in told(mine)
 
 
@@ -86,7 +89,7 @@ def test_flattening_a_view_leaves_its_source_alone(server):
     publisher, follower = server.greet(), server.subscribe("half")
     server.publish(publisher, "a-1")
     told(follower)
-    assert ask(server.signals.pauses.flatten("half")) == 1
+    assert ask(Pauses(server.signals).flatten("half")) == 1
     said = told(follower)
     assert any("SIGNAL" in each and "volume=0" in each for each in said)
     assert "FLATTENED|channel=half" in said
@@ -96,9 +99,9 @@ def test_flattening_a_view_leaves_its_source_alone(server):
 def test_views_and_their_modes_survive_a_restart(server, tmp_path):
     add(server)
     server.publish(server.greet(), "a-1")
-    server.signals.pauses.pause("half", "close_only")
+    Pauses(server.signals).pause("half", "close_only")
     again = Server(tmp_path, Clock())
-    assert again.signals.pauses.mode("half") == "close_only"
+    assert again.signals.rules.pause_mode("half") == "close_only"
     assert again.signals.positions("half")["GBPUSD"].volume == Decimal("0.5")
 
 
@@ -110,7 +113,7 @@ def test_configured_views_are_there_at_the_start(tmp_path):
 def test_a_new_epoch_of_a_source_is_one_of_its_views(server):
     add(server)
     before = server.epoch("half")
-    ask(server.signals.epochs.accept("main", new_epoch=True))
+    ask(Epochs(server.signals).accept("main", new_epoch=True))
     assert server.epoch("half") != before
 
 
@@ -308,7 +311,7 @@ def test_a_new_epoch_of_a_source_is_told_before_its_views_close_anything(server,
     again = Server(tmp_path, Clock())
     follower = again.subscribe("half")
     told(follower)
-    ask(again.signals.epochs.accept("main"))
+    ask(Epochs(again.signals).accept("main"))
     said = told(follower)
     assert said[0] == "SNAPSHOT|channel=half|seq=1|count=1"
     assert said[-1] == "SIGNAL|channel=half|seq=2|symbol=GBPUSD|volume=0"
@@ -319,9 +322,9 @@ def test_a_history_that_went_back_is_accepted_with_that_of_its_views(server):
     add(server, name="other")
     for name in ("main", "half"):
         server.subscribe(name, epoch=server.epoch(name), after=9)
-    assert len(server.signals.health()["diverged"]) == 2
-    ask(server.signals.epochs.accept("main"))
-    assert server.signals.health()["diverged"] == []
+    assert len(Status(server.signals).health()["diverged"]) == 2
+    ask(Epochs(server.signals).accept("main"))
+    assert Status(server.signals).health()["diverged"] == []
 
 
 def test_a_history_is_accepted_with_those_of_its_views_or_not_at_all(server, monkeypatch):
@@ -331,17 +334,17 @@ def test_a_history_is_accepted_with_those_of_its_views_or_not_at_all(server, mon
     with monkeypatch.context() as failing:
         failing.setattr(server.signals.histories, "_store", lambda: fail(JournalError("no disk")))
         with pytest.raises(JournalError):
-            ask(server.signals.epochs.accept("main"))
-    assert len(server.signals.health()["diverged"]) == 2
+            ask(Epochs(server.signals).accept("main"))
+    assert len(Status(server.signals).health()["diverged"]) == 2
 
 
 def test_a_history_of_a_view_alone_is_accepted_with_its_source(server):
     add(server)
     server.subscribe("half", epoch=server.epoch("half"), after=9)
-    ask(server.signals.epochs.accept("main"))
-    assert server.signals.health()["diverged"] == []
+    ask(Epochs(server.signals).accept("main"))
+    assert Status(server.signals).health()["diverged"] == []
     with pytest.raises(WireError, match="Nothing is wrong with main"):
-        ask(server.signals.epochs.accept("main"))
+        ask(Epochs(server.signals).accept("main"))
 
 
 CONFIGURED = "signals.views.half.sources=main"
@@ -352,28 +355,28 @@ def test_a_configured_view_that_is_damaged_keeps_nobody_from_starting(tmp_path):
     server.publish(server.greet(), "a-1", "1.00")
     damage(server, "DELETE FROM ledger")
     again = Server(tmp_path, Clock(), CONFIGURED)
-    assert again.signals.health()["damaged"] == ["half"]
+    assert Status(again.signals).health()["damaged"] == ["half"]
     again.publish(again.greet(), "a-2", "2.00")
     assert again.signals.positions("main")["GBPUSD"].volume == 2
-    ask(again.signals.epochs.accept("half"))
+    ask(Epochs(again.signals).accept("half"))
     assert again.signals.positions("half")["GBPUSD"].volume == 1
 
 
 def test_views_are_known_after_a_start_on_a_full_disk(tmp_path, monkeypatch):
     server = Server(tmp_path, Clock(), CONFIGURED)
-    server.signals.pauses.pause("half", "close_only")
+    Pauses(server.signals).pause("half", "close_only")
     server.journal.close()
     monkeypatch.setattr("mtnet.storage.sqlite.has_free_space", lambda folder: False)
     server.signals.views.known.clear()
     server.signals.open()
-    assert server.signals.pauses.mode("half") == "close_only"
+    assert server.signals.rules.pause_mode("half") == "close_only"
 
 
 def test_a_pause_from_before_a_channel_was_a_view_is_none_of_its_modes(server):
     server.publish(server.greet(), "a-1", "0", channel="half")
-    server.signals.pauses.pause("half", "close_only")
+    Pauses(server.signals).pause("half", "close_only")
     add(server)
-    assert server.signals.pauses.mode("half") is None
+    assert server.signals.rules.pause_mode("half") is None
 
 
 PROP = ViewSettings(sources=("main",), follower="bob", max_drawdown="10%", then="flatten")
@@ -413,12 +416,12 @@ def test_a_limit_holds_over_a_restart_and_a_pause_until_a_person_resumes_the_vie
     views, publisher = again.signals.views, again.greet()
     struck = views.known["half"].struck
     assert struck == "`max_drawdown` 10% was reached: 1000 became 880"
-    again.signals.pauses.pause("half", "close_only")
+    Pauses(again.signals).pause("half", "close_only")
     report(again, "1000")
     assert views.known["half"].struck == struck
     again.publish(publisher, "a-1", "1.00")
     assert "GBPUSD" not in again.signals.positions("half")
-    again.signals.pauses.pause("half", None)
+    Pauses(again.signals).pause("half", None)
     assert views.known["half"].struck == ""
     report(again, "880")
     again.publish(publisher, "a-2", "1.00", "EURUSD")
@@ -445,7 +448,7 @@ def test_a_trade_between_two_reports_that_lost_is_no_withdrawal(server):
     server.publish(publisher, "a-2", "0")
     for _ in range(2):
         flat_report(server, "880")
-    assert server.signals.pauses.mode("half") == "close_only"
+    assert server.signals.rules.pause_mode("half") == "close_only"
 
 
 def test_a_trade_that_an_acknowledgement_alone_betrays_is_no_withdrawal(server):
@@ -457,7 +460,7 @@ def test_a_trade_that_an_acknowledgement_alone_betrays_is_no_withdrawal(server):
     follower.send(frame("ACK", channel="main", seq=1, status="filled"))
     for _ in range(2):
         flat_report(server, "880")
-    assert server.signals.pauses.mode("half") == "close_only"
+    assert server.signals.rules.pause_mode("half") == "close_only"
 
 
 def test_money_that_goes_over_a_restart_counts_as_a_loss(server, tmp_path):
@@ -467,14 +470,14 @@ def test_money_that_goes_over_a_restart_counts_as_a_loss(server, tmp_path):
     again.clock.advance(60)
     for _ in range(2):
         flat_report(again, "880")
-    assert again.signals.pauses.mode("half") == "close_only"
+    assert again.signals.rules.pause_mode("half") == "close_only"
 
 
 def test_money_that_is_withdrawn_is_no_loss(server):
     add(server, PROP)
     for balance in ("1000", "880", "880"):
         flat_report(server, balance)
-    assert server.signals.pauses.mode("half") is None
+    assert server.signals.rules.pause_mode("half") is None
 
 
 def test_a_peak_outlives_the_change_of_another_view(server):
@@ -482,10 +485,10 @@ def test_a_peak_outlives_the_change_of_another_view(server):
     add(server, name="other")
     for equity in ("1000", "2000"):
         report(server, equity)
-    server.signals.pauses.pause("other", "close_only")
+    Pauses(server.signals).pause("other", "close_only")
     for equity in ("1790", "1780"):
         report(server, equity)
-    assert server.signals.pauses.mode("half") == "close_only"
+    assert server.signals.rules.pause_mode("half") == "close_only"
 
 
 def test_a_limit_strikes_again_when_the_disk_did_not_keep_it(server, monkeypatch):
@@ -495,9 +498,9 @@ def test_a_limit_strikes_again_when_the_disk_did_not_keep_it(server, monkeypatch
     with monkeypatch.context() as full:
         full.setattr("mtnet.storage.sqlite.has_free_space", lambda folder: False)
         report(server, "880")
-    assert server.signals.pauses.mode("half") is None
+    assert server.signals.rules.pause_mode("half") is None
     report(server, "880")
-    assert server.signals.pauses.mode("half") == "close_only"
+    assert server.signals.rules.pause_mode("half") == "close_only"
 
 
 def test_another_account_opens_nothing_and_closes_nothing(server):
@@ -505,7 +508,7 @@ def test_another_account_opens_nothing_and_closes_nothing(server):
     report(server, "1000")
     server.publish(server.greet(), "a-1", "1.00")
     report(server, "1000", account="2")
-    assert server.signals.pauses.mode("half") == "close_only"
+    assert server.signals.rules.pause_mode("half") == "close_only"
     assert server.signals.positions("half")["GBPUSD"].volume == 1
 
 
@@ -521,11 +524,11 @@ def test_a_change_that_failed_and_is_stored_is_known_once_the_disk_tells(server,
 
     with monkeypatch.context() as failing:
         failing.setattr(server.journal, "change_views", land)
-        server.signals.pauses.pause("half", "frozen").addErrback(lambda failure: None)
+        Pauses(server.signals).pause("half", "frozen").addErrback(lambda failure: None)
         with pytest.raises(JournalError):
             add(server, name="other")
     server.clock.advance(60)
     server.publish(server.greet(), "a-1", "1.00")
-    assert server.signals.pauses.mode("half") == "frozen"
+    assert server.signals.rules.pause_mode("half") == "frozen"
     assert server.signals.channels.is_named("other")
     assert server.signals.views.of("main") == ["half", "other"]
