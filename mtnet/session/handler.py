@@ -1,16 +1,17 @@
-"""Shared by the handlers of verbs in a session: a base, rights, and answers that come later."""
+"""Shared by the services with verbs in a session: handlers, rights, and answers that come later."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from mtnet.errors import JournalError, WireError
-from mtnet.interfaces import ISessionHandler
+from mtnet.interfaces import ISessionHandler, ISessionVerbs
 from mtnet.session import messages
 from mtnet.session.grammar import Message
-from mtnet.session.session import Session
+from mtnet.session.session import Session, Verb
 
 UNANSWERED = "requests that are not answered"
 """Why a session is not read."""
@@ -18,12 +19,17 @@ UNANSWERED = "requests that are not answered"
 
 @implementer(ISessionHandler)
 class SessionHandler:
-    """Null object: tells the client nothing, holds nothing, owes nothing; subclasses override."""
+    """
+    Base of handlers: tells the client nothing and owes nothing.
+
+    What goes on in a session by a subclass ends in its `end`.
+    """
 
     __slots__ = ()
 
     def welcomed(self) -> Mapping[str, str]:
-        """Begin; see `ISessionHandler`."""
+        """Begin, or begin again, perhaps under another login; see `ISessionHandler`."""
+        self.end()
         return {}
 
     def heartbeat(self) -> Mapping[str, str]:
@@ -39,9 +45,45 @@ class SessionHandler:
 
     def leaving(self) -> None:
         """The client said BYE."""
+        self.end()
 
     def closed(self, bye: bool) -> None:
         """Release everything."""
+        self.end()
+
+    def end(self) -> None:
+        """End what goes on."""
+
+
+@implementer(ISessionVerbs)
+class SessionVerbs:
+    """
+    The verbs of a service, in sessions that use them.
+
+    Args:
+        service: as of `ISessionVerbs`.
+        rights: a client may use them that has one of these rights on anything.
+        read: makes the request of each verb.
+        handle: takes what `attach` returns, and the request.
+        attach: returns the handler of a session.
+    """
+
+    every_session = False
+
+    def __init__(
+        self,
+        service: str,
+        rights: tuple[str, ...],
+        read: Mapping[str, Callable[[Message], Any]],
+        handle: Mapping[str, Callable[[Any, Any], None]],
+        attach: Callable[[Session], SessionHandler],
+    ) -> None:
+        self.service, self.attach, self._rights = service, attach, rights
+        self.verbs = {verb: Verb(read[verb], each) for verb, each in handle.items()}
+
+    def permitted(self, session: Session) -> bool:
+        """Return whether the client may use any of the verbs."""
+        return any(session.peer.rights.any(each, self.service) for each in self._rights)
 
 
 def demand(session: Session, verb: str, service: str, name: str) -> None:

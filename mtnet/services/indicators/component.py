@@ -15,7 +15,7 @@ from mtnet.services.indicators.metrics import IndicatorMetrics
 from mtnet.services.indicators.resources import IndicatorResources
 from mtnet.services.indicators.service import IndicatorService
 from mtnet.services.indicators.store import IndicatorStore
-from mtnet.services.indicators.verbs import IndicatorVerbs
+from mtnet.services.indicators.verbs import indicator_verbs
 
 LOOK = 3_600.0
 """Seconds between two looks for series that are not used any more."""
@@ -36,7 +36,7 @@ def build(env: Environment) -> Component:
     look = RecurringCall("The look for unused series", indicators.expire, LOOK, env.clock)
     return Component(
         {
-            ISessionVerbs: IndicatorVerbs(indicators),
+            ISessionVerbs: indicator_verbs(indicators),
             IMetrics: IndicatorMetrics(indicators),
             IHttpResources: IndicatorResources(indicators, env.clock),
             IControlCommands: Commands({"indicators list": lambda asked: indicators.rows()}),

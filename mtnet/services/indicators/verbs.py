@@ -1,22 +1,18 @@
 """The verbs of indicators in a session: CALC and INDICATOR."""
 
-from collections.abc import Mapping
 from functools import partial
-from typing import ClassVar
 
 from twisted.python.failure import Failure
-from zope.interface import implementer
 
 from mtnet.errors import PolicyError
-from mtnet.interfaces import ISessionVerbs
 from mtnet.services.indicators import wire
 from mtnet.services.indicators.service import IndicatorService
 from mtnet.services.indicators.store import Row
 from mtnet.services.indicators.subscription import Subscription
 from mtnet.services.indicators.wire import Calc, Calced, Follow, Indicated, Series
 from mtnet.session import messages
-from mtnet.session.handler import LateAnswers, SessionHandler, demand, refusal
-from mtnet.session.session import Session, Verb
+from mtnet.session.handler import LateAnswers, SessionHandler, SessionVerbs, demand, refusal
+from mtnet.session.session import Session
 
 SERVICE = "indicators"
 FOLLOW, PUBLISH = "follow", "publish"
@@ -37,18 +33,8 @@ class IndicatorClient(SessionHandler):
         self._reading = 0
         self._answers = LateAnswers(session, NOT_STORED, indicators.settings.backlog)
 
-    def welcomed(self) -> dict[str, str]:
-        self._end()  # perhaps it has another login now
-        return {}
-
     def busy(self) -> bool:
         return bool(self._answers.waiting or self._followed)
-
-    def leaving(self) -> None:
-        self._end()
-
-    def closed(self, bye: bool) -> None:
-        self._end()
 
     def calc(self, asked: Calc) -> None:
         """CALC: keep values, and answer once they are on disk."""
@@ -98,7 +84,8 @@ class IndicatorClient(SessionHandler):
         if subscription is not None:
             self._indicators.leave(subscription)
 
-    def _end(self) -> None:
+    def end(self) -> None:
+        """End what goes on."""
         for series in list(self._followed):
             self._leave(series)
 
@@ -107,24 +94,15 @@ class IndicatorClient(SessionHandler):
         self._session.close_with(messages.error("slow", text), "slow")
 
 
-@implementer(ISessionVerbs)
-class IndicatorVerbs:
-    """Attaches the verbs of indicators to sessions."""
-
-    service, every_session = SERVICE, False
-    verbs: ClassVar[Mapping[str, Verb]] = {
-        "CALC": Verb(wire.REQUESTS["CALC"], IndicatorClient.calc),
-        "INDICATOR": Verb(wire.REQUESTS["INDICATOR"], IndicatorClient.follow),
-    }
-
-    def __init__(self, indicators: IndicatorService) -> None:
-        self._indicators = indicators
-
-    def permitted(self, session: Session) -> bool:
-        """Return whether the client may publish or follow anything."""
-        rights = session.peer.rights
-        return rights.any(FOLLOW, SERVICE) or rights.any(PUBLISH, SERVICE)
-
-    def attach(self, session: Session) -> IndicatorClient:
-        """Return the handler of the verbs in one session."""
-        return IndicatorClient(session, self._indicators)
+def indicator_verbs(indicators: IndicatorService) -> SessionVerbs:
+    """Return the verbs of indicators."""
+    return SessionVerbs(
+        SERVICE,
+        (FOLLOW, PUBLISH),
+        wire.REQUESTS,
+        {
+            "CALC": IndicatorClient.calc,
+            "INDICATOR": IndicatorClient.follow,
+        },
+        lambda session: IndicatorClient(session, indicators),
+    )

@@ -16,7 +16,7 @@ from mtnet.services.jobs.metrics import JobMetrics
 from mtnet.services.jobs.resources import JobResources
 from mtnet.services.jobs.service import JobService
 from mtnet.services.jobs.store import JobStore
-from mtnet.services.jobs.verbs import JobVerbs
+from mtnet.services.jobs.verbs import job_verbs
 
 SWEEP, LOOK = 0.5, 60.0
 """Seconds between two looks for leases and jobs whose time is over, and for old results."""
@@ -39,7 +39,7 @@ def build(env: Environment) -> Component:
     removal = RecurringCall("The removal of old jobs", jobs.remove_old, LOOK, env.clock)
     return Component(
         {
-            ISessionVerbs: JobVerbs(jobs),
+            ISessionVerbs: job_verbs(jobs),
             IMetrics: JobMetrics(jobs),
             IHttpResources: JobResources(jobs, env.clock),
             IControlCommands: JobCommands(jobs),

@@ -1,21 +1,18 @@
 """The verbs of jobs in a session: OFFER, WORK, RENEW, RESULT, FAIL and RESULTS."""
 
-from collections.abc import Mapping, Sized
+from collections.abc import Sized
 from functools import partial
-from typing import ClassVar
 
 from twisted.internet.defer import succeed
-from zope.interface import implementer
 
 from mtnet.errors import PolicyError
-from mtnet.interfaces import ISessionVerbs
 from mtnet.services.jobs import wire
 from mtnet.services.jobs.book import Job, Worker
 from mtnet.services.jobs.feeds import Reader
 from mtnet.services.jobs.service import JobService
 from mtnet.session import messages
-from mtnet.session.handler import LateAnswers, SessionHandler, demand
-from mtnet.session.session import Session, Verb
+from mtnet.session.handler import LateAnswers, SessionHandler, SessionVerbs, demand
+from mtnet.session.session import Session
 
 SERVICE = "jobs"
 PUBLISH, SEND, READ = "publish", "send", "read"
@@ -145,27 +142,19 @@ def _taken(held: bool, asked: wire.Result | wire.Fail) -> bytes:
     return wire.taken(wire.Taken(asked.queue, asked.id, not held))
 
 
-@implementer(ISessionVerbs)
-class JobVerbs:
-    """Attaches the verbs of jobs to sessions."""
-
-    service, every_session = SERVICE, False
-    verbs: ClassVar[Mapping[str, Verb]] = {
-        "OFFER": Verb(wire.REQUESTS["OFFER"], JobClient.offer),
-        "WORK": Verb(wire.REQUESTS["WORK"], JobClient.work),
-        "RENEW": Verb(wire.REQUESTS["RENEW"], JobClient.renew),
-        "RESULT": Verb(wire.REQUESTS["RESULT"], JobClient.result),
-        "FAIL": Verb(wire.REQUESTS["FAIL"], JobClient.fail),
-        "RESULTS": Verb(wire.REQUESTS["RESULTS"], JobClient.results),
-    }
-
-    def __init__(self, jobs: JobService) -> None:
-        self._jobs = jobs
-
-    def permitted(self, session: Session) -> bool:
-        """Return whether the client may use jobs of any queue in any way."""
-        return any(session.peer.rights.any(verb, SERVICE) for verb in (PUBLISH, SEND, READ))
-
-    def attach(self, session: Session) -> JobClient:
-        """Return the handler of the verbs in one session."""
-        return JobClient(session, self._jobs)
+def job_verbs(jobs: JobService) -> SessionVerbs:
+    """Return the verbs of jobs."""
+    return SessionVerbs(
+        SERVICE,
+        (PUBLISH, SEND, READ),
+        wire.REQUESTS,
+        {
+            "OFFER": JobClient.offer,
+            "WORK": JobClient.work,
+            "RENEW": JobClient.renew,
+            "RESULT": JobClient.result,
+            "FAIL": JobClient.fail,
+            "RESULTS": JobClient.results,
+        },
+        lambda session: JobClient(session, jobs),
+    )

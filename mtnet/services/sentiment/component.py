@@ -24,7 +24,7 @@ from mtnet.services.sentiment.metrics import SentimentMetrics
 from mtnet.services.sentiment.recorder import MinuteRecorder
 from mtnet.services.sentiment.resources import SentimentResources
 from mtnet.services.sentiment.service import SentimentService
-from mtnet.services.sentiment.verbs import SentimentVerbs
+from mtnet.services.sentiment.verbs import sentiment_verbs
 
 MIN_CLIENTS = 3
 """The default of `sentiment.min_clients`: of two, each would know the other one's book."""
@@ -85,7 +85,7 @@ def build(env: Environment) -> Component:
     return Component(
         {
             IStreamListener: SentimentPort(env, sentiment),
-            ISessionVerbs: SentimentVerbs(sentiment),
+            ISessionVerbs: sentiment_verbs(sentiment),
             IMetrics: SentimentMetrics(sentiment),
             IHttpResources: SentimentResources(sentiment, recorder),
             IControlCommands: SentimentCommands(sentiment, recorder),

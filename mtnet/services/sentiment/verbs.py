@@ -1,21 +1,15 @@
 """The verbs of sentiment in a session: HOLD and SENTIMENTS."""
 
-from collections.abc import Mapping
-from typing import ClassVar
-
-from zope.interface import implementer
-
 from mtnet.access.addresses import network_of
 from mtnet.access.rights import Rights
 from mtnet.errors import WireError
-from mtnet.interfaces import ISessionVerbs
 from mtnet.net.output.queue import SendQueue
 from mtnet.services.sentiment import wire
 from mtnet.services.sentiment.service import SentimentService, voter_of
 from mtnet.services.sentiment.votes import Holder
 from mtnet.services.sentiment.wire import EVERYTHING, Hold, Sentiments
-from mtnet.session.handler import SessionHandler
-from mtnet.session.session import Session, Verb
+from mtnet.session.handler import SessionHandler, SessionVerbs
+from mtnet.session.session import Session
 
 SERVICE = "sentiment"
 FOLLOW, PUBLISH = "follow", "publish"
@@ -58,12 +52,6 @@ class SentimentClient(SessionHandler):
     def busy(self) -> bool:
         return bool(self._symbols)
 
-    def leaving(self) -> None:
-        self._end()
-
-    def closed(self, bye: bool) -> None:
-        self._end()
-
     def hold(self, asked: Hold) -> None:
         """HOLD: take the vote, and answer with what is shown of the symbol."""
         demand(self._session.peer.rights, PUBLISH, asked.symbol)
@@ -92,29 +80,21 @@ class SentimentClient(SessionHandler):
         if symbols:
             self._sentiment.fanout.subscribe(symbols, self)
 
-    def _end(self) -> None:
+    def end(self) -> None:
+        """End what goes on."""
         self._subscribe(frozenset())
         self._sentiment.end(self._holder)
 
 
-@implementer(ISessionVerbs)
-class SentimentVerbs:
-    """Attaches the verbs of sentiment to sessions."""
-
-    service, every_session = SERVICE, False
-    verbs: ClassVar[Mapping[str, Verb]] = {
-        "HOLD": Verb(wire.REQUESTS["HOLD"], SentimentClient.hold),
-        "SENTIMENTS": Verb(wire.REQUESTS["SENTIMENTS"], SentimentClient.sentiments),
-    }
-
-    def __init__(self, sentiment: SentimentService) -> None:
-        self._sentiment = sentiment
-
-    def permitted(self, session: Session) -> bool:
-        """Return whether the client may vote, or see anything."""
-        rights = session.peer.rights
-        return rights.any(FOLLOW, SERVICE) or rights.any(PUBLISH, SERVICE)
-
-    def attach(self, session: Session) -> SentimentClient:
-        """Return the handler of the verbs in one session."""
-        return SentimentClient(session, self._sentiment)
+def sentiment_verbs(sentiment: SentimentService) -> SessionVerbs:
+    """Return the verbs of sentiment."""
+    return SessionVerbs(
+        SERVICE,
+        (FOLLOW, PUBLISH),
+        wire.REQUESTS,
+        {
+            "HOLD": SentimentClient.hold,
+            "SENTIMENTS": SentimentClient.sentiments,
+        },
+        lambda session: SentimentClient(session, sentiment),
+    )

@@ -24,7 +24,7 @@ from mtnet.services.status.event_store import EventStore
 from mtnet.services.status.feed import StatusFeed
 from mtnet.services.status.parts import opener
 from mtnet.services.status.resources import status_routes
-from mtnet.services.status.verbs import StatusVerbs
+from mtnet.services.status.verbs import status_verbs
 
 LOOK = 1.0
 """Seconds between two looks for causes of trouble that have begun or ended, and between two
@@ -46,7 +46,7 @@ def build(env: Environment) -> Component:
         {
             IEvents: events,
             IControlCommands: EventCommands(events, clock),
-            ISessionVerbs: StatusVerbs(feed),
+            ISessionVerbs: status_verbs(feed),
             IHttpResources: Resources(partial(status_routes, env, events)),
             IStatus: events,
             IBackup: DatabaseBackup(path),

@@ -1,20 +1,15 @@
 """The verb of status in a session: WATCH."""
 
-from collections.abc import Mapping
-from typing import ClassVar
-
 from twisted.internet.defer import CancelledError, Deferred
-from zope.interface import implementer
 
 from mtnet.access.rights import ADMIN
 from mtnet.errors import WireError
-from mtnet.interfaces import ISessionVerbs
 from mtnet.net.output.queue import Encoder
 from mtnet.services.status import wire
 from mtnet.services.status.feed import Edition, StatusFeed
 from mtnet.services.status.wire import Watch
-from mtnet.session.handler import SessionHandler
-from mtnet.session.session import Session, Verb
+from mtnet.session.handler import SessionHandler, SessionVerbs
+from mtnet.session.session import Session
 
 SERVICE = "status"
 READ = "read"
@@ -37,22 +32,12 @@ class StatusWatcher(SessionHandler):
         self._stale: dict[Edition, None] = {}
         self._empty: Deferred[None] | None = None
 
-    def welcomed(self) -> dict[str, str]:
-        self._end()  # perhaps it has another login now
-        return {}
-
     def rights_gained(self) -> None:
         if self._what:
             self._begin(self._what)
 
     def busy(self) -> bool:
         return bool(self._what)
-
-    def leaving(self) -> None:
-        self._end()
-
-    def closed(self, bye: bool) -> None:
-        self._end()
 
     def watch(self, asked: Watch) -> None:
         """WATCH: send the state of these parts, their changes, and nothing of others."""
@@ -78,7 +63,7 @@ class StatusWatcher(SessionHandler):
 
     def _begin(self, what: frozenset[str]) -> None:
         """Begin to watch, with the rights of now."""
-        self._end()
+        self.end()
         self._what, admin = what, self._session.peer.rights.any(ADMIN)
         for each in sorted(what):
             self._show_later(self._feed.join(self, each, admin))
@@ -98,7 +83,8 @@ class StatusWatcher(SessionHandler):
         if self._stale:  # the state may have filled the queue
             self._show_later(next(iter(self._stale)))
 
-    def _end(self) -> None:
+    def end(self) -> None:
+        """End what goes on."""
         self._what = frozenset()
         self._stale.clear()
         empty, self._empty = self._empty, None
@@ -107,22 +93,14 @@ class StatusWatcher(SessionHandler):
         self._feed.leave(self)
 
 
-@implementer(ISessionVerbs)
-class StatusVerbs:
-    """Attaches WATCH to sessions."""
-
-    service, every_session = SERVICE, False
-    verbs: ClassVar[Mapping[str, Verb]] = {
-        "WATCH": Verb(wire.REQUESTS["WATCH"], StatusWatcher.watch),
-    }
-
-    def __init__(self, feed: StatusFeed) -> None:
-        self._feed = feed
-
-    def permitted(self, session: Session) -> bool:
-        """Return whether the client may watch anything."""
-        return session.peer.rights.any(READ, SERVICE)
-
-    def attach(self, session: Session) -> StatusWatcher:
-        """Return the handler of the verb in one session."""
-        return StatusWatcher(session, self._feed)
+def status_verbs(feed: StatusFeed) -> SessionVerbs:
+    """Return the verb of status."""
+    return SessionVerbs(
+        SERVICE,
+        (READ,),
+        wire.REQUESTS,
+        {
+            "WATCH": StatusWatcher.watch,
+        },
+        lambda session: StatusWatcher(session, feed),
+    )

@@ -46,7 +46,7 @@ from mtnet.services.ticks.storage.log import FOLDER as LOG
 from mtnet.services.ticks.storage.log import TALLY
 from mtnet.services.ticks.storage.tally import Tally
 from mtnet.services.ticks.udp import TickDatagramProtocol
-from mtnet.services.ticks.verbs.handler import TickVerbs
+from mtnet.services.ticks.verbs.handler import tick_verbs
 from mtnet.services.ticks.wire import encode_symbol
 
 log = Logger()
@@ -172,7 +172,7 @@ def build(env: Environment) -> Component:
             IFirstBytes: streams,
             ITextStreams: streams,
             IDatagramListener: TickDatagrams(env),
-            ISessionVerbs: TickVerbs(collector),
+            ISessionVerbs: tick_verbs(collector),
             IHttpResources: Resources(
                 lambda: tick_routes(env, collector, lambda: streams.shared.reader)
             ),

@@ -15,7 +15,7 @@ from mtnet.services.topics.metrics import TopicMetrics
 from mtnet.services.topics.resources import TopicResources
 from mtnet.services.topics.service import TopicService
 from mtnet.services.topics.store import RetainedStore
-from mtnet.services.topics.verbs import TopicVerbs
+from mtnet.services.topics.verbs import topic_verbs
 from mtnet.storage.group_commit import GroupCommit
 
 LOOK = 3_600.0
@@ -39,7 +39,7 @@ def build(env: Environment) -> Component:
     look = RecurringCall("The look for old retained values", topics.expire, LOOK, env.clock)
     return Component(
         {
-            ISessionVerbs: TopicVerbs(topics),
+            ISessionVerbs: topic_verbs(topics),
             IMetrics: TopicMetrics(topics),
             IHttpResources: TopicResources(topics, env.clock),
             IControlCommands: Commands({"topics list": lambda asked: topics.rows()}),

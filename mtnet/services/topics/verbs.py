@@ -1,19 +1,13 @@
 """The verbs of topics in a session: JOIN, LEAVE, MEMBERS and SEND."""
 
-from collections.abc import Mapping
-from typing import ClassVar
-
-from zope.interface import implementer
-
 from mtnet.errors import PolicyError, WireError
-from mtnet.interfaces import ISessionVerbs
 from mtnet.services.topics import wire
 from mtnet.services.topics.membership import Membership
 from mtnet.services.topics.service import TopicService
 from mtnet.services.topics.wire import Join, Leave, Members, Send, covers
 from mtnet.session import messages
-from mtnet.session.handler import LateAnswers, SessionHandler, demand
-from mtnet.session.session import Session, Verb
+from mtnet.session.handler import LateAnswers, SessionHandler, SessionVerbs, demand
+from mtnet.session.session import Session
 
 SERVICE = "topics"
 FOLLOW, PUBLISH = "follow", "publish"
@@ -30,18 +24,8 @@ class TopicClient(SessionHandler):
         self._joined: dict[str, Membership] = {}
         self._answers = LateAnswers(session, NOT_STORED)
 
-    def welcomed(self) -> dict[str, str]:
-        self._end()  # perhaps it has another login now
-        return {}
-
     def busy(self) -> bool:
         return bool(self._answers.waiting or self._joined)
-
-    def leaving(self) -> None:
-        self._end()
-
-    def closed(self, bye: bool) -> None:
-        self._end()
 
     def join(self, asked: Join) -> None:
         """JOIN: send the retained values, what the client misses, and what comes."""
@@ -100,7 +84,8 @@ class TopicClient(SessionHandler):
         if membership is not None:
             self._topics.leave(membership)
 
-    def _end(self) -> None:
+    def end(self) -> None:
+        """End what goes on."""
         for name in list(self._joined):
             self._leave(name)
 
@@ -109,26 +94,17 @@ class TopicClient(SessionHandler):
         self._session.close_with(messages.error("slow", text), "slow")
 
 
-@implementer(ISessionVerbs)
-class TopicVerbs:
-    """Attaches the verbs of topics to sessions."""
-
-    service, every_session = SERVICE, False
-    verbs: ClassVar[Mapping[str, Verb]] = {
-        "JOIN": Verb(wire.REQUESTS["JOIN"], TopicClient.join),
-        "LEAVE": Verb(wire.REQUESTS["LEAVE"], TopicClient.leave),
-        "MEMBERS": Verb(wire.REQUESTS["MEMBERS"], TopicClient.members),
-        "SEND": Verb(wire.REQUESTS["SEND"], TopicClient.send),
-    }
-
-    def __init__(self, topics: TopicService) -> None:
-        self._topics = topics
-
-    def permitted(self, session: Session) -> bool:
-        """Return whether the client may join or send anything."""
-        rights = session.peer.rights
-        return rights.any(FOLLOW, SERVICE) or rights.any(PUBLISH, SERVICE)
-
-    def attach(self, session: Session) -> TopicClient:
-        """Return the handler of the verbs in one session."""
-        return TopicClient(session, self._topics)
+def topic_verbs(topics: TopicService) -> SessionVerbs:
+    """Return the verbs of topics."""
+    return SessionVerbs(
+        SERVICE,
+        (FOLLOW, PUBLISH),
+        wire.REQUESTS,
+        {
+            "JOIN": TopicClient.join,
+            "LEAVE": TopicClient.leave,
+            "MEMBERS": TopicClient.members,
+            "SEND": TopicClient.send,
+        },
+        lambda session: TopicClient(session, topics),
+    )

@@ -10,7 +10,7 @@ from fakes.websocket_bytes import WebSocketTerminal
 from test_indicators_verbs import GRANTS, ON, calc, enter, follow, indicated, value
 
 from mtnet.errors import JournalError
-from mtnet.interfaces import ISessionVerbs
+from mtnet.interfaces import IMetrics
 from mtnet.net.endpoints import Listener
 from mtnet.storage.sqlite import Database
 from mtnet.testing import connect, make_environment
@@ -96,7 +96,7 @@ def test_a_poll_ends_with_its_time_or_its_client_and_is_forgotten(daemon):
     second.hang_up()
     daemon.clock.advance(30)
     assert Answer(first.received()).json["values"] == []
-    assert ISessionVerbs(daemon.env.components.services["indicators"])._indicators._observers == {}
+    assert IMetrics(daemon.env.components.services["indicators"])._indicators._observers == {}
 
 
 def test_the_disk_that_takes_nothing_is_named(daemon, monkeypatch):
@@ -149,7 +149,7 @@ def test_frames_and_json_are_sent_the_same_encoded_once_each(tmp_path, clock):
     assert indicated(0) in terminal.received()
     shown = {"verb": "VALUE", **names, "bar": 1000, "values": ["1.50", None], "open": "1"}
     assert [page.messages() for page in pages] == [[shown]] * 3
-    indicators = ISessionVerbs(env.components.services["indicators"])._indicators
+    indicators = IMetrics(env.components.services["indicators"])._indicators
     (groups,) = indicators.fanout._groups.values()
     assert sorted(map(len, groups.values())) == [1, 3]
     sent = {"verb": "CALC", **names, "bar": 2000, "values": [2, None], "open": True, "id": "a"}

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from twisted.internet.task import Clock
 
-from mtnet.interfaces import ISessionVerbs
+from mtnet.interfaces import IMetrics
 from mtnet.services.indicators.store import IndicatorStore
 from mtnet.services.indicators.wire import ANSWERS, Series
 from mtnet.session.grammar import parse, payloads
@@ -88,7 +88,7 @@ class IndicatorMachine(RuleBasedStateMachine):
     def begin(self):
         env = make_environment(self.folder / "data", self.clock, *SETS)
         self.factory, self.thread = env.factory("signals"), ManualThread()
-        indicators = ISessionVerbs(env.components.services["indicators"])._indicators
+        indicators = IMetrics(env.components.services["indicators"])._indicators
         store, begin = indicators.commit._store, indicators.begin
         indicators.commit._in_thread = indicators._in_thread = self.thread
 

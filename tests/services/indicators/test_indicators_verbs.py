@@ -161,7 +161,7 @@ def test_fewer_bars_are_kept_after_a_start_that_says_so(daemon, tmp_path, clock)
 def test_nothing_is_kept_or_sent_before_the_disk_has_it(tmp_path, clock):
     daemon = FakeDaemon(tmp_path / "data", clock, ON, grants=GRANTS)
     thread = ManualThread()
-    indicators = ISessionVerbs(service(daemon))._indicators
+    indicators = IMetrics(service(daemon))._indicators
     indicators.commit._in_thread = indicators._in_thread = thread
     ann, bob = enter(daemon, "ann"), enter(daemon, "bob")
     bob(follow())
@@ -177,7 +177,7 @@ def test_nothing_is_kept_or_sent_before_the_disk_has_it(tmp_path, clock):
 def test_what_is_read_while_others_write_is_neither_missed_nor_sent_twice(tmp_path, clock):
     daemon = FakeDaemon(tmp_path / "data", clock, ON, grants=GRANTS)
     thread = ManualThread()
-    indicators = ISessionVerbs(service(daemon))._indicators
+    indicators = IMetrics(service(daemon))._indicators
     indicators.commit._in_thread = indicators._in_thread = thread
     ann, bob = enter(daemon, "ann"), enter(daemon, "bob")
     ann(calc(1000, b"1"))
@@ -220,7 +220,7 @@ def test_values_that_cannot_be_read_are_said_to_be_so(daemon, monkeypatch):
 def test_a_client_with_too_much_for_the_disk_is_left_unread(tmp_path, clock):
     daemon = FakeDaemon(tmp_path / "data", clock, ON, "indicators.backlog=2", grants=GRANTS)
     thread = ManualThread()
-    ISessionVerbs(service(daemon))._indicators.commit._in_thread = thread
+    IMetrics(service(daemon))._indicators.commit._in_thread = thread
     ann = enter(daemon, "ann")
     ann(calc(1000, b"1"))
     assert ann.terminal.transport.producerState == "producing"
@@ -346,7 +346,7 @@ def test_a_follower_that_never_reads_its_first_bars_is_closed(tmp_path, clock):
 def test_a_client_that_is_gone_before_its_answers_is_forgotten(tmp_path, clock):
     daemon = FakeDaemon(tmp_path / "data", clock, ON, grants=GRANTS)
     thread = ManualThread()
-    indicators = ISessionVerbs(service(daemon))._indicators
+    indicators = IMetrics(service(daemon))._indicators
     indicators.commit._in_thread = indicators._in_thread = thread
     ann = enter(daemon, "ann")
     ann(follow(), calc(1000, b"1"))

@@ -7,7 +7,7 @@ from fakes.websocket_bytes import WebSocketTerminal
 from test_jobs_verbs import GRANTS, ON, done, enter, offer, result, results, task, work
 
 from mtnet.errors import JournalError
-from mtnet.interfaces import ISessionVerbs
+from mtnet.interfaces import IMetrics
 from mtnet.net.endpoints import Listener
 from mtnet.storage.sqlite import Database
 from mtnet.testing import connect, make_environment
@@ -90,7 +90,7 @@ def test_a_poll_ends_with_its_time_or_its_client_and_is_forgotten(daemon):
     second.hang_up()
     daemon.clock.advance(30)
     assert Answer(first.received()).json["results"] == []
-    assert not ISessionVerbs(daemon.env.components.services["jobs"])._jobs.feed("q").in_use
+    assert not IMetrics(daemon.env.components.services["jobs"])._jobs.feed("q").in_use
 
 
 def test_another_epoch_is_answered_at_once_with_all(daemon):

@@ -18,7 +18,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from twisted.internet.task import Clock
 
 from mtnet.errors import JournalError
-from mtnet.interfaces import ISessionVerbs
+from mtnet.interfaces import IMetrics
 from mtnet.services.jobs.wire import ANSWERS, Ended, Renewed, ResultsBegin, Taken, Task
 from mtnet.session.grammar import parse, payloads
 from mtnet.testing import connect, make_environment
@@ -64,7 +64,7 @@ class JobMachine(RuleBasedStateMachine):
         self.people, self.fails = [None] * 3, False
         self.env = make_environment(self.folder / "data", self.clock, *SETS)
         self.service = self.env.components.services["jobs"]
-        self.jobs = ISessionVerbs(self.service)._jobs
+        self.jobs = IMetrics(self.service)._jobs
         self.service.start()
         self.factory = self.env.factory("signals")
 

@@ -308,7 +308,7 @@ def test_without_logins_other_connections_are_others(tmp_path, clock):
     assert daemon.say(terminals[1], work()) == WORKING + task(1, attempt=2)
     daemon.say(terminals[0], result(1))
     daemon.say(terminals[1], result(1) + b"<<RESULTS|queue=q|after=0>>")
-    (row,) = ISessionVerbs(service(daemon))._jobs._store.results("q", 0, 9)
+    (row,) = IMetrics(service(daemon))._jobs._store.results("q", 0, 9)
     assert row.by == "127.0.0.2:50000"
 
 
@@ -325,7 +325,7 @@ def test_results_come_again_behind_a_number_in_their_order(daemon):
     ann(offer("x"))
     bob(result("x"))
     assert ann().endswith(done("x", 65))
-    epoch = ISessionVerbs(service(daemon))._jobs.epoch
+    epoch = IMetrics(service(daemon))._jobs.epoch
     assert results(ann, after=64, more=f"|epoch={epoch}") == done("x", 65)
     assert results(ann, after=64, more="|epoch=0123456789abcdef").count(b"DONE") == 65
     assert results(ann, after=66).count(b"DONE") == 65
@@ -357,7 +357,7 @@ def test_jobs_and_results_survive_a_kill_with_their_epoch(daemon, tmp_path, cloc
     ann(offer(1), offer(2), offer(3, more="|tries=2"))
     bob(work(3))
     bob(result(1), b"<<FAIL|queue=q|id=3|reason=x>>")
-    epoch = ISessionVerbs(service(daemon))._jobs.epoch
+    epoch = IMetrics(service(daemon))._jobs.epoch
     daemon = start(tmp_path, clock)
     ann, bob = enter(daemon, "ann"), enter(daemon, "bob")
     assert bob(work(2)) == b"<<WORKING|queue=q|slots=2>>\r\n" + task(2) + task(3)
@@ -508,7 +508,7 @@ def test_the_oldest_results_are_forgotten_above_a_number(tmp_path, clock):
     answer = enter(daemon, "ann")(b"<<RESULTS|queue=q|after=0>>")
     assert b"|seq=5|oldest=4>>" in answer
     assert answer.endswith(done(3, 4) + done(4, 5))
-    assert ISessionVerbs(service(daemon))._jobs.kept == 2
+    assert IMetrics(service(daemon))._jobs.kept == 2
 
 
 def test_a_queue_that_was_forgotten_goes_on_above_its_numbers(tmp_path, clock):
@@ -517,7 +517,7 @@ def test_a_queue_that_was_forgotten_goes_on_above_its_numbers(tmp_path, clock):
     ann(offer(1), offer(2)), bob(work(2)), bob(result(1), result(2))
     ann(b"<<BYE>>"), bob(b"<<BYE>>")
     clock.pump([60.0, 60.0])
-    assert ISessionVerbs(service(daemon))._jobs.feeds == {}
+    assert IMetrics(service(daemon))._jobs.feeds == {}
     assert b"seq=3" in enter(daemon, "ann")(offer(1))
 
 
@@ -564,7 +564,7 @@ def test_a_restored_backup_has_the_jobs_and_another_epoch(daemon, tmp_path):
     folder.mkdir()
     IBackup(service(daemon)).backup(folder)
     before = JobStore(folder / "jobs.sqlite").epoch()
-    assert before == ISessionVerbs(service(daemon))._jobs.epoch
+    assert before == IMetrics(service(daemon))._jobs.epoch
     plugin.prepare(folder)
     copy = JobStore(folder / "jobs.sqlite")
     assert copy.epoch() != before

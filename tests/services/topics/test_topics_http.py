@@ -9,7 +9,7 @@ from fakes.http import Answer, HttpPort, request
 from fakes.websocket_bytes import WebSocketTerminal
 from test_topics_verbs import GRANTS, ON, enter, message
 
-from mtnet.interfaces import ISessionVerbs
+from mtnet.interfaces import IMetrics
 from mtnet.net.endpoints import Listener
 from mtnet.testing import EPOCH, connect, make_environment
 
@@ -33,7 +33,7 @@ def ask(daemon, login, method, path, body=b""):
 
 
 def _topics(env):
-    return ISessionVerbs(env.components.services["topics"])._topics
+    return IMetrics(env.components.services["topics"])._topics
 
 
 def test_a_message_by_post_reaches_members_and_is_had_by_get(daemon):

@@ -1,13 +1,9 @@
 """The verbs of ticks in a session: TICKS and BARS."""
 
-from collections.abc import Mapping
 from functools import lru_cache
-from typing import ClassVar
 
 from twisted.internet.defer import CancelledError, Deferred
-from zope.interface import implementer
 
-from mtnet.interfaces import ISessionVerbs
 from mtnet.net.output.queue import Encoder
 from mtnet.services.ticks.collector import Collector
 from mtnet.services.ticks.fanout.chunks import Encode
@@ -17,8 +13,8 @@ from mtnet.services.ticks.verbs import wire
 from mtnet.services.ticks.verbs.bar_sender import BarSender
 from mtnet.services.ticks.verbs.wire import Bars, Ticks
 from mtnet.services.ticks.wire import EVERYTHING, encode_symbol
-from mtnet.session.handler import SessionHandler
-from mtnet.session.session import Session, Verb
+from mtnet.session.handler import SessionHandler, SessionVerbs
+from mtnet.session.session import Session
 
 FORMS = 16
 """Forms of a tick that are cached: frames, JSON, and some more."""
@@ -71,15 +67,12 @@ class TickClient(SessionHandler):
         self._subscriber: SessionSubscriber | None = None
         self._bars: BarSender | None = None
 
+    def welcomed(self) -> dict[str, str]:
+        return {}  # the rights of its new login count for what it has asked for
+
     def busy(self) -> bool:
         subscribed = self._subscriber in self._collector.feed.subscribers
         return subscribed or bool(self._bars)
-
-    def leaving(self) -> None:
-        self._end()
-
-    def closed(self, bye: bool) -> None:
-        self._end()
 
     def ticks(self, asked: Ticks) -> None:
         """TICKS: send the ticks of these symbols, and of no others."""
@@ -108,7 +101,8 @@ class TickClient(SessionHandler):
         self._bars.ask(asked)
         self._session.check_finished()
 
-    def _end(self) -> None:
+    def end(self) -> None:
+        """End what goes on."""
         bars, self._bars = self._bars, None
         if bars is not None:
             bars.close()
@@ -118,23 +112,15 @@ class TickClient(SessionHandler):
             subscriber.close()
 
 
-@implementer(ISessionVerbs)
-class TickVerbs:
-    """Attaches the verbs of ticks to sessions."""
-
-    service, every_session = TICKS, False
-    verbs: ClassVar[Mapping[str, Verb]] = {
-        "TICKS": Verb(wire.REQUESTS["TICKS"], TickClient.ticks),
-        "BARS": Verb(wire.REQUESTS["BARS"], TickClient.bars),
-    }
-
-    def __init__(self, collector: Collector) -> None:
-        self._collector = collector
-
-    def permitted(self, session: Session) -> bool:
-        """Return whether the client may read any ticks."""
-        return session.peer.rights.any("read", TICKS)
-
-    def attach(self, session: Session) -> TickClient:
-        """Return the handler of the verbs in one session."""
-        return TickClient(session, self._collector)
+def tick_verbs(collector: Collector) -> SessionVerbs:
+    """Return the verbs of ticks."""
+    return SessionVerbs(
+        TICKS,
+        ("read",),
+        wire.REQUESTS,
+        {
+            "TICKS": TickClient.ticks,
+            "BARS": TickClient.bars,
+        },
+        lambda session: TickClient(session, collector),
+    )
