@@ -8,7 +8,7 @@ from zope.interface.verify import verifyObject
 from mtnet.daemon.components import stream_listener
 from mtnet.daemon.configuration import load as load_all
 from mtnet.daemon.preflight import listeners
-from mtnet.interfaces import IStreamListener
+from mtnet.interfaces import IStatus, IStreamListener
 from mtnet.testing import connect, make_environment
 
 ON = "topics.enabled=true"
@@ -158,7 +158,7 @@ def test_what_is_gone_leaves_nothing(daemon):
     terminal = dial(daemon)
     daemon.say(terminal, hello("ann") + b"<<JOIN|topic=x>>")
     terminal.hang_up()
-    assert daemon.env.components.services["topics"].status()["memberships"] == 0
+    assert IStatus(daemon.env.components.services["topics"]).status()["memberships"] == 0
 
 
 def test_an_account_that_may_less_than_before_is_closed(daemon):
