@@ -62,6 +62,22 @@ class HttpRequest(Protocol):
     def demand(self, verb: str, service: str, name: str | None = None) -> None:
         """Check a right; raises `HttpError` 401 or 403. Without `name`, any thing will do."""
 
+    def wait(
+        self,
+        seconds: float,
+        answer: Callable[[], Any],
+        subscribe: Callable[[Callable[..., None]], Callable[[], object]],
+    ) -> "Deferred[Any]":
+        """
+        Wait for news.
+
+        Args:
+            seconds: after which the request is answered anyway.
+            answer: makes the answer, or a Deferred with it; it may raise `MtnetError`.
+            subscribe: is given what it calls at news, and returns what undoes the subscription.
+        """
+        raise NotImplementedError
+
     def hold(self, poll: LongPoll) -> None:
         """Let a long poll know when the client leaves, and when its account changes."""
 

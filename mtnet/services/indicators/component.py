@@ -1,6 +1,8 @@
 """Indicators as a component of the daemon."""
 
-from mtnet.daemon.component import Commands, Component, DatabaseBackup, StorageStatus
+from functools import partial
+
+from mtnet.daemon.component import Commands, Component, DatabaseBackup, Resources, StorageStatus
 from mtnet.daemon.environment import Environment
 from mtnet.interfaces import (
     IBackup,
@@ -12,7 +14,7 @@ from mtnet.interfaces import (
 )
 from mtnet.recurring import RecurringCall
 from mtnet.services.indicators.metrics import IndicatorMetrics
-from mtnet.services.indicators.resources import IndicatorResources
+from mtnet.services.indicators.resources import indicator_routes
 from mtnet.services.indicators.service import IndicatorService
 from mtnet.services.indicators.store import IndicatorStore
 from mtnet.services.indicators.verbs import indicator_verbs
@@ -38,7 +40,7 @@ def build(env: Environment) -> Component:
         {
             ISessionVerbs: indicator_verbs(indicators),
             IMetrics: IndicatorMetrics(indicators),
-            IHttpResources: IndicatorResources(indicators, env.clock),
+            IHttpResources: Resources(partial(indicator_routes, indicators)),
             IControlCommands: Commands({"indicators list": lambda asked: indicators.rows()}),
             IStatus: StorageStatus(
                 "Values of indicators are not stored.",

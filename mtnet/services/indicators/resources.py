@@ -5,13 +5,10 @@ from typing import Annotated, Any
 
 from msgspec import Meta, Struct
 from twisted.internet.defer import Deferred, DeferredList
-from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
-from zope.interface import implementer
 
 from mtnet.errors import JournalError, PolicyError, WireError
-from mtnet.interfaces import IHttpResources
-from mtnet.net.http.long_poll import MAX_WAIT, LongPoll
+from mtnet.net.http.long_poll import MAX_WAIT
 from mtnet.net.http.route import BodyLimit, HttpRequest, Route
 from mtnet.services.indicators import wire
 from mtnet.services.indicators.service import IndicatorService
@@ -105,48 +102,24 @@ class IndicatorValues(Struct):
     values: list[BarValues]
 
 
-@implementer(IHttpResources)
 class IndicatorResources:
-    """Routes of indicators."""
+    """Takes values, and tells them."""
 
-    def __init__(self, indicators: IndicatorService, clock: IReactorTime) -> None:
-        self._indicators, self._clock = indicators, clock
+    def __init__(self, indicators: IndicatorService) -> None:
+        self._indicators = indicators
 
-    def routes(self) -> list[Route]:
-        """Return the routes."""
-        return [
-            Route(
-                method="GET",
-                path=PATH,
-                handler=self._get,
-                summary="The last values of an indicator, or what has changed behind a number.",
-                params=SeriesQuery,
-                right="follow:indicators/{name}",
-                answers={200: IndicatorValues},
-            ),
-            Route(
-                method="POST",
-                path=PATH,
-                handler=self._post,
-                summary="Keep values; they are on disk when this is answered.",
-                params=SeriesPath,
-                body=NewValues,
-                body_limit=BodyLimit(MAX_BODY, f"this path takes {MAX_BODY}"),
-                right="publish:indicators/{name}",
-                answers={200: KeptValues},
-            ),
-        ]
-
-    def _post(
+    def post(
         self, request: HttpRequest, asked: SeriesPath, body: NewValues
     ) -> "Deferred[KeptValues]":
+        """Keep values."""
         series = wire.series(asked.name, asked.symbol, asked.period)
         values = [wire.bar_values(series, each.bar, each.values, each.open) for each in body.values]
         kept = [self._indicators.calc(each) for each in values]
         done: Deferred[Any] = DeferredList(kept, consumeErrors=True)
         return done.addCallback(_count)
 
-    def _get(self, request: HttpRequest, asked: SeriesQuery) -> "Deferred[IndicatorValues]":
+    def get(self, request: HttpRequest, asked: SeriesQuery) -> "Deferred[IndicatorValues]":
+        """Return values, at once or with the first that changes."""
         found = self._read(asked)
         if asked.after is None or not asked.wait:
             return found
@@ -158,14 +131,8 @@ class IndicatorResources:
         if found.values or asked.epoch not in (None, found.epoch):
             return found
         series = wire.series(asked.name, asked.symbol, asked.period)
-
-        def release() -> None:
-            self._indicators.forget(series, poll.notify)
-
-        poll = LongPoll(self._clock, asked.wait, partial(self._read, asked), release)
-        self._indicators.observe(series, poll.notify)
-        request.hold(poll)
-        return poll.deferred
+        subscribe = partial(self._indicators.observe, series)
+        return request.wait(asked.wait, partial(self._read, asked), subscribe)
 
     def _read(self, asked: SeriesQuery) -> "Deferred[IndicatorValues]":
         series = wire.series(asked.name, asked.symbol, asked.period)
@@ -177,11 +144,12 @@ class IndicatorResources:
 
     def _answer(self, after: int, rows: "list[Row]") -> IndicatorValues:
         seq = max((each.seq for each in rows), default=after)
-        values = [
-            BarValues(each.value.bar, [item or None for item in each.value.values], each.value.open)
-            for each in rows
-        ]
-        return IndicatorValues(self._indicators.epoch, seq, values)
+        return IndicatorValues(self._indicators.epoch, seq, [*map(_shown, rows)])
+
+
+def _shown(row: Row) -> BarValues:
+    value = row.value
+    return BarValues(value.bar, [item or None for item in value.values], value.open)
 
 
 def _count(results: "list[tuple[bool, object]]") -> KeptValues:
@@ -197,3 +165,30 @@ def _count(results: "list[tuple[bool, object]]") -> KeptValues:
         if reason.trap(PolicyError, JournalError) is JournalError:
             raise WireError("server", NOT_STORED)
     return KeptValues(len(results) - len(reasons), len(reasons))
+
+
+def indicator_routes(indicators: IndicatorService) -> list[Route]:
+    """Return the routes of indicators."""
+    resources = IndicatorResources(indicators)
+    return [
+        Route(
+            method="GET",
+            path=PATH,
+            handler=resources.get,
+            summary="The last values of an indicator, or what has changed behind a number.",
+            params=SeriesQuery,
+            right="follow:indicators/{name}",
+            answers={200: IndicatorValues},
+        ),
+        Route(
+            method="POST",
+            path=PATH,
+            handler=resources.post,
+            summary="Keep values; they are on disk when this is answered.",
+            params=SeriesPath,
+            body=NewValues,
+            body_limit=BodyLimit(MAX_BODY, f"this path takes {MAX_BODY}"),
+            right="publish:indicators/{name}",
+            answers={200: KeptValues},
+        ),
+    ]

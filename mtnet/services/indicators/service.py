@@ -1,6 +1,7 @@
 """The service: what terminals compute, kept on disk and sent to those who follow."""
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from secrets import token_hex
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -98,12 +99,12 @@ class IndicatorService:
         self._caught_up(subscription)
         self.fanout.detach(subscription.series, subscription)
 
-    def observe(self, series: Series, observer: Observer) -> None:
-        """Call `observer()` for each change of a series."""
+    def observe(self, series: Series, observer: Observer) -> Callable[[], None]:
+        """Call `observer()` for each change of a series; return what undoes it."""
         self._observers.setdefault(series, {})[observer] = None
+        return partial(self._forget, series, observer)
 
-    def forget(self, series: Series, observer: Observer) -> None:
-        """Undo it."""
+    def _forget(self, series: Series, observer: Observer) -> None:
         observers = self._observers.get(series, {})
         observers.pop(observer, None)
         if not observers:

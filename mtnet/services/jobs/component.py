@@ -1,6 +1,8 @@
 """Jobs as a component of the daemon."""
 
-from mtnet.daemon.component import Component, DatabaseBackup, StorageStatus
+from functools import partial
+
+from mtnet.daemon.component import Component, DatabaseBackup, Resources, StorageStatus
 from mtnet.daemon.environment import Environment
 from mtnet.interfaces import (
     IBackup,
@@ -13,7 +15,7 @@ from mtnet.interfaces import (
 from mtnet.recurring import RecurringCall
 from mtnet.services.jobs.commands import JobCommands
 from mtnet.services.jobs.metrics import JobMetrics
-from mtnet.services.jobs.resources import JobResources
+from mtnet.services.jobs.resources import job_routes
 from mtnet.services.jobs.service import JobService
 from mtnet.services.jobs.store import JobStore
 from mtnet.services.jobs.verbs import job_verbs
@@ -41,7 +43,7 @@ def build(env: Environment) -> Component:
         {
             ISessionVerbs: job_verbs(jobs),
             IMetrics: JobMetrics(jobs),
-            IHttpResources: JobResources(jobs, env.clock),
+            IHttpResources: Resources(partial(job_routes, jobs)),
             IControlCommands: JobCommands(jobs),
             IStatus: StorageStatus(
                 "Jobs are not stored.", lambda: jobs.commits.trouble, jobs.usage

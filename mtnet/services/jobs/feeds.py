@@ -6,6 +6,7 @@ was just committed. So none is ever sent a gap, and none that reads slowly keeps
 """
 
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -50,6 +51,11 @@ class Feed:
         if after is None:
             return self.seq
         return after if asked in (None, epoch) and after <= self.seq else 0
+
+    def observe(self, observer: Callable[[], object]) -> Callable[[], None]:
+        """Call `observer()` when there are more; return what undoes it."""
+        self.observers[observer] = None
+        return partial(self.observers.__delitem__, observer)
 
     def add(self, ended: Ended) -> None:
         """Take a result that is on disk; the caller calls `publish`."""

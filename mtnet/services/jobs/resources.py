@@ -5,13 +5,10 @@ from typing import Annotated, NoReturn
 
 from msgspec import Meta, Struct
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
-from zope.interface import implementer
 
 from mtnet.errors import JournalError, WireError
-from mtnet.interfaces import IHttpResources
-from mtnet.net.http.long_poll import MAX_WAIT, LongPoll
+from mtnet.net.http.long_poll import MAX_WAIT
 from mtnet.net.http.route import HttpRequest, Route
 from mtnet.services.jobs import wire
 from mtnet.services.jobs.service import JobService
@@ -67,6 +64,10 @@ class OfferedJob(Struct):
     timeout: Annotated[int, Meta(ge=1, le=MAX_TIMEOUT)] = TIMEOUT
     tries: Annotated[int, Meta(ge=1, le=MAX_TRIES)] = TRIES
 
+    def meant(self, queue: str) -> Offer:
+        """Return the OFFER that it stands for."""
+        return Offer(queue, self.id, self.data, self.replicas, self.timeout, self.tries)
+
 
 class StoredJob(Struct):
     """The answer to a job: it is on disk."""
@@ -92,6 +93,16 @@ class JobResult(Struct, omit_defaults=True):
     data: str | None = None
     reason: str | None = None
 
+    @classmethod
+    def of(cls, ended: Ended) -> "JobResult":
+        """Return a job as JSON shows it."""
+        result = cls(ended.seq, ended.id, ended.by, ended.took)
+        if ended.dead:
+            result.reason = ended.text
+        else:
+            result.data = ended.text
+        return result
+
 
 class JobResults(Struct):
     """
@@ -107,81 +118,50 @@ class JobResults(Struct):
     last: int
     results: list[JobResult]
 
+    @classmethod
+    def of(cls, epoch: str, last: int, limit: int, page: list[Ended]) -> "JobResults":
+        """
+        Return what was read as JSON shows it.
 
-@implementer(IHttpResources)
+        Args:
+            last: the last result when the reading began; what is newer is left out.
+            limit: results that were asked for.
+        """
+        found = [each for each in page if each.seq <= last]
+        seq = found[-1].seq if len(page) == limit and found else last
+        return cls(epoch, seq, last, [*map(JobResult.of, found)])
+
+
 class JobResources:
-    """Routes of jobs."""
+    """Takes jobs, and tells results."""
 
-    def __init__(self, jobs: JobService, clock: IReactorTime) -> None:
-        self._jobs, self._clock = jobs, clock
+    def __init__(self, jobs: JobService) -> None:
+        self._jobs = jobs
 
-    def routes(self) -> list[Route]:
-        """Return the routes."""
-        return [
-            Route(
-                method="POST",
-                path="/v1/jobs/{queue}",
-                handler=self._post,
-                summary="Offer a job; it is on disk when this is answered.",
-                params=QueuePath,
-                body=OfferedJob,
-                right="publish:jobs/{queue}",
-                answers={200: StoredJob},
-            ),
-            Route(
-                method="GET",
-                path="/v1/jobs/{queue}/results",
-                handler=self._get,
-                summary="The results of a queue behind a number.",
-                params=ResultsQuery,
-                right="read:jobs/{queue}",
-                answers={200: JobResults},
-            ),
-        ]
-
-    def _post(
+    def post(
         self, request: HttpRequest, asked: QueuePath, body: OfferedJob
     ) -> "Deferred[StoredJob]":
-        offer = Offer(asked.queue, body.id, body.data, body.replicas, body.timeout, body.tries)
+        """Offer a job."""
+        offer = body.meant(asked.queue)
         wire.check_size("OFFER", offer.data, escaped=False)
         wire.check_task(offer)
         done = self._jobs.offer(offer)
         return done.addCallbacks(_stored, partial(_refuse, NOT_STORED))
 
-    def _get(self, request: HttpRequest, asked: ResultsQuery) -> "Deferred[JobResults]":
+    def get(self, request: HttpRequest, asked: ResultsQuery) -> "Deferred[JobResults]":
+        """Return results, at once or with the first that comes."""
         feed = self._jobs.feed(asked.queue)
         is_news = asked.epoch not in (None, self._jobs.epoch) or asked.after != feed.seq
         if asked.after is None or not asked.wait or is_news:
             return self._answer(asked)
-
-        def release() -> None:
-            del feed.observers[poll.notify]
-
-        poll = LongPoll(self._clock, asked.wait, lambda: self._answer(asked), release)
-        feed.observers[poll.notify] = None
-        request.hold(poll)
-        return poll.deferred
+        return request.wait(asked.wait, partial(self._answer, asked), feed.observe)
 
     def _answer(self, asked: ResultsQuery) -> "Deferred[JobResults]":
         feed, epoch = self._jobs.feed(asked.queue), self._jobs.epoch
         known, last = feed.known(epoch, asked.epoch, asked.after), feed.seq
-
-        def show(page: list[Ended]) -> JobResults:
-            found = [each for each in page if each.seq <= last]
-            seq = found[-1].seq if len(page) == asked.limit and found else last
-            return JobResults(epoch, seq, last, [_row(each) for each in found])
-
         read = self._jobs.read(lambda store: store.results(asked.queue, known, asked.limit))
+        show = partial(JobResults.of, epoch, last, asked.limit)
         return read.addCallbacks(show, partial(_refuse, NOT_READ))
-
-
-def _row(ended: Ended) -> JobResult:
-    row = JobResult(ended.seq, ended.id, ended.by, ended.took)
-    if ended.dead:
-        row.reason = ended.text
-    else:
-        row.data = ended.text
-    return row
 
 
 def _stored(answer: Offered) -> StoredJob:
@@ -191,3 +171,29 @@ def _stored(answer: Offered) -> StoredJob:
 def _refuse(text: str, failure: Failure) -> NoReturn:
     failure.trap(JournalError)
     raise WireError("server", text)
+
+
+def job_routes(jobs: JobService) -> list[Route]:
+    """Return the routes of jobs."""
+    resources = JobResources(jobs)
+    return [
+        Route(
+            method="POST",
+            path="/v1/jobs/{queue}",
+            handler=resources.post,
+            summary="Offer a job; it is on disk when this is answered.",
+            params=QueuePath,
+            body=OfferedJob,
+            right="publish:jobs/{queue}",
+            answers={200: StoredJob},
+        ),
+        Route(
+            method="GET",
+            path="/v1/jobs/{queue}/results",
+            handler=resources.get,
+            summary="The results of a queue behind a number.",
+            params=ResultsQuery,
+            right="read:jobs/{queue}",
+            answers={200: JobResults},
+        ),
+    ]

@@ -1,11 +1,13 @@
 """Sentiment as a component of the daemon."""
 
+from functools import partial
+
 from zope.interface import implementer
 
 from mtnet.access.addresses import is_loopback
 from mtnet.config.loader import endpoints
 from mtnet.config.schema import Config
-from mtnet.daemon.component import Component, DatabaseBackup
+from mtnet.daemon.component import Component, DatabaseBackup, Resources
 from mtnet.daemon.environment import Environment
 from mtnet.interfaces import (
     IBackup,
@@ -22,7 +24,7 @@ from mtnet.services.sentiment.commands import SentimentCommands
 from mtnet.services.sentiment.history import SentimentHistory
 from mtnet.services.sentiment.metrics import SentimentMetrics
 from mtnet.services.sentiment.recorder import MinuteRecorder
-from mtnet.services.sentiment.resources import SentimentResources
+from mtnet.services.sentiment.resources import sentiment_routes
 from mtnet.services.sentiment.service import SentimentService
 from mtnet.services.sentiment.verbs import sentiment_verbs
 
@@ -87,7 +89,7 @@ def build(env: Environment) -> Component:
             IStreamListener: SentimentPort(env, sentiment),
             ISessionVerbs: sentiment_verbs(sentiment),
             IMetrics: SentimentMetrics(sentiment),
-            IHttpResources: SentimentResources(sentiment, recorder),
+            IHttpResources: Resources(partial(sentiment_routes, sentiment, recorder)),
             IControlCommands: SentimentCommands(sentiment, recorder),
             IStatus: SentimentStatus(sentiment, recorder),
             IBackup: DatabaseBackup(path),

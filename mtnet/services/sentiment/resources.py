@@ -1,20 +1,19 @@
 """Sentiment by HTTP: sums, their minute history, and a vote by POST."""
 
+from decimal import Decimal
+from functools import partial
 from typing import Annotated
 
 from msgspec import Meta, Struct, field
 from twisted.internet.defer import Deferred
-from zope.interface import implementer
 
 from mtnet import values
 from mtnet.access.addresses import network_of
 from mtnet.errors import WireError
-from mtnet.interfaces import IHttpResources
 from mtnet.net.http.route import HttpRequest, Route
 from mtnet.services.sentiment.recorder import MinuteRecorder
-from mtnet.services.sentiment.service import SentimentService, voter_of
+from mtnet.services.sentiment.service import SentimentService
 from mtnet.services.sentiment.verbs import FOLLOW, SERVICE
-from mtnet.services.sentiment.votes import Holder
 from mtnet.services.sentiment.wire import VOLUME, Sentiment
 from mtnet.values import read_symbol
 
@@ -49,6 +48,19 @@ class NewVote(Struct):
     """The client's own net position in lots; below 0 = sold, 0 withdraws the vote."""
 
     volume: Annotated[str, Meta(examples=["0.25"])]
+
+    def lots(self) -> Decimal:
+        """
+        Return it as a number.
+
+        Raises:
+            WireError: `field`; it is none.
+        """
+        volume = VOLUME.read(self.volume)
+        if volume is None:
+            wrong = self.volume.encode(errors="replace")
+            raise WireError("field", f"volume is {VOLUME.expected}, not", wrong)
+        return volume
 
 
 class Sums(Struct):
@@ -85,81 +97,37 @@ class SentimentHistoryAnswer(Struct):
     minutes: list[MinuteSums] = field(default_factory=list)
 
 
-@implementer(IHttpResources)
-class SentimentResources:
-    """Routes of sentiment."""
+class SumResources:
+    """Tells sums, and takes votes."""
 
-    def __init__(self, sentiment: SentimentService, recorder: MinuteRecorder) -> None:
-        self._sentiment, self._recorder = sentiment, recorder
+    def __init__(self, sentiment: SentimentService) -> None:
+        self._sentiment = sentiment
 
-    def routes(self) -> list[Route]:
-        """Return the routes."""
-        return [
-            Route(
-                method="GET",
-                path="/v1/sentiment",
-                handler=self._list,
-                summary="The sums of all symbols that may be shown.",
-                right="follow:sentiment",
-                answers={200: list[Sums]},
-            ),
-            Route(
-                method="GET",
-                path="/v1/sentiment/{symbol}",
-                handler=self._get,
-                summary="The sums of a symbol.",
-                params=SentimentPath,
-                right="follow:sentiment/{symbol}",
-                answers={200: Sums},
-            ),
-            Route(
-                method="POST",
-                path="/v1/sentiment/{symbol}",
-                handler=self._post,
-                summary="Vote; the vote counts for sentiment.linger, unless it is sent again.",
-                params=SentimentPath,
-                body=NewVote,
-                right="publish:sentiment/{symbol}",
-                answers={200: Sums},
-            ),
-            Route(
-                method="GET",
-                path="/v1/sentiment/{symbol}/history",
-                handler=self._history,
-                summary="The sums of a symbol, minute by minute.",
-                params=HistoryQuery,
-                right="follow:sentiment/{symbol}",
-                answers={200: SentimentHistoryAnswer},
-            ),
-        ]
+    def every(self, request: HttpRequest) -> list[Sums]:
+        """Return the sums of the symbols that the client may follow."""
+        may = partial(request.rights.may, FOLLOW, SERVICE)
+        return [sums_row(each) for each in self._sentiment.all() if may(each.symbol)]
 
-    def _list(self, request: HttpRequest) -> list[Sums]:
-        rights = request.rights
-        return [
-            sums_row(each)
-            for each in self._sentiment.all()
-            if rights.may(FOLLOW, SERVICE, each.symbol)
-        ]
-
-    def _get(self, request: HttpRequest, asked: SentimentPath) -> Sums:
+    def get(self, request: HttpRequest, asked: SentimentPath) -> Sums:
+        """Return the sums of a symbol."""
         return sums_row(self._sentiment.shown(_symbol(asked.symbol)))
 
-    def _post(self, request: HttpRequest, asked: SentimentPath, body: NewVote) -> Sums:
-        symbol, volume = _symbol(asked.symbol), VOLUME.read(body.volume)
-        if volume is None:
-            raise WireError(
-                "field", f"volume is {VOLUME.expected}, not", body.volume.encode(errors="replace")
-            )
-        network = network_of(request.peer.host)
+    def post(self, request: HttpRequest, asked: SentimentPath, body: NewVote) -> Sums:
+        """Vote."""
+        symbol, volume = _symbol(asked.symbol), body.lots()
         login = "" if request.identity is None else request.identity.name
-        holder = Holder(voter_of(login, network))
-        shown = self._sentiment.hold(holder, symbol, volume, network if login else "")
-        self._sentiment.end(holder)  # a request has no session: the vote lingers
-        return sums_row(shown)
+        network = network_of(request.peer.host)
+        return sums_row(self._sentiment.vote(login, network, symbol, volume))
 
-    def _history(
-        self, request: HttpRequest, asked: HistoryQuery
-    ) -> "Deferred[SentimentHistoryAnswer]":
+
+class HistoryResources:
+    """Tells the minute history."""
+
+    def __init__(self, recorder: MinuteRecorder) -> None:
+        self._recorder = recorder
+
+    def get(self, request: HttpRequest, asked: HistoryQuery) -> "Deferred[SentimentHistoryAnswer]":
+        """Return the minutes of a symbol."""
         symbol = _symbol(asked.symbol)
         found = self._recorder.read(symbol, asked.start, asked.stop, asked.limit)
         return found.addCallback(lambda rows: SentimentHistoryAnswer(symbol, minute_rows(rows)))
@@ -183,3 +151,46 @@ def _symbol(text: str) -> str:
             "field", f"A symbol has {values.SYMBOL}, not", text.encode(errors="replace")
         )
     return text
+
+
+def sentiment_routes(sentiment: SentimentService, recorder: MinuteRecorder) -> list[Route]:
+    """Return the routes of sentiment."""
+    sums, history = SumResources(sentiment), HistoryResources(recorder)
+    return [
+        Route(
+            method="GET",
+            path="/v1/sentiment",
+            handler=sums.every,
+            summary="The sums of all symbols that may be shown.",
+            right="follow:sentiment",
+            answers={200: list[Sums]},
+        ),
+        Route(
+            method="GET",
+            path="/v1/sentiment/{symbol}",
+            handler=sums.get,
+            summary="The sums of a symbol.",
+            params=SentimentPath,
+            right="follow:sentiment/{symbol}",
+            answers={200: Sums},
+        ),
+        Route(
+            method="POST",
+            path="/v1/sentiment/{symbol}",
+            handler=sums.post,
+            summary="Vote; the vote counts for sentiment.linger, unless it is sent again.",
+            params=SentimentPath,
+            body=NewVote,
+            right="publish:sentiment/{symbol}",
+            answers={200: Sums},
+        ),
+        Route(
+            method="GET",
+            path="/v1/sentiment/{symbol}/history",
+            handler=history.get,
+            summary="The sums of a symbol, minute by minute.",
+            params=HistoryQuery,
+            right="follow:sentiment/{symbol}",
+            answers={200: SentimentHistoryAnswer},
+        ),
+    ]

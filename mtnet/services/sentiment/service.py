@@ -76,6 +76,13 @@ class SentimentService:
         self._disclose(sums, asker)
         return self.shown(symbol)
 
+    def vote(self, login: str, network: str, symbol: str, volume: Decimal) -> Sentiment:
+        """Take a vote without a session, which lingers at once; as `hold`."""
+        holder = Holder(voter_of(login, network))
+        shown = self.hold(holder, symbol, volume, network if login else "")
+        self.end(holder)
+        return shown
+
     def end(self, holder: Holder) -> None:
         """Let the votes of a holder linger: it has ended."""
         self._book.end(holder, self._clock.seconds())

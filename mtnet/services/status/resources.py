@@ -1,6 +1,7 @@
 """Status and events by HTTP (`docs/http.md`)."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
@@ -9,7 +10,7 @@ from twisted.internet.defer import Deferred
 from mtnet.access.rights import ADMIN
 from mtnet.daemon.environment import Environment
 from mtnet.interfaces import IHealth
-from mtnet.net.http.long_poll import MAX_WAIT, LongPoll
+from mtnet.net.http.long_poll import MAX_WAIT
 from mtnet.net.http.route import HttpRequest, Route
 from mtnet.services.status.commands import MAX_EVENTS
 from mtnet.services.status.event import matches
@@ -79,8 +80,8 @@ class StatusReading:
 class EventReading:
     """Tells the events, and waits for new ones."""
 
-    def __init__(self, env: Environment, events: EventLog) -> None:
-        self._clock, self._events = env.clock, events
+    def __init__(self, events: EventLog) -> None:
+        self._events = events
 
     def get(self, request: HttpRequest, asked: EventQuery) -> "Events | Deferred[Events]":
         """Return what is asked for, at once or with the first event that comes."""
@@ -102,14 +103,15 @@ class EventReading:
         if found.events or asked.after is None or not asked.wait:
             return found
 
-        def observe(row: Mapping[str, Any]) -> None:
-            if wanted(row):
-                poll.notify()
+        def subscribe(notify: Callable[[], None]) -> Callable[[], object]:
+            def observe(row: Mapping[str, Any]) -> None:
+                if wanted(row):
+                    notify()
 
-        poll = LongPoll(self._clock, asked.wait, answer, lambda: self._events.unsubscribe(observe))
-        self._events.subscribe(observe)
-        request.hold(poll)
-        return poll.deferred
+            self._events.subscribe(observe)
+            return partial(self._events.unsubscribe, observe)
+
+        return request.wait(asked.wait, answer, subscribe)
 
 
 def status_routes(env: Environment, events: EventLog) -> list[Route]:
@@ -126,7 +128,7 @@ def status_routes(env: Environment, events: EventLog) -> list[Route]:
         Route(
             method="GET",
             path="/v1/events",
-            handler=EventReading(env, events).get,
+            handler=EventReading(events).get,
             summary="The newest events, or those behind a number, waited for if need be.",
             params=EventQuery,
             right="read:status",

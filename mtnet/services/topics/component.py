@@ -1,6 +1,8 @@
 """Topics as a component of the daemon."""
 
-from mtnet.daemon.component import Commands, Component, DatabaseBackup, StorageStatus
+from functools import partial
+
+from mtnet.daemon.component import Commands, Component, DatabaseBackup, Resources, StorageStatus
 from mtnet.daemon.environment import Environment
 from mtnet.interfaces import (
     IBackup,
@@ -12,7 +14,7 @@ from mtnet.interfaces import (
 )
 from mtnet.recurring import RecurringCall
 from mtnet.services.topics.metrics import TopicMetrics
-from mtnet.services.topics.resources import TopicResources
+from mtnet.services.topics.resources import topic_routes
 from mtnet.services.topics.service import TopicService
 from mtnet.services.topics.store import RetainedStore
 from mtnet.services.topics.verbs import topic_verbs
@@ -41,7 +43,7 @@ def build(env: Environment) -> Component:
         {
             ISessionVerbs: topic_verbs(topics),
             IMetrics: TopicMetrics(topics),
-            IHttpResources: TopicResources(topics, env.clock),
+            IHttpResources: Resources(partial(topic_routes, topics)),
             IControlCommands: Commands({"topics list": lambda asked: topics.rows()}),
             IStatus: StorageStatus(
                 "Retained values of topics are not stored.", lambda: writer.trouble, topics.usage

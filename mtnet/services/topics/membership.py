@@ -92,7 +92,7 @@ class Membership:
 
     async def _send(self, page: "list[Post]") -> None:
         await self.queue.when_empty()
-        own = [post for post in page if post.to in ("", self.member)]
+        own = [post for post in page if post.is_for(self.member)]
         if own:
             self.queue.send(b"".join(map(wire.message, own)))
 

@@ -1,16 +1,14 @@
 """Topics by HTTP: a message by POST, and messages by long poll."""
 
+from functools import partial
 from typing import Annotated
 
 from msgspec import Meta, Struct, field
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
-from zope.interface import implementer
 
 from mtnet.errors import JournalError, WireError
-from mtnet.interfaces import IHttpResources
-from mtnet.net.http.long_poll import MAX_WAIT, LongPoll
+from mtnet.net.http.long_poll import MAX_WAIT
 from mtnet.net.http.route import HttpRequest, Route
 from mtnet.services.topics import wire
 from mtnet.services.topics.service import TopicService
@@ -57,6 +55,10 @@ class NewMessage(Struct):
     retain: bool = False
     to: str = ""
 
+    def meant(self, topic: str) -> Send:
+        """Return the SEND that it stands for."""
+        return Send(topic, self.data, self.id, self.key, self.retain, self.to)
+
 
 class SentMessage(Struct):
     """
@@ -98,70 +100,34 @@ class TopicMessages(Struct):
     messages: list[TopicMessage]
 
 
-@implementer(IHttpResources)
 class TopicResources:
-    """Routes of topics."""
+    """Takes messages, and tells them."""
 
-    def __init__(self, topics: TopicService, clock: IReactorTime) -> None:
-        self._topics, self._clock = topics, clock
+    def __init__(self, topics: TopicService) -> None:
+        self._topics = topics
 
-    def routes(self) -> list[Route]:
-        """Return the routes."""
-        return [
-            Route(
-                method="GET",
-                path="/v1/topics/{topic}",
-                handler=self._get,
-                summary="The retained values of a topic, or its messages behind a number.",
-                params=TopicQuery,
-                right="follow:topics/{topic}",
-                answers={200: TopicMessages},
-            ),
-            Route(
-                method="POST",
-                path="/v1/topics/{topic}",
-                handler=self._post,
-                summary="Send a message; a retained value is on disk when this is answered.",
-                params=TopicPath,
-                body=NewMessage,
-                right="publish:topics/{topic}",
-                answers={200: SentMessage},
-            ),
-        ]
-
-    def _post(
+    def post(
         self, request: HttpRequest, asked: TopicPath, body: NewMessage
     ) -> "Deferred[SentMessage]":
-        given = Send(asked.topic, body.data, body.id, body.key, body.retain, body.to)
+        """Send a message."""
+        given = body.meant(asked.topic)
         wire.check_addressee(given)
         wire.check_size(given.data, escaped=False)
         done = self._topics.send(given, _member(request))
         return done.addCallbacks(_answer, _refuse)
 
-    def _get(
+    def get(
         self, request: HttpRequest, asked: TopicQuery
     ) -> "TopicMessages | Deferred[TopicMessages]":
+        """Return messages, at once or with the first that comes."""
         member = _member(request)
-
-        def answer() -> TopicMessages:
-            return self._answer(asked, member)
-
+        answer = partial(self._answer, asked, member)
         found = answer()
         is_news = found.messages or found.seq < found.last or asked.epoch not in (None, found.epoch)
         if asked.after is None or not asked.wait or is_news:
             return found
-
-        def observe(post: Post) -> None:
-            if post.to in ("", member):
-                poll.notify()
-
-        def release() -> None:
-            self._topics.forget(asked.topic, observe)
-
-        poll = LongPoll(self._clock, asked.wait, answer, release)
-        self._topics.observe(asked.topic, observe)
-        request.hold(poll)
-        return poll.deferred
+        subscribe = partial(self._topics.observe, asked.topic, member)
+        return request.wait(asked.wait, answer, subscribe)
 
     def _answer(self, asked: TopicQuery, member: str) -> TopicMessages:
         epoch, topic = self._topics.epoch, self._topics.book.topics.get(asked.topic)
@@ -174,7 +140,7 @@ class TopicResources:
             return TopicMessages(epoch, topic.seq, topic.seq, topic.oldest, rows)
         page = topic.after(known, asked.limit)
         seq = page[-1].seq if page else topic.seq
-        rows = [_row(each) for each in page if each.to in ("", member)]
+        rows = [_row(each) for each in page if each.is_for(member)]
         return TopicMessages(epoch, seq, topic.seq, topic.oldest, rows)
 
 
@@ -195,3 +161,29 @@ def _answer(sent: Sent) -> SentMessage:
 def _refuse(failure: Failure) -> SentMessage:
     failure.trap(JournalError)
     raise WireError("server", NOT_STORED)
+
+
+def topic_routes(topics: TopicService) -> list[Route]:
+    """Return the routes of topics."""
+    resources = TopicResources(topics)
+    return [
+        Route(
+            method="GET",
+            path="/v1/topics/{topic}",
+            handler=resources.get,
+            summary="The retained values of a topic, or its messages behind a number.",
+            params=TopicQuery,
+            right="follow:topics/{topic}",
+            answers={200: TopicMessages},
+        ),
+        Route(
+            method="POST",
+            path="/v1/topics/{topic}",
+            handler=resources.post,
+            summary="Send a message; a retained value is on disk when this is answered.",
+            params=TopicPath,
+            body=NewMessage,
+            right="publish:topics/{topic}",
+            answers={200: SentMessage},
+        ),
+    ]

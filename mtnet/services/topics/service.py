@@ -1,6 +1,7 @@
 """The service: who has joined what, and what is sent to them."""
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from secrets import token_hex
 
 from twisted.internet.defer import Deferred, succeed
@@ -17,6 +18,8 @@ from mtnet.services.topics.settings import TopicSettings
 from mtnet.services.topics.store import Change
 from mtnet.services.topics.wire import Join, Joined, Post, Send, Sent
 from mtnet.storage.group_commit import GroupCommit
+
+Observer = Callable[[], object]
 
 
 class TopicService:
@@ -45,7 +48,7 @@ class TopicService:
         self.epoch, self.sent = token_hex(8), 0
         self.book, self.fanout = TopicBook(settings), TopicFanout(clock)
         self.index = MembershipIndex()
-        self._observers: dict[str, dict[Callable[[Post], object], None]] = {}
+        self._observers: dict[str, dict[Observer, str]] = {}
 
     def close(self) -> "Deferred[None]":
         """Send nothing more, and store what was taken."""
@@ -123,12 +126,12 @@ class TopicService:
         done = self._writer.put(((post.topic, post.key), post if post.data else None))
         return done.addCallback(lambda _: answer)
 
-    def observe(self, topic: str, observer: Callable[[Post], object]) -> None:
-        """Call `observer(post)` for each message of a topic."""
-        self._observers.setdefault(topic, {})[observer] = None
+    def observe(self, topic: str, member: str, observer: Observer) -> Callable[[], None]:
+        """Call `observer()` for each message of a topic to a member; return what undoes it."""
+        self._observers.setdefault(topic, {})[observer] = member
+        return partial(self._forget, topic, observer)
 
-    def forget(self, topic: str, observer: Callable[[Post], object]) -> None:
-        """Undo it."""
+    def _forget(self, topic: str, observer: Observer) -> None:
         observers = self._observers.get(topic, {})
         observers.pop(observer, None)
         if not observers:
@@ -174,8 +177,9 @@ class TopicService:
         else:
             receivers = self.index.receivers(post.topic)
             self.fanout.send(post.topic, frame, post.seq)
-        for observer in list(self._observers.get(post.topic, ())):
-            observer(post)
+        for observer, member in list(self._observers.get(post.topic, {}).items()):
+            if post.is_for(member):
+                observer()
         return receivers
 
     def _announce(

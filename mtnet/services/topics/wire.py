@@ -129,6 +129,10 @@ class Post(Struct, frozen=True):
     to: str = ""
     retained: bool = False
 
+    def is_for(self, member: str) -> bool:
+        """Return whether a member gets it."""
+        return self.to in ("", member)
+
 
 class Left(Struct, frozen=True):
     """Answers LEAVE."""

@@ -24,10 +24,11 @@ from mtnet.net.http.router import Router
 from mtnet.services.web.accounts import AccountResources
 from mtnet.services.web.http import ApiSite
 from mtnet.services.web.logins.registry import Sessions
+from mtnet.services.web.logins.resources import login_routes
 from mtnet.services.web.logins.service import Logins
 from mtnet.services.web.page.resources import PageResources
 from mtnet.services.web.resources import DaemonResources
-from mtnet.services.web.upgrade import WebSocketUpgrade
+from mtnet.services.web.upgrade import websocket_route
 from mtnet.values import CODEPAGE
 
 is_request = begins_with(*HTTP_METHODS)
@@ -84,10 +85,10 @@ def routes(env: Environment, logins: Logins) -> list[Route]:
 
     return [
         *DaemonResources(env.find(IHealth), of_all).routes(),
-        *logins.routes(),
+        *login_routes(logins),
         *PageResources(env.section.label).routes(),
         *AccountResources(env.access.commands()).routes(),
-        *([] if env.find(ISessions) is None else WebSocketUpgrade(env).routes()),
+        *([] if env.find(ISessions) is None else [websocket_route(env)]),
     ]
 
 

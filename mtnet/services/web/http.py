@@ -7,15 +7,15 @@ loopback address makes a foreign page look like our own (DNS rebinding).
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cached_property, lru_cache, partial
 from io import BytesIO
 from ipaddress import ip_address
 from operator import methodcaller
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
-from twisted.internet.defer import CancelledError
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IDelayedCall, IHalfCloseableProtocol, ITransport
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.internet.tcp import Connection
@@ -392,6 +392,18 @@ class ApiRequest(PlainRequest):
     def _can_log_in(self) -> bool:
         accounts = self._site.env.access.accounts
         return self.identity is None and self.peer.private and not accounts.empty
+
+    def wait(
+        self,
+        seconds: float,
+        answer: Callable[[], Any],
+        subscribe: Callable[[Callable[..., None]], Callable[[], object]],
+    ) -> "Deferred[Any]":
+        """Wait for news; see `mtnet.net.http.route.HttpRequest`."""
+        poll = LongPoll(self._site.env.clock, seconds, answer, lambda: release())
+        release = subscribe(poll.notify)
+        self.hold(poll)
+        return poll.deferred
 
     def hold(self, poll: LongPoll) -> None:
         """Let a long poll know when the client leaves, and when its account changes."""

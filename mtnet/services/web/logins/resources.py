@@ -1,23 +1,21 @@
 """Login and logout of the page, and its sessions (`docs/http.md`)."""
 
 from itertools import islice
-from typing import Annotated, Any
+from typing import Annotated
 
 from msgspec import Meta, Struct
 from twisted.internet.defer import Deferred
-from twisted.python.failure import Failure
 
 from mtnet.access.accounts.cred import Password
 from mtnet.access.accounts.identity import Identity
 from mtnet.access.accounts.model import digest, is_token
 from mtnet.access.rights import ADMIN
-from mtnet.daemon.environment import Worker
 from mtnet.errors import HttpError, WireError
 from mtnet.net.http.route import Answer, HttpRequest, Route
 from mtnet.services.web.credentials import PLAIN
 from mtnet.services.web.logins import cookie
-from mtnet.services.web.logins.registry import Session, Sessions
-from mtnet.services.web.logins.store import SessionStore
+from mtnet.services.web.logins.registry import Session
+from mtnet.services.web.logins.service import Logins
 
 AGENT = 100
 """Characters of what a program calls itself."""
@@ -31,6 +29,11 @@ class Login(Struct):
 
     login: Annotated[str, Meta(min_length=1, max_length=100)]
     password: Annotated[str, Meta(min_length=1, max_length=128)]
+
+    @property
+    def proof(self) -> Password:
+        """Both, as any other login."""
+        return Password(self.login, self.password)
 
 
 class LoggedIn(Struct):
@@ -95,113 +98,62 @@ class SessionsQuery(Struct):
 
 
 class LoginResources:
-    """
-    The routes of sessions.
+    """Logs browsers in and out."""
 
-    Args:
-        worker: the thread of the store.
-    """
+    def __init__(self, logins: Logins) -> None:
+        self._logins = logins
 
-    def __init__(self, sessions: Sessions, store: SessionStore, worker: Worker) -> None:
-        self._sessions, self._store, self._worker = sessions, store, worker
-
-    def routes(self) -> list[Route]:
-        """Return the routes."""
-        return [
-            Route(
-                method="GET",
-                path="/v1/login",
-                handler=self._whom,
-                summary="As whom the client has logged in, and its rights.",
-                answers={200: Whom},
-            ),
-            Route(
-                method="POST",
-                path="/v1/login",
-                handler=self._log_in,
-                summary="Log in: the answer sets the cookie of a new session.",
-                body=Login,
-                answers={200: LoggedIn},
-            ),
-            Route(
-                method="POST",
-                path="/v1/logout",
-                handler=self._log_out,
-                summary="End the session of the cookie, and its WebSocket.",
-            ),
-            Route(
-                method="GET",
-                path="/v1/sessions",
-                handler=self._list,
-                summary="One's own sessions, newest first; for admin those of all.",
-                params=SessionsQuery,
-                login=True,
-                answers={200: list[SessionRow]},
-                errors=(404,),
-            ),
-            Route(
-                method="DELETE",
-                path="/v1/sessions",
-                handler=self._end,
-                summary="End a session, or all of one's own.",
-                params=SessionQuery,
-                login=True,
-                errors=(404,),
-            ),
-        ]
-
-    def _whom(self, request: HttpRequest) -> Whom:
+    def whom(self, request: HttpRequest) -> Whom:
+        """Return as whom the client has logged in."""
         identity = request.identity
         return Whom(None if identity is None else identity.name, [*request.rights])
 
-    def _log_in(self, request: HttpRequest, shown: Login) -> "Deferred[Answer]":
-        peer = request.peer
-        try:
-            peer.check_private()
-        except WireError as error:
-            raise HttpError(*PLAIN, f"{error}.") from error
-        if not (request.isSecure() or peer.local):
-            text = "A cookie is given over TLS, or on loopback; elsewhere send Authorization."
-            raise HttpError(*PLAIN, text)
-        proof = peer.verify(Password(shown.login, shown.password))
+    def log_in(self, request: HttpRequest, shown: Login) -> "Deferred[Answer]":
+        """Begin a session."""
+        _check_cookie_is_safe(request)
         token = digest(shown.password) if is_token(shown.password) else b""
+        proof = request.peer.verify(shown.proof)
         return proof.addCallback(self._begin, request, token)
 
     def _begin(self, identity: Identity, request: HttpRequest, token: bytes) -> "Deferred[Answer]":
         agents = request.requestHeaders.getRawHeaders("User-Agent", [""])
         agent = "".join(filter(str.isprintable, agents[0]))[:AGENT]
         before = [] if request.login_session is None else [request.login_session]
-        secret, session, over = self._sessions.begin(identity.name, token, request.peer.host, agent)
-        self._sessions.end(before)
-        seconds = self._sessions.lasts // 1000
-        headers = {b"Set-Cookie": cookie.give(secret, request.isSecure(), seconds)}
-        until = session.since + self._sessions.lasts
-        answer = Answer(200, LoggedIn(identity.name, list(identity.rights), until), headers)
-        stored = self._write([session], [*over, *before])
-        return stored.addCallbacks(lambda _: answer, self._not_stored, errbackArgs=(session,))
+        begun = self._logins.begin(identity.name, token, request.peer.host, agent, before)
+        seconds = self._logins.lasts // 1000
 
-    def _not_stored(self, failure: Failure, session: Session) -> Failure:
-        """End a session whose cookie nobody gets."""
-        self._sessions.end([session])
-        return failure
+        def answer(found: tuple[str, int]) -> Answer:
+            secret, until = found
+            headers = {b"Set-Cookie": cookie.give(secret, request.isSecure(), seconds)}
+            return Answer(200, LoggedIn(identity.name, list(identity.rights), until), headers)
 
-    def _log_out(self, request: HttpRequest) -> "Deferred[Answer]":
+        return begun.addCallback(answer)
+
+    def log_out(self, request: HttpRequest) -> "Deferred[Answer]":
+        """End the session of the cookie."""
         over = [] if request.login_session is None else [request.login_session]
-        self._sessions.end(over)
         headers = {b"Set-Cookie": cookie.give("", request.isSecure(), 0)}
-        return self._write([], over).addCallback(lambda _: Answer(204, None, headers))
+        return self._logins.end(over).addCallback(lambda _: Answer(204, None, headers))
 
-    def _list(self, request: HttpRequest, asked: SessionsQuery) -> list[SessionRow]:
+
+class SessionResources:
+    """Lists and ends sessions."""
+
+    def __init__(self, logins: Logins) -> None:
+        self._logins = logins
+
+    def listing(self, request: HttpRequest, asked: SessionsQuery) -> list[SessionRow]:
+        """Return sessions, newest first."""
         found = reversed(self._every(request))
         if asked.after is not None and all(each.id != asked.after for each in found):
             raise _missing(asked.after)
-        valid = (each for each in found if self._sessions.identity(each) is not None)
+        valid = filter(self._logins.is_valid, found)
         return [
             SessionRow(
                 id=each.id,
                 login=each.account,
                 since=each.since,
-                until=each.since + self._sessions.lasts,
+                until=each.since + self._logins.lasts,
                 host=each.host,
                 agent=each.agent,
                 current=each == request.login_session,
@@ -209,26 +161,86 @@ class LoginResources:
             for each in islice(valid, asked.limit)
         ]
 
-    def _end(self, request: HttpRequest, asked: SessionQuery) -> "Deferred[None]":
+    def end(self, request: HttpRequest, asked: SessionQuery) -> "Deferred[None]":
+        """End a session, or all of one's own."""
         if asked.id is None:
             assert request.identity is not None  # the route demands a login
-            over = self._sessions.of(request.identity.name)
+            over = self._logins.of(request.identity.name)
         else:
             named = [each for each in self._every(request) if each.id == asked.id]
-            over = [each for each in named if self._sessions.identity(each) is not None]
+            over = [*filter(self._logins.is_valid, named)]
             if not over:
                 raise _missing(asked.id)
-        self._sessions.end(over)
-        return self._write([], over).addCallback(lambda _: None)
+        return self._logins.end(over)
 
     def _every(self, request: HttpRequest) -> list[Session]:
         assert request.identity is not None  # the route demands a login
         everybody = request.identity.rights.any(ADMIN)
-        return self._sessions.of("" if everybody else request.identity.name)
+        return self._logins.of("" if everybody else request.identity.name)
 
-    def _write(self, begun: list[Session], over: list[Session]) -> "Deferred[Any]":
-        return self._worker(self._store.write, begun, over)
+
+def _check_cookie_is_safe(request: HttpRequest) -> None:
+    """
+    Check that nobody on the way can read a cookie.
+
+    Raises:
+        HttpError: somebody could.
+    """
+    try:
+        request.peer.check_private()
+    except WireError as error:
+        raise HttpError(*PLAIN, f"{error}.") from error
+    if not (request.isSecure() or request.peer.local):
+        text = "A cookie is given over TLS, or on loopback; elsewhere send Authorization."
+        raise HttpError(*PLAIN, text)
 
 
 def _missing(session: str) -> HttpError:
     return HttpError(404, "missing", f"There is no session {session}.")
+
+
+def login_routes(logins: Logins) -> list[Route]:
+    """Return the routes by which a browser logs in and out."""
+    resources, sessions = LoginResources(logins), SessionResources(logins)
+    return [
+        Route(
+            method="GET",
+            path="/v1/login",
+            handler=resources.whom,
+            summary="As whom the client has logged in, and its rights.",
+            answers={200: Whom},
+        ),
+        Route(
+            method="POST",
+            path="/v1/login",
+            handler=resources.log_in,
+            summary="Log in: the answer sets the cookie of a new session.",
+            body=Login,
+            answers={200: LoggedIn},
+        ),
+        Route(
+            method="POST",
+            path="/v1/logout",
+            handler=resources.log_out,
+            summary="End the session of the cookie, and its WebSocket.",
+        ),
+        Route(
+            method="GET",
+            path="/v1/sessions",
+            handler=sessions.listing,
+            summary="One's own sessions, newest first; for admin those of all.",
+            params=SessionsQuery,
+            login=True,
+            answers={200: list[SessionRow]},
+            errors=(404,),
+        ),
+        Route(
+            method="DELETE",
+            path="/v1/sessions",
+            handler=sessions.end,
+            summary="End a session, or all of one's own.",
+            params=SessionQuery,
+            login=True,
+            errors=(404,),
+        ),
+    ]
