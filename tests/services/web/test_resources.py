@@ -235,7 +235,7 @@ def test_a_disk_that_is_full_is_503_and_a_bug_is_500(serve, log):
     server = serve()
     for error, status in ((TemplateError("server", "Full."), 503), (ZeroDivisionError(), 500)):
         failing = Deferred()
-        server.env.components.workers["templates"] = {"": lambda *args, failing=failing: failing}
+        server.env.find(ITemplates)._worker = lambda *args, failing=failing: failing
         terminal = server.dial()
         terminal.send(request("PUT", "/templates/A/H1", TEMPLATE))
         failing.errback(error)
@@ -246,7 +246,7 @@ def test_a_disk_that_is_full_is_503_and_a_bug_is_500(serve, log):
 
 def test_a_client_that_is_gone_before_the_answer_disturbs_nobody(serve, clock):
     server, stores = serve(), Deferred()
-    server.env.components.workers["templates"] = {"": lambda *args: stores}
+    server.env.find(ITemplates)._worker = lambda *args: stores
     terminal = server.dial()
     terminal.send(request("PUT", "/templates/A/H1", TEMPLATE))
     terminal.hang_up()
@@ -257,7 +257,7 @@ def test_a_client_that_is_gone_before_the_answer_disturbs_nobody(serve, clock):
 @pytest.mark.parametrize("error", [TemplateError("template", "None."), ZeroDivisionError()])
 def test_what_is_refused_after_the_client_has_left_is_logged_in_one_line(serve, log, error):
     server, stores = serve(), Deferred()
-    server.env.components.workers["templates"] = {"": lambda *args: stores}
+    server.env.find(ITemplates)._worker = lambda *args: stores
     terminal = server.dial()
     terminal.send(request("PUT", "/templates/A/H1", TEMPLATE))
     terminal.hang_up()
