@@ -9,13 +9,15 @@ the compression that Chromium asks for: WATCH, TICKS, BARS, SUBSCRIBE with `obse
 channel, once more for its last signals, and by HTTP its files, the symbols, the templates, the
 equity of terminals, and every 10 s the fills of the channel. They read, and draw nothing.
 
-In each round it is measured with no follower, with all of them, with the pages besides, and with
-the followers alone once more: a page is compared with the followers before and behind it. The
-figures are the medians of the rounds. With `--chromium` one real tab in Chromium looks on for
-`--look` seconds at the end, beside one page less, and what its main thread did is reported
-(`Performance.getMetrics`), with its memory at the beginning and at the end.
+Blocks with and without the pages take turns, in one daemon, and the CPU of each block with them is
+divided by that of the two blocks beside it: the clock of the machine, which changes by half within
+minutes, is left out so. How much of a block without pages the followers take is known from blocks
+before they come. Reported is the median of the rounds, with its standard error by the quartiles.
+With `--chromium` one real tab in Chromium looks on for `--look` seconds at the end, beside one page
+less, and what its main thread did is reported (`Performance.getMetrics`), with its memory at the
+beginning and at the end.
 
-Needs `websockets`, and `--chromium` playwright: `python bench/page.py [--seconds 60]`.
+Needs `websockets`, and `--chromium` playwright: `python bench/page.py [--rounds 20]`.
 """
 
 import argparse
@@ -29,8 +31,9 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from decimal import Decimal
+from itertools import pairwise
 from pathlib import Path
-from statistics import median
+from statistics import median, quantiles
 from typing import Any
 from urllib.parse import quote
 
@@ -64,6 +67,10 @@ TERMINAL = "service/signals/terminals/"
 """What the keys of terminals begin with that have told their equity."""
 LINES = 50
 """Terminals of which the page asks for the equity, in `equity.js`."""
+SETTLE = 2.0
+"""Seconds between a change of those who are connected and the block behind it."""
+NOBODY = 3
+"""Blocks without followers: those that have gone offline are judged, too, so they come first."""
 SPEC = reports.spec(
     Spec("EURUSD", *map(Decimal, ("0.01", "100", "0.01", "100000")), 5, Decimal("0.00001"))
 )
@@ -154,11 +161,17 @@ class Http:
 
 
 class Page:
-    """A page: it asks, and reads."""
+    """
+    A page: it asks, and reads.
+
+    Attributes:
+        loaded: it has asked for all that it asks for when it opens.
+    """
 
     def __init__(self, port: int) -> None:
         self.host, self.port = f"{HOST}:{port}", port
         self.messages = self.bytes = 0
+        self.loaded = asyncio.Event()
 
     async def look(self) -> None:
         """Look on until it is cancelled."""
@@ -211,6 +224,7 @@ class Page:
             await http.get(f"/v1/equity?terminal={quote(who, safe='')}")
         while True:
             await http.get("/v1/channels/main/fills")
+            self.loaded.set()
             await asyncio.sleep(FILLS)
 
 
@@ -328,7 +342,7 @@ class Scene:
 
     async def cost(self) -> float:
         """Return the CPU of the daemon in ms for each second of the clock."""
-        await asyncio.sleep(4)
+        await asyncio.sleep(SETTLE)
         before, begin = self.cpu(), time.monotonic()
         await asyncio.sleep(self.options.seconds)
         return (self.cpu() - before) / (time.monotonic() - begin) * 1e3
@@ -400,38 +414,72 @@ class Tab:
             await browser.close()
 
 
+class Rounds:
+    """
+    Figures of the blocks that took turns, in ms of CPU for each second of the clock.
+
+    Attributes:
+        nobody: of blocks without followers.
+        without, with_pages: of blocks with followers; the first and the last are without pages.
+    """
+
+    def __init__(self) -> None:
+        self.nobody: list[float] = []
+        self.without: list[float] = []
+        self.with_pages: list[float] = []
+
+    def show(self, followers: int, pages: int) -> None:
+        """Print what a page costs."""
+        beside = [(one + other) / 2 for one, other in pairwise(self.without)]
+        more = [each / base - 1 for each, base in zip(self.with_pages, beside, strict=True)]
+        base, share = median(beside), 1 - median(self.nobody) / median(beside)
+        print(f"nobody: {base * (1 - share):.1f} ms a second; {followers} followers: {base:.1f}")
+        one = base * share / followers
+        page, error = median(more) * base / pages, standard_error(more) * base / pages
+        print(
+            f"a follower: {one:.4f} ms; a page: {page:.3f} ± {error:.3f} ms "
+            f"= {page / one:.1f} ± {error / one:.1f} followers",
+            flush=True,
+        )
+
+
+def standard_error(values: list[float]) -> float:
+    """Return that of the median, by the quartiles; outliers are no part of it."""
+    if len(values) < 3:
+        return float("nan")
+    low, _, high = quantiles(values, n=4)
+    return float(1.253 * (high - low) / 1.349 / len(values) ** 0.5)
+
+
 async def measure(scene: Scene, options: argparse.Namespace) -> None:
     """Measure all rounds, and print the figures."""
     await scene.start()
-    found: list[tuple[float, float, float]] = []
+    found = Rounds()
+    found.nobody += [await scene.cost() for _ in range(NOBODY)]
+    await scene.follow(options.followers)
+    found.without.append(await scene.cost())
     for number in range(options.rounds):
-        await scene.follow(0)
-        nobody = await scene.cost()
-        await scene.follow(options.followers)
-        before = await scene.cost()
         async with scene.looking(options.pages) as pages:
-            await asyncio.sleep(4)  # what a page asks for when it opens
+            await asyncio.gather(*(each.loaded.wait() for each in pages))
             counts = [(each.messages, each.bytes) for each in pages]
-            begin, with_pages = time.monotonic(), await scene.cost()
+            begin = time.monotonic()
+            found.with_pages.append(await scene.cost())
             took = time.monotonic() - begin
         said = sum(each.messages - first for each, (first, _) in zip(pages, counts, strict=True))
         read = sum(each.bytes - first for each, (_, first) in zip(pages, counts, strict=True))
-        followers = (before + await scene.cost()) / 2
-        one = (followers - nobody) / options.followers
-        page = (with_pages - followers) / options.pages
-        found.append((one, page, page / one))
+        found.without.append(await scene.cost())
+        before, after = found.without[-2:]
         print(
-            f"round {number + 1}, load {os.getloadavg()[0]:.1f}: nobody {nobody:.1f} ms of CPU a "
-            f"second, {options.followers} followers {followers:.1f}, {options.pages} pages besides "
-            f"{with_pages:.1f}; a page reads {said / took / options.pages:.1f} messages of "
+            f"round {number + 1}, load {os.getloadavg()[0]:.1f}: {before:.1f} ms of CPU a second, "
+            f"{found.with_pages[-1]:.1f} with {options.pages} pages, {after:.1f} without; a page "
+            f"reads {said / took / options.pages:.1f} messages of "
             f"{read / took / options.pages / 1e3:.1f} kB a second",
             flush=True,
         )
-    one, page, _ = (median(each) for each in zip(*found, strict=True))
-    print(f"a follower: {one:.4f} ms; a page: {page:.3f} ms = {page / one:.1f} followers")
+    found.show(options.followers, options.pages)
     if options.chromium:
         async with scene.looking(options.pages - 1):
-            await Tab(scene, options.look or options.seconds).look()
+            await Tab(scene, options.look).look()
 
 
 def main() -> None:
@@ -440,11 +488,11 @@ def main() -> None:
     parser.add_argument("--followers", type=int, default=1_000)
     parser.add_argument("--pages", type=int, default=10)
     parser.add_argument("--interval", type=float, default=1.0, help="seconds between two signals")
-    parser.add_argument("--seconds", type=float, default=60.0, help="of each measurement")
-    parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--seconds", type=float, default=10.0, help="of each block")
+    parser.add_argument("--rounds", type=int, default=20, help="blocks with pages")
     parser.add_argument("--anonymous", action="store_true", help="followers without a login")
     parser.add_argument("--chromium", action="store_true", help="look with a real browser, too")
-    parser.add_argument("--look", type=float, default=0.0, help="seconds of it; 0 = --seconds")
+    parser.add_argument("--look", type=float, default=60.0, help="seconds of it")
     options = parser.parse_args()
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
