@@ -6,6 +6,7 @@ Pure.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import chain, islice
+from operator import is_not, ne
 from typing import Any, Generic, Protocol, TypeVar
 
 from msgspec import Struct
@@ -43,22 +44,31 @@ class Snapshot:
 
 class Rotation(Generic[T]):
     """
-    Round robin of rows, each made of a thing that is another object once it has changed.
+    FIFO queue of rows that are to be told, each made of a thing that is another object once it has
+    changed.
 
     The rows of new things are made at once, and of those with another mark; of all others that
-    have changed, `TURN` at a time.
+    have changed, `TURN` at a time. No thing but those of now is held: what has come in its place
+    would lie beside the old ones in memory.
 
     Args:
         row: makes a row.
         prefix: of the keys of the rows.
+        differ: returns whether a thing says something else than the one before.
     """
 
-    def __init__(self, row: Callable[[T], Any], prefix: str = "") -> None:
-        self._row, self._prefix, self.rows = row, prefix, Rows()
+    def __init__(
+        self,
+        row: Callable[[T], Any],
+        prefix: str = "",
+        differ: Callable[[object, object], bool] = ne,
+    ) -> None:
+        self._row, self._prefix, self._differ, self.rows = row, prefix, differ, Rows()
         self._keys: list[str] = []
-        self._shown: list[T] = []
+        self._places: dict[str, int] = {}
+        self._things: Sequence[T] = []
         self._marks: Sequence[object] = []
-        self._next = 0
+        self._waiting: dict[str, None] = {}
 
     def take(
         self, keys: list[str], things: Sequence[T], marks: Sequence[object] | None = None
@@ -72,13 +82,17 @@ class Rotation(Generic[T]):
         """
         marks = keys if marks is None else marks
         gone = self._move(keys) if keys != self._keys else []
-        due = self._urgent(marks)
-        self._show(due, things)
-        turn = [*islice(self._changed(things), TURN)]
-        self._show(turn, things)
-        if len(turn) == TURN:
-            self._next = turn[-1] + 1
-        made = {self._prefix + keys[at]: self._row(things[at]) for at in chain(due, turn)}
+        due = [] if self._marks == marks else _others(self._marks, marks, ne)
+        changed = _others(self._things, things, self._differ)
+        self._things, self._marks = [*things], marks
+        self._waiting |= {keys[at]: None for at in changed}
+        for at in due:
+            self._waiting.pop(keys[at], None)
+        turn = [*islice(self._waiting, TURN)]
+        for key in turn:
+            del self._waiting[key]
+        places = chain(due, (self._places[key] for key in turn))
+        made = {self._prefix + keys[at]: self._row(things[at]) for at in places}
         fresh = {key: row for key, row in made.items() if self.rows.get(key, _NEW) != row}
         self.rows |= fresh
         for key in gone:
@@ -87,30 +101,21 @@ class Rotation(Generic[T]):
 
     def _move(self, keys: list[str]) -> list[str]:
         """Let other things stand there; return the keys of the rows that are gone."""
-        shown = dict(zip(self._keys, zip(self._shown, self._marks, strict=True), strict=True))
-        before, self._keys = self._keys, keys
-        moved = [shown.pop(key, (_NEW, _NEW)) for key in keys]
-        self._shown, self._marks = [each for each, _ in moved], [mark for _, mark in moved]
-        return [self._prefix + key for key in before if key in shown]
+        before = self._places
+        self._keys, self._places = keys, {key: at for at, key in enumerate(keys)}
+        moved = [before.get(key) for key in keys]
+        self._things = [_NEW if at is None else self._things[at] for at in moved]
+        self._marks = [_NEW if at is None else self._marks[at] for at in moved]
+        self._waiting = {key: None for key in self._waiting if key in self._places}
+        return [self._prefix + key for key in before if key not in self._places]
 
-    def _urgent(self, marks: Sequence[object]) -> list[int]:
-        """Return the places of the things that are new, or have another mark than before."""
-        before, self._marks = self._marks, marks
-        if before == marks:
-            return []
-        pairs = enumerate(zip(before, marks, strict=True))
-        return [at for at, (old, mark) in pairs if old is not mark and old != mark]
 
-    def _changed(self, things: Sequence[T]) -> Iterator[int]:
-        """Yield the places of the things whose rows are old, from where the last turn ended."""
-        shown, first = self._shown, min(self._next, len(things))
-        for at in chain(range(first, len(things)), range(first)):
-            if (old := shown[at]) is not (new := things[at]) and old != new:
-                yield at
-
-    def _show(self, places: Sequence[int], things: Sequence[T]) -> None:
-        for at in places:
-            self._shown[at] = things[at]
+def _others(
+    before: Sequence[object], now: Sequence[object], differ: Callable[[object, object], bool]
+) -> list[int]:
+    """Return the places at which something else stands now."""
+    each = enumerate(zip(before, now, strict=True))
+    return [at for at, (old, new) in each if old is not new and differ(old, new)]
 
 
 class Participant(Protocol):
@@ -135,8 +140,9 @@ class Participants:
 
     def __init__(self, service: str, read: Callable[[], Sequence[Participant]]) -> None:
         self._own, self._read = ("participant", service), read
+        # They never change: another object is one that has changed, and none has to be read.
         self._rotation: Rotation[Participant] = Rotation(
-            lambda each: {"service": service, **each.row()}
+            lambda each: {"service": service, **each.row()}, differ=is_not
         )
         self._names: list[Sequence[str]] = []
         self._keys: list[str] = []
