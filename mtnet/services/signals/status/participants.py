@@ -20,14 +20,15 @@ from mtnet.services.signals.status.warnings import ORDER, RULES, Role
 
 LIFETIME = 1.0
 """Seconds for which a judgement holds; people and alerts ask no faster."""
-SHARE = 50.0
-"""A judgement holds for so many times what it took: the engine costs 2 % of a processor at most,
-up to some ten thousand followers."""
-
+EACH = 0.002
+"""Seconds for which it holds for each participant, where that is longer. One takes some 10 µs, so
+that the engine costs half a percent of a processor. By the number of them, and not by the time that
+it took: else it would come at every second look or at every third, as the machine is busy."""
 ROLES: tuple[Role, ...] = ("provider", "follower")
 LONGEST = 5.0
-"""Seconds for which a judgement holds at most: a machine that is busy with other things makes it
-look expensive."""
+"""Seconds for which a judgement holds at most."""
+EARLY = 0.1
+"""Seconds by which it ends before: those who ask once a second come a little late, or less late."""
 
 
 @implementer(IParticipants)
@@ -63,8 +64,8 @@ class Participants:
             everybody = self._collector.everybody(moment)
             self._judged = self._judgements.judge(everybody, moment.when)
             self._counts = Counter((each.role, each.judgement.status) for each in self._judged)
-            end = self._clock.seconds()
-            self._until = end + max(LIFETIME, min(LONGEST, SHARE * (end - begin)))
+            lifetime = max(LIFETIME, min(LONGEST, EACH * len(self._judged)))
+            self._until = begin + lifetime - EARLY
         return self._judged
 
     def participants(self) -> list[Judged]:

@@ -12,7 +12,9 @@ from mtnet.errors import WireError
 from mtnet.interfaces import IControlCommands, IParticipants, IStatus
 from mtnet.services.signals import wire
 from mtnet.services.signals.ownership.pauses import Pauses
-from mtnet.services.signals.status.participants import LIFETIME, LONGEST, Participants
+from mtnet.services.signals.status.facts import ChannelFacts, ProviderFacts
+from mtnet.services.signals.status.judgements import Participant
+from mtnet.services.signals.status.participants import LIFETIME, Participants
 from mtnet.session import messages
 
 
@@ -398,19 +400,26 @@ def test_a_file_that_cannot_be_read_is_said_and_begun_anew(tmp_path, clock, warn
     assert "The list of followers" in str(warning)
 
 
-@pytest.mark.parametrize(("took", "held"), [(0.001, 1.0), (0.05, 2.5), (3.0, LONGEST)])
-def test_an_expensive_judgement_holds_longer_and_not_for_long(scene, pair, took, held):
-    class Slow:
-        def everybody(self, moment):
-            scene.clock.advance(took)
-            return ()
+@pytest.mark.parametrize(("count", "looks"), [(2, 1), (500, 1), (1_000, 2), (9_000, 5)])
+def test_many_are_judged_less_often_and_not_much_less(scene, pair, count, looks):
+    """Those who look come once a second, now and then a little late."""
 
-    people = Participants(Slow(), scene.signals.channels.followers, scene.clock, scene.env.now)
-    before = people.judged()
-    scene.clock.advance(held - 0.01)
-    assert people.judged() is before
-    scene.clock.advance(0.02)
-    assert people.judged() is not before
+    class Collector:
+        judged = 0
+
+        def everybody(self, moment):
+            self.judged += 1
+            gold = ChannelFacts("gold", 0)
+            return (Participant(number, ProviderFacts("", gold)) for number in range(count))
+
+    collector, clock = Collector(), scene.clock
+    people = Participants(collector, scene.signals.channels.followers, clock, scene.env.now)
+    for late, punctual in [(0.05, 0.95)] * looks:
+        people.judged()
+        clock.advance(1 + late)
+        people.judged()
+        clock.advance(punctual)
+    assert collector.judged == 2
 
 
 # Observers
