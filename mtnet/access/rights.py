@@ -19,7 +19,8 @@ ADMIN = "admin"
 CACHED = 1_024
 """Pairs of rights whose union or intersection is cached: logins combine few different ones."""
 DECISIONS = 4_096
-"""Answers of `Rights.may` that are cached, of all rights together: a million bytes at most."""
+"""Answers that are cached of each question to `Rights`, of all rights together: a million bytes at
+most."""
 
 _RIGHT = re.compile(r"([a-z]+)(?::([a-z][a-z0-9_]*)(?:/([!-)+-~]{1,64}\*?|\*))?)?", re.ASCII)
 
@@ -80,10 +81,12 @@ class Rights(Struct, frozen=True, cache_hash=True):
         """Whether everything is allowed."""
         return any(right.verb == ADMIN for right in self.rights)
 
+    @lru_cache(DECISIONS)  # noqa: B019 - of values, and bounded
     def all(self, verb: str, service: str) -> bool:
         """Return whether a verb is allowed on everything of a service."""
         return self.admin or Right(verb, service) in self.rights
 
+    @lru_cache(DECISIONS)  # noqa: B019 - of values, and bounded
     def any(self, verb: str, service: str = "") -> bool:
         """Return whether a verb is allowed on anything, of a service or of all."""
         return self.admin or any(

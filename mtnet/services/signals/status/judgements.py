@@ -27,6 +27,7 @@ class Judged(Struct, eq=False):
         facts: what is known of it.
         judgement: the same object for as long as it says the same.
         follower: None = it is a provider.
+        name: its role, channel and `who`; the same object for as long as they are the same.
         begin, until: milliseconds since the Unix epoch, between which the judgement holds; 0 =
             the end is not computed yet.
     """
@@ -34,18 +35,14 @@ class Judged(Struct, eq=False):
     facts: Facts
     judgement: Judgement
     follower: Follower | None
+    name: tuple[Role, str, str]
     begin: int
     until: int = 0
 
     @property
     def role(self) -> Role:
         """Its role in the channel."""
-        return "provider" if self.follower is None else "follower"
-
-    @property
-    def name(self) -> tuple[Role, str, str]:
-        """Its role, channel and `who`."""
-        return self.role, self.facts.channel.name, self.facts.who
+        return self.name[0]
 
     @property
     def warnings(self) -> list[StatusWarning]:
@@ -121,10 +118,13 @@ class Judgements:
         before, facts = self._judged.get(known.key), known.facts
         if before is not None and before.holds(facts, when):
             return before
-        judgement = judge(facts, when)
-        if before is not None and before.judgement == judgement:
-            judgement = before.judgement
-        return Judged(facts, judgement, known.follower, when)
+        judgement, follower = judge(facts, when), known.follower
+        role: Role = "provider" if follower is None else "follower"
+        name = role, facts.channel.name, facts.who
+        if before is not None:
+            judgement = before.judgement if before.judgement == judgement else judgement
+            name = before.name if before.name == name else name
+        return Judged(facts, judgement, follower, name, when)
 
 
 def _progress(facts: FollowerFacts, count: int, since: int | None) -> Row:
