@@ -263,7 +263,9 @@ class ISessionVerbs(Interface):
     service: str = Attribute("Its name in `services` of WELCOME, as of its plugin: `signals`.")
     verbs: Mapping[str, Any] = Attribute(
         "Verb → (read, handle): `read` makes the request of a `mtnet.session.grammar.Message`, or "
-        "raises `WireError`; `handle` takes what `attach` returned, and the request."
+        "raises `WireError`; `handle` takes what `attach` returned, and the request. A third item, "
+        "optional: a function that returns whether a request asks for what people look at, and for "
+        "nothing else: a page that asks for nothing else is pinged seldom."
     )
 
     every_session: bool = Attribute(

@@ -49,9 +49,16 @@ class TimerWheel:
         self._timer: IDelayedCall | None = None
         self._first: int | None = None
 
+    def wait(self, when: float) -> float:
+        """Return the seconds from `when` of the clock until what is added then fires."""
+        return self._slot(when) * self._step - EARLY - when
+
+    def _slot(self, when: float) -> int:
+        return ceil((when - EARLY) / self._step)
+
     def add(self, timed: Timed, when: float) -> Slot:
         """Fire once, at `when` of the clock, unless it is discarded from the slot."""
-        at = ceil((when - EARLY) / self._step)
+        at = self._slot(when)
         slot = self._slots.get(at)
         if slot is None:
             slot = self._slots[at] = Slot(at)

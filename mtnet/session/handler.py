@@ -11,7 +11,7 @@ from mtnet.errors import JournalError, WireError
 from mtnet.interfaces import ISessionHandler, ISessionVerbs
 from mtnet.session import messages
 from mtnet.session.grammar import Message
-from mtnet.session.session import Session, Verb
+from mtnet.session.session import Session, Verb, always, never
 
 UNANSWERED = "requests that are not answered"
 """Why a session is not read."""
@@ -66,6 +66,7 @@ class SessionVerbs:
         read: makes the request of each verb.
         handle: takes what `attach` returns, and the request.
         attach: returns the handler of a session.
+        shows: whether they ask for what people look at, and for nothing else.
     """
 
     every_session = False
@@ -77,9 +78,11 @@ class SessionVerbs:
         read: Mapping[str, Callable[[Message], Any]],
         handle: Mapping[str, Callable[[Any, Any], None]],
         attach: Callable[[Session], SessionHandler],
+        shows: bool = False,
     ) -> None:
         self.service, self.attach, self._rights = service, attach, rights
-        self.verbs = {verb: Verb(read[verb], each) for verb, each in handle.items()}
+        kind = always if shows else never
+        self.verbs = {verb: Verb(read[verb], each, kind) for verb, each in handle.items()}
 
     def permitted(self, session: Session) -> bool:
         """Return whether the client may use any of the verbs."""

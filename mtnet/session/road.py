@@ -57,7 +57,8 @@ class Road:
         carrier: of the session.
 
     Attributes:
-        idle: seconds of silence before a client is pinged that uses no service; 0 = as the others.
+        idle: seconds of silence before a client is pinged that uses no service, or only looks on;
+            0 = as the others.
     """
 
     __slots__ = ("carrier", "peer", "throttle", "transport")

@@ -36,10 +36,21 @@ ERROR_WINDOW = 60.0
 """Seconds in which errors are counted."""
 WHEEL_STEPS = 100
 """Steps of the timer wheel within a heartbeat."""
-PICTURE = 0.25
-"""Seconds for which what a page shows waits for more of it: it draws four pictures a second."""
+PICTURE = 0.5
+"""Seconds for which what a page shows waits for more of it: prices that change twice a second are
+as fast as people read, and each write to a page costs as much as a signal to a follower."""
 TOLERANCE = 0.001
 """Seconds by which a timer may be early: sums of floats differ."""
+
+
+def never(_: object) -> bool:
+    """Return False."""
+    return False
+
+
+def always(_: object) -> bool:
+    """Return True."""
+    return True
 
 
 class Verb(NamedTuple):
@@ -50,10 +61,13 @@ class Verb(NamedTuple):
         read: makes the request of a `Message`; raises `WireError`.
         handle: takes the handler of its service in a session, or the session where the verb is its
             own, and the request.
+        shows: returns whether a request asks for what people look at, and for nothing that a
+            program acts on.
     """
 
     read: Callable[[Message], Any]
     handle: Callable[[Any, Any], None]
+    shows: Callable[[Any], bool] = never
 
 
 class SessionSettings(Struct, frozen=True):
@@ -137,7 +151,8 @@ class Session:
         queue: where frames go.
         throttle: stops reading from the connection.
         name, client: the client's name for itself, and its program.
-        served: it has used a verb of a service: it follows, publishes or asks.
+        served: it has used a verb of a service: it follows, publishes or asks. What a page asks
+            for to show it does not count.
         now: milliseconds since the Unix epoch, UTC.
     """
 
@@ -340,11 +355,12 @@ class Session:
         found = self._factory.verbs.get(message.verb)
         if found is None:
             raise messages.unknown_verb(message, self._factory.verbs)
-        (read, handle), service = found
+        (read, handle, shows), service = found
         request = read(message)
         if self._state is State.NEW and message.verb != "HELLO":
             raise WireError("verb", "HELLO must be the first verb")
-        if service is not None and not self.served:
+        looks_on = self._road.form.gathers and shows(request)
+        if service is not None and not self.served and not looks_on:
             self.served = True
             self._heartbeat.restart()
         handle(

@@ -47,6 +47,17 @@ def test_a_time_on_the_grid_is_kept(clock, wheel, begin):
     assert timed.woken
 
 
+@pytest.mark.parametrize("begin", [0.0, 0.3, 0.3001, 1234.56])
+def test_it_says_how_long_what_is_added_waits(clock, wheel, begin):
+    clock.advance(begin)
+    timed, wait = Timed(clock), wheel.wait(begin)
+    wheel.add(timed, begin)
+    clock.advance(max(0.0, wait - 1e-6))
+    assert bool(timed.woken) == (wait <= 0)
+    clock.advance(2e-6)
+    assert timed.woken
+
+
 def test_many_have_one_timer(clock, wheel):
     for number in range(1_000):
         wheel.add(Timed(clock), number / 100)

@@ -22,6 +22,9 @@ Encoder = Callable[[bytes], bytes]
 """Makes of frames the bytes that a peer is sent; the same object for all that are sent the same."""
 PIECE = 65_536
 """Bytes that the transport is given at most, so that the rest can still be dropped."""
+LEAD = 0.02
+"""Seconds before what is posted leaves, at which it is gathered: a reactor that is busy for as long
+is in time."""
 SLICE = 5_000
 """Deliveries of a fan-out in one slice, before other connections are served: about 20 ms."""
 
@@ -271,8 +274,19 @@ class SendQueue:
         if self._wheel is None or len(self._posted) > PIECE:
             self.write(data)
         elif not self._closed:
+            if not self._posted:  # else it is in the wheel already
+                self._wheel.add(self, self._clock.seconds())
             self._posted += data
-            self._wheel.add(self, self._clock.seconds())
+
+    def patience(self) -> float:
+        """
+        Return the seconds until shortly before what is posted leaves; 0 = post it now.
+
+        What comes often is gathered so long, and posted once.
+        """
+        if self._wheel is None:
+            return 0.0
+        return max(0.0, self._wheel.wait(self._clock.seconds()) - LEAD)
 
     def post_made(self, make: Callable[[], bytes]) -> None:
         """Send news as `make` returns it when it leaves: once, however often it is posted."""

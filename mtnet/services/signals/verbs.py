@@ -30,7 +30,7 @@ from mtnet.services.signals.views.alias import MAIN, ShownAsMain
 from mtnet.services.signals.wire import Ack, Publish, Subscribe, Unsubscribe
 from mtnet.session import messages
 from mtnet.session.grammar import Message
-from mtnet.session.session import Session, SessionFactory, SessionSettings, Verb
+from mtnet.session.session import Session, SessionFactory, SessionSettings, Verb, always
 
 SIGNALS = "signals"
 """The name of this service in rights."""
@@ -510,6 +510,10 @@ def _subscribe(client: SignalClient, asked: Subscribe) -> None:
     client.subscriptions.subscribe(asked)
 
 
+def _observes(asked: Subscribe) -> bool:
+    return asked.observe
+
+
 def _unsubscribe(client: SignalClient, asked: Unsubscribe) -> None:
     client.subscriptions.unsubscribe(asked)
 
@@ -537,8 +541,8 @@ class SignalVerbs:
 
     service, every_session = SIGNALS, True
     verbs: ClassVar[Mapping[str, Verb]] = {
-        "SUBSCRIBE": Verb(wire.REQUESTS["SUBSCRIBE"], _subscribe),
-        "UNSUBSCRIBE": Verb(wire.REQUESTS["UNSUBSCRIBE"], _unsubscribe),
+        "SUBSCRIBE": Verb(wire.REQUESTS["SUBSCRIBE"], _subscribe, _observes),
+        "UNSUBSCRIBE": Verb(wire.REQUESTS["UNSUBSCRIBE"], _unsubscribe, always),
         "PUBLISH": Verb(wire.REQUESTS["PUBLISH"], SignalClient.publish),
         "ACK": Verb(wire.REQUESTS["ACK"], _acknowledge),
         "REPORT": Verb(REPORTS["REPORT"], _report),

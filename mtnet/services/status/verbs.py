@@ -103,4 +103,5 @@ def status_verbs(feed: StatusFeed) -> SessionVerbs:
             "WATCH": StatusWatcher.watch,
         },
         lambda session: StatusWatcher(session, feed),
+        shows=True,
     )

@@ -38,8 +38,8 @@ SLICE = 4_096
 """Bytes that are read before it is seen whether the client must wait: 700 of the smallest frames,
 some 7 ms."""
 IDLE = 20.0
-"""Seconds between two pings to a client that uses no service: what lies between forgets a silent
-connection after a minute or more."""
+"""Seconds between two pings to a client that uses no service, or is a page that only looks on: what
+lies between forgets a silent connection after a minute or more."""
 KEPT = 2_048
 """Messages that are kept encoded, some 400 bytes each: followers that come back one behind the
 other have missed nearly the same, of which a channel keeps 1,000 entries in memory."""

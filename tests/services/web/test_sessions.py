@@ -340,6 +340,30 @@ def test_a_client_that_uses_no_service_is_pinged_every_twenty_seconds(server, cl
     assert [each.opcode for each in client.received()] == [PING]
 
 
+DEFLATE = {"Sec_WebSocket_Extensions": "permessage-deflate; client_max_window_bits"}
+LOOKS = (
+    {"verb": "WATCH", "what": ["status", "events", "alerts"]},
+    {"verb": "TICKS", "symbols": ["EURUSD"]},
+    {"verb": "BARS", "symbol": "EURUSD", "period": "M1"},
+    {"verb": "SUBSCRIBE", "channel": "main", "observe": True},
+    {"verb": "UNSUBSCRIBE", "channel": "main"},
+)
+
+
+def test_a_page_that_only_looks_on_is_pinged_every_twenty_seconds(server, clock):
+    def pings(client, seconds):
+        clock.pump([1.0] * seconds)
+        return [each.opcode for each in client.received()].count(PING)
+
+    page, program = server.greet(**DEFLATE, **OWN), server.greet()
+    for each in (page, program):
+        each.send(*LOOKS)
+    assert [pings(page, 19), pings(page, 1)] == [0, 1]
+    assert pings(program, 0) == 3
+    page.send({"verb": "SUBSCRIBE", "channel": "main"}, frame(b"", PONG))
+    assert [pings(page, 4), pings(page, 1)] == [0, 1]
+
+
 def test_pings_of_the_client_are_answered_in_turn(server):
     client = server.greet()
     client.send(frame(b"a", PING), {"verb": "PING", "t": "b"}, frame(b"c", PING))
@@ -490,8 +514,7 @@ def test_a_publisher_is_read_no_further_while_the_disk_is_behind(tmp_path, clock
 
 
 def test_browsers_are_sent_long_messages_compressed_and_others_are_not(server):
-    offer = {"Sec_WebSocket_Extensions": "permessage-deflate; client_max_window_bits"}
-    browser, program = server.greet(**offer, **OWN), server.greet(**offer)
+    browser, program = server.greet(**DEFLATE, **OWN), server.greet(**DEFLATE)
     assert "permessage-deflate" in browser.answer.headers["sec-websocket-extensions"]
     assert "sec-websocket-extensions" not in program.answer.headers
     for each in (browser, program):

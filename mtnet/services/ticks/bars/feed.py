@@ -8,6 +8,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from mtnet.net.output.patience import Patient, shared_patience
 from mtnet.net.time_slices import TimeSlicer
 from mtnet.services.ticks.bars.periods import BASES, MINUTE, SECOND, Period
 from mtnet.services.ticks.bars.series import Bars, SecondBars, Series
@@ -19,7 +20,7 @@ PULSE = 0.25
 second at most."""
 
 
-class Subscriber(Protocol):
+class Subscriber(Patient, Protocol):
     """A receiver of bars; its methods must not raise."""
 
     def bars_changed(self, symbols: set[bytes]) -> None:
@@ -138,7 +139,7 @@ class BarFeed:
             symbols = {symbol for symbol, _ in records}
             self._changed |= (minutes.keys() | seconds.keys()) & symbols
             if self._changed and self._pulse is None:
-                self._pulse = self._clock.callLater(PULSE, self._publish)
+                self._pulse = self._clock.callLater(self._patience() or PULSE, self._publish)
 
     def close(self) -> None:
         """Publish nothing more."""
@@ -146,6 +147,11 @@ class BarFeed:
         if self._pulse is not None:
             self._pulse.cancel()
             self._pulse = None
+
+    def _patience(self) -> float:
+        """Return the seconds for which every subscriber would keep the bars."""
+        every = (each.values() for each in self._subscribers.values())
+        return shared_patience(each for of in every for subscribers in of for each in subscribers)
 
     def _publish(self) -> None:
         self._pulse, changed, self._changed = None, self._changed, set()

@@ -33,6 +33,7 @@ class FanoutScheduler:
         self._work: Iterator[None] | None = None
         self._call: IDelayedCall | None = None
         self._rested = self._due = 0.0
+        self._gathers = False
 
     def add_backlog(self, has_backlog: Callable[[], bool]) -> None:
         """Deliver behind a port: `has_backlog` returns whether it has more to read at once."""
@@ -42,10 +43,8 @@ class FanoutScheduler:
         """Take ticks that came at `when`; they are delivered soon."""
         if self._feed.subscribers:
             self._feed.publish(records, when)
-            if self._call is None:
-                now = self._clock.seconds()
-                self._due = now + PATIENCE
-                self._wait(max(0.0, self._rested - now))
+            if self._call is None or self._gathers:
+                self._plan()
 
     def close(self) -> None:
         """Deliver what waits, and nothing more."""
@@ -53,6 +52,17 @@ class FanoutScheduler:
             self._call.cancel()
             self._call = None
         self._run(float("inf"))
+
+    def _plan(self) -> None:
+        """Deliver at once, or once for all that comes before those who gather ticks send them."""
+        now, patience = self._clock.seconds(), self._feed.patience()
+        seconds = max(0.0, self._rested - now, patience)
+        self._due = now + seconds + PATIENCE
+        if self._call is None:
+            self._wait(seconds)
+        elif not patience:  # somebody has come who does not wait
+            self._call.reset(seconds)
+        self._gathers = patience > 0
 
     def _wait(self, seconds: float) -> None:
         self._call = self._clock.callLater(seconds, self._deliver)

@@ -61,6 +61,10 @@ class ConflatingSubscriber:
         """Whether the peer is sent each tick."""
         return self._output.ready and not self._behind
 
+    def patience(self) -> float:
+        """Return 0: ticks leave at once."""
+        return 0.0
+
     def offer(self, ticks: Iterable[Tick]) -> None:
         """Let ticks wait, in place of older ones of their symbols."""
         for tick in ticks:

@@ -132,9 +132,14 @@ class BarSender:
 
     def bars_changed(self, symbols: set[bytes]) -> None:
         """Send what changed of these symbols."""
+        waits = bool(self._due)
         self._due |= {chart: None for chart in self._cursors if chart.symbol in symbols}
-        if self._due and not self._working:
+        if self._due and not (waits or self._working):
             self._session.queue.post_made(self._news)
+
+    def patience(self) -> float:
+        """Return the seconds for which the session gathers them for one write."""
+        return self._session.queue.patience()
 
     def close(self) -> None:
         """Send nothing more."""
@@ -180,7 +185,7 @@ class BarSender:
         self._working = False
 
     def _failed(self, failure: Failure) -> None:
-        self._working = False
+        self._working, self._due = False, {}
         if not failure.check(CancelledError):  # it is closed
             self.log.failure("Bars could not be sent.", failure)
 

@@ -40,6 +40,10 @@ class SessionSubscriber(ConflatingSubscriber):
         self.write = session.queue.post
         self._empty: Deferred[None] | None = None
 
+    def patience(self) -> float:
+        """Return the seconds for which the session gathers ticks for one write."""
+        return self._queue.patience()
+
     def flush(self) -> None:
         """Write the ticks that were taken, now or as soon as the queue is empty."""
         super().flush()
@@ -123,4 +127,5 @@ def tick_verbs(collector: Collector) -> SessionVerbs:
             "BARS": TickClient.bars,
         },
         lambda session: TickClient(session, collector),
+        shows=True,
     )

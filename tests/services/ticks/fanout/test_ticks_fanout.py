@@ -196,6 +196,28 @@ def test_ticks_of_one_turn_share_a_write():
     assert [data.count(b"\n") for data in writes] == [4, 4]
 
 
+def test_ticks_for_those_who_gather_them_are_delivered_once_before_they_leave():
+    world = World()
+    page, program = world.clients[:2]
+    page.ask([EVERYTHING])
+    leaves = 0.5
+    page.subscriber.patience = lambda: max(0.0, leaves - world.clock.seconds())
+    writes = []
+    page.subscriber.write = writes.append
+    for _ in range(4):
+        world.send(SYMBOLS[:1])
+        world.clock.advance(0.1)
+    assert writes == []
+    world.clock.advance(0.1)
+    assert [data.count(b"\n") for data in writes] == [4]
+    leaves = 1.0
+    world.send(SYMBOLS[:1])
+    program.ask([EVERYTHING])
+    world.send(SYMBOLS[:1])
+    world.clock.advance(0)
+    assert [data.count(b"\n") for data in writes] == [4, 1, 1]
+
+
 def test_after_a_slice_the_fan_out_rests_for_as_long_as_it_took():
     world = World()
     for client in world.clients[:2]:

@@ -7,6 +7,7 @@ from fakes.websocket_bytes import WebSocketTerminal
 from session_clients import Daemon
 
 from mtnet.services.ticks.verbs.bar_sender import BarSender
+from mtnet.session.session import PICTURE
 from mtnet.testing import EPOCH, connect
 
 MINUTE = 60_000
@@ -99,6 +100,24 @@ def test_a_page_that_lags_is_sent_the_newest_tick_and_what_was_skipped(daemon, p
 
 
 BROWSER = {"Origin": "http://localhost", "Sec_WebSocket_Extensions": "permessage-deflate"}
+
+
+def test_pages_are_sent_each_tick_and_all_of_a_picture_in_one_write(daemon):
+    pages = [
+        WebSocketTerminal(connect(daemon.factory("web"), daemon.clock), **BROWSER) for _ in range(2)
+    ]
+    for each in pages:
+        each.ask(HELLO, {"verb": "TICKS", "symbols": ["*"]})
+    daemon.clock.advance(PICTURE)
+    early = []
+    for at in range(5):
+        daemon.feed(f"EURUSD 1.1{at}")
+        daemon.clock.advance(PICTURE / 10)
+        early += [each.received() for each in pages]
+    assert not any(early)
+    daemon.clock.advance(PICTURE)
+    for each in pages:
+        assert [tick["bid"] for tick in each.messages()] == [f"1.1{at}" for at in range(5)]
 
 
 def test_pages_on_one_chart_share_what_is_made_and_are_each_sent_every_bar(daemon, monkeypatch):
