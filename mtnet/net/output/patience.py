@@ -1,5 +1,5 @@
 """
-How long receivers let news wait: a page until it is sent what it draws, all others not at all.
+Patience of receivers: a page lets news wait until it is drawn, all others are sent them at once.
 
 Pure.
 """

@@ -14,8 +14,11 @@ from msgspec import Struct
 from mtnet.services.status.rows import Change, Rows, change, changes, joined, keys, public
 
 TURN = 50
-"""Rows of one kind that are sent in one change, those that have waited longest first, where
-nobody has to look at once: of a thousand that change all the time each is sent every 40 s."""
+"""Rows of one kind that are sent in one change at least, those that have waited longest first,
+where nobody has to look at once."""
+CYCLE = 20
+"""Changes in which each of them is sent, however many there are: 40 s, where a change comes every
+two seconds."""
 _NEW: Any = object()
 T = TypeVar("T")
 
@@ -48,8 +51,8 @@ class Rotation(Generic[T]):
     changed.
 
     The rows of new things are made at once, and of those with another mark; of all others that
-    have changed, `TURN` at a time. No thing but those of now is held: what has come in its place
-    would lie beside the old ones in memory.
+    have changed, some at a time (`TURN`, `CYCLE`). No thing but those of now is held: the new ones
+    would lie between the old ones in memory.
 
     Args:
         row: makes a row.
@@ -88,7 +91,7 @@ class Rotation(Generic[T]):
         self._waiting |= {keys[at]: None for at in changed}
         for at in due:
             self._waiting.pop(keys[at], None)
-        turn = [*islice(self._waiting, TURN)]
+        turn = [*islice(self._waiting, max(TURN, len(keys) // CYCLE))]
         for key in turn:
             del self._waiting[key]
         places = chain(due, (self._places[key] for key in turn))

@@ -6,7 +6,14 @@ from hypothesis import strategies as st
 from msgspec import Struct
 
 from mtnet.services.status.rows import apply, by_key, public
-from mtnet.services.status.sections import TURN, Details, Participants, PublicSection, Rotation
+from mtnet.services.status.sections import (
+    CYCLE,
+    TURN,
+    Details,
+    Participants,
+    PublicSection,
+    Rotation,
+)
 
 PEOPLE = st.lists(
     st.builds(
@@ -71,6 +78,17 @@ def test_participants_with_the_same_judgement_take_turns():
     assert {row["last_ack"] for row in told[2].values()} == {3}
     rest = [len(section.refresh().get("set", ())) for _ in range(3)]
     assert rest == [TURN, TURN, 0]
+
+
+def test_however_many_take_turns_none_waits_for_more_than_a_cycle():
+    count, seconds = 2 * CYCLE * TURN, [0]
+    section = Participants("desk", lambda: crew(count, seconds[-1]))
+    section.refresh()
+    told = set()
+    for second in range(1, CYCLE + 1):
+        seconds.append(second)
+        told |= section.refresh()["set"].keys()
+    assert len(told) == count
 
 
 def test_a_participant_with_another_judgement_waits_for_no_turn():

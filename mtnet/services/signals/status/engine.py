@@ -34,6 +34,9 @@ ACK_TIME = 15_000
 """Milliseconds for an ACK: an order takes a second, and is tried again for some."""
 CATCH_UP = 5_000
 """Milliseconds in which a follower is sent what is new; it is milliseconds while all is well."""
+LATE = 2_000
+"""Milliseconds for which a signal may be on its way: an order takes a second. A follower that has
+not acknowledged it for longer is late."""
 ALWAYS = -1
 """The age at which is told what is told at once."""
 FOR_EVER = 2**63
@@ -47,13 +50,23 @@ WANTED = 2, 0
 def judge(facts: FollowerFacts | ProviderFacts, when: int) -> Judgement:
     """Return the status of a participant at one moment."""
     if isinstance(facts, FollowerFacts):
-        return judgement("follower", _of_follower(facts, when))
+        late = any(_older(since, LATE, when) for since in _waits(facts))
+        return judgement("follower", _of_follower(facts, when), late)
     return judgement("provider", _of_provider(facts, when))
 
 
 def lasts(facts: FollowerFacts | ProviderFacts, when: int) -> int:
     """Return until when `judge` says the same of these facts as at one moment."""
-    return min((_lasts(since, most, when) for since, most in _ages(facts)), default=FOR_EVER)
+    ends = [_lasts(since, most, when) for since, most in _ages(facts)]
+    waits = _waits(facts) if isinstance(facts, FollowerFacts) else ()
+    ends += [since + LATE for since in waits if not _older(since, LATE, when)]
+    return min(ends, default=FOR_EVER)
+
+
+def _waits(facts: FollowerFacts) -> list[int]:
+    """Return the moments since which a follower that is connected lacks something."""
+    due = facts.due if facts.expected else None
+    return [each for each in (facts.waits, due) if each is not None and facts.connected]
 
 
 def _ages(facts: FollowerFacts | ProviderFacts) -> Iterator[tuple[int, int]]:

@@ -71,7 +71,9 @@ class Judged(Struct, eq=False):
             "warnings": to_builtins(self.warnings),
         }
         if isinstance(facts, FollowerFacts):
-            row.update(_progress(facts, *self.behind()))
+            # What is on its way changes all the time, and a row is sent when there is time.
+            late = self.judgement.late or not facts.connected
+            row.update(_progress(facts, *(self.behind() if late else (0, None))))
         return row
 
     def behind(self) -> tuple[int, int | None]:

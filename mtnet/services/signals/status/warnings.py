@@ -280,10 +280,12 @@ class Judgement(Struct, frozen=True, gc=False):
 
     Attributes:
         warnings: the most urgent first; `WHO` stands for the participant.
+        late: whether a follower lacks signals for longer than they are on their way.
     """
 
     status: Status
     warnings: tuple[StatusWarning, ...] = ()
+    late: bool = False
 
     def about(self, who: str) -> list[StatusWarning]:
         """Return the warnings of one participant."""
@@ -300,17 +302,17 @@ class Finding(NamedTuple):
     details: Mapping[str, object] = {}
 
 
-OK = Judgement("ok")
+OK, OK_YET_LATE = Judgement("ok"), Judgement("ok", late=True)
 
 
-def judgement(role: Role, found: Iterable[Finding]) -> Judgement:
+def judgement(role: Role, found: Iterable[Finding], late: bool = False) -> Judgement:
     """Return the worst status of findings, and their warnings in order; the same when equal."""
     warnings = [_warning(each) for each in found]
     if not warnings:
-        return OK
+        return OK_YET_LATE if late else OK
     warnings.sort(key=lambda warning: warning.priority)
     status = max((status_of(role, each.code) for each in warnings), key=ORDER.__getitem__)
-    return _shared(Judgement(status, tuple(warnings)))
+    return _shared(Judgement(status, tuple(warnings), late))
 
 
 @lru_cache(SHARED)

@@ -5,6 +5,7 @@ from decimal import Decimal
 
 import pytest
 from fakes.daemon import PASSWORD
+from fakes.screens import Screen
 from signals_peers import frame
 from status_scene import Scene
 
@@ -15,6 +16,7 @@ from mtnet.services.signals.ownership.pauses import Pauses
 from mtnet.services.signals.status.facts import ChannelFacts, ProviderFacts
 from mtnet.services.signals.status.judgements import Participant
 from mtnet.services.signals.status.participants import LIFETIME, Participants
+from mtnet.services.status import sections
 from mtnet.session import messages
 
 
@@ -422,6 +424,56 @@ def test_many_are_judged_less_often_and_not_much_less(scene, pair, count, looks)
     assert collector.judged == 2
 
 
+# Many, of whom those who watch are told in turns
+
+
+@pytest.fixture
+def crowd(scene, monkeypatch):
+    """A provider, many followers, and a screen on which one row takes its turn each second."""
+    monkeypatch.setattr(sections, "TURN", 1)
+    monkeypatch.setattr(sections, "CYCLE", 1_000)
+    scene.env.components.services["status"].start()
+    provider, names = scene.provide(), [f"desk-{number}" for number in range(9)]
+    followers = {name: scene.follow(name=name) for name in names}
+    for each in followers.values():
+        scene.acknowledge(each, 1, status="filled", volume="1")
+    screen = Screen(scene, "root")
+    screen.watch("status")
+
+    def row(name, seconds=0):
+        for _ in range(seconds):
+            scene.rest(1, provider, *followers.values())
+            screen.say(messages.ping())
+        return screen.parts["status"][f"participant/signals/follower/gold/bob/{name}"]
+
+    return provider, followers, row
+
+
+def test_a_follower_that_holds_something_wrong_is_told_at_the_next_look(scene, crowd):
+    provider, followers, row = crowd
+    scene.publish(provider, "2")
+    for name, each in followers.items():
+        held = "1" if name == "desk-8" else "2"
+        scene.acknowledge(each, 2, status="filled", volume=held)
+    shown = row("desk-8", seconds=1)
+    assert (shown["status"], shown["held"]) == ("unknown", {"EURUSD": "1"})
+    assert [(each["wanted"], each["held"]) for each in shown["wrong"]] == [("2", "1")]
+    quiet = [name for name in followers if row(name)["sent"] == 1]
+    assert len(quiet) > 5  # those who are right wait for their turns
+    assert all(row(name)["wrong"] == [] for name in quiet)
+
+
+def test_a_follower_is_shown_as_behind_no_longer_than_it_is(scene, crowd):
+    provider, followers, row = crowd
+    scene.publish(provider, "2")
+    assert row("desk-8", seconds=1)["behind"] == 0
+    assert row("desk-8", seconds=2)["behind"] == 1
+    for each in followers.values():
+        scene.acknowledge(each, 2, status="filled", volume="2")
+    assert row("desk-8", seconds=1)["behind"] == 0
+    assert not any(row(name)["behind"] for name in followers)
+
+
 # Observers
 
 
@@ -470,6 +522,9 @@ def test_a_row_says_what_program_it_is_and_since_when_it_is_behind(scene):
     scene.publish(provider, "2")
     scene.acknowledge(follower, 2, status="filled", volume="2")
     scene.publish(provider, "3")
+    scene.rest(1, provider, follower)
+    assert scene.rows()[0]["behind"] == 0  # it is on its way
+    scene.rest(1, provider, follower)
     found = {role: scene.rows(role)[0] for role in ("provider", "follower")}
     assert found["provider"]["client"] == "MtnetProvider 9.0"
     assert found["follower"]["client"] == "MtnetFollower 9.0"
