@@ -247,6 +247,12 @@ class Session:
         """Queue a frame."""
         self.queue.send(frame)
 
+    def answer(self, frame: bytes) -> None:
+        """Queue a late answer; close if it is the last one that a client waits for that leaves."""
+        self.queue.send(frame)
+        if self._finishing:
+            self.check_finished()
+
     def limit_unsent(self, most: int) -> None:
         """Keep what is sent out of the kernel's buffers, but for so many bytes."""
         limit_unsent(self._road.transport, most)

@@ -279,7 +279,7 @@ def test_a_grant_that_no_service_knows_gives_no_right(alice, path):
         db.execute("INSERT INTO granted VALUES ('alice', 'fly:moon')")
     db.close()
     assert account(alice).rights == rights_of(["follower"])
-    assert alice.unknown == {("alice", "fly:moon")}
+    assert alice.grants.unknown == {("alice", "fly:moon")}
 
 
 def test_a_grant_of_a_service_that_is_gone_can_be_revoked(path):

@@ -504,7 +504,7 @@ def test_signals_count_the_grace_from_the_handshake_and_keep_the_pace(serve, clo
     service = server.env.find(ISignals)
     publisher = server.dial().shake()
     publisher.send(b"<<GBPUSD|0.25>><<EURUSD|1>>")
-    assert set(service.status()["channels"]["main"]["positions"]) == {"GBPUSD", "EURUSD"}
+    assert set(Status(service).status()["channels"]["main"]["positions"]) == {"GBPUSD", "EURUSD"}
     follower = server.dial()
     clock.advance(2)
     follower.shake()

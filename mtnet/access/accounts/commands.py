@@ -128,14 +128,14 @@ class AccountCommands:
 
     def _report_unknown(self) -> None:
         """Log each grant of a service that is not installed, once."""
-        for name, grant in sorted(self._store.unknown - self._reported):
+        for name, grant in sorted(self._store.grants.unknown - self._reported):
             self.log.warn(
                 "The account {name} is granted {grant}, which no installed service knows, and has "
                 "no right by it. `mtnet account revoke {name} {grant}` removes it.",
                 name=name,
                 grant=grant,
             )
-        self._reported |= self._store.unknown
+        self._reported |= self._store.grants.unknown
 
     async def flush(self) -> None:
         """Store logins and uses of tokens; close the connections of expired tokens."""
@@ -212,16 +212,10 @@ class AccountCommands:
         self, change: Callable[..., Json], arguments: Arguments, *values: object
     ) -> Json:
         name, word = arguments.name, change.__name__.replace("_", "-")
-        result, only = await self._in_thread(self._run, change, name, *values)
+        result, only = await self._in_thread(_run, self._store, change, name, *values)
         self._accounts.change(name, only)
         self._security_log.account_changed(name, word, arguments.who)
         return result
-
-    def _run(
-        self, change: Callable[..., Json], name: str, *values: object
-    ) -> tuple[Json, Directory]:
-        # In one turn of the thread, so that no older account ever follows a newer one.
-        return change(name, *values), self._store.only(name)
 
     async def _stored(self) -> Stored:
         await self.flush()
@@ -230,6 +224,13 @@ class AccountCommands:
 
     def _read(self) -> Stored:
         return *self._store.load(), self._store.uses()
+
+
+def _run(
+    store: AccountStore, change: Callable[..., Json], name: str, *values: object
+) -> tuple[Json, Directory]:
+    # In one turn of the thread, so that no older account ever follows a newer one.
+    return change(name, *values), store.only(name)
 
 
 def _begin(command: Command, arguments: Mapping[str, Json]) -> Coroutine[Any, Any, Json]:

@@ -76,6 +76,66 @@ UPDATE account SET password = ?2, changed = max(changed + 1, ?3) WHERE name = ?1
 T = TypeVar("T")
 
 
+class Grants:
+    """
+    Grants of accounts and tokens: as they are stored, and as rights.
+
+    Attributes:
+        unknown: accounts, each with a grant that it had when it was read, and that no installed
+            service knows: it gives no right.
+    """
+
+    def __init__(self, permissions: Permissions) -> None:
+        self._permissions = permissions
+        self.unknown: set[tuple[str, str]] = set()
+
+    def parse(self, grants: Iterable[str]) -> list[str]:
+        """Return grants as they are stored; raises `AccountError`."""
+        return sorted({parse_grant(text, self._permissions) for text in grants})
+
+    def as_stored(self, text: str) -> str:
+        """Return a grant as it is stored, also one that is not known any more."""
+        try:
+            return parse_grant(text, self._permissions)
+        except AccountError:
+            return text
+
+    def rights(self, name: str, grants: Iterable[str]) -> Rights:
+        """Return the rights that an account has by its grants."""
+        rights = NOTHING
+        for grant in grants:
+            if not grant.startswith(CERTIFICATE):
+                rights |= self._rights_of(name, grant)
+        return rights
+
+    def token(self, id: str, account: str, label: str, secret: bytes, *rest: Any) -> Token:
+        """Return a token of a row of its table."""
+        grants, created, expires, _ = rest
+        held = None if grants is None else tuple(grants.split())
+        limit = None if held is None else self.rights(account, held)
+        return Token(id, account, label, secret, held, limit, created, expires)
+
+    def within(self, account: Account, grants: list[str]) -> str:
+        """Return the grants of a token as they are stored; raises `AccountError`."""
+        for grant in grants:
+            if grant.startswith(CERTIFICATE):
+                raise AccountError(f"A token can have roles and rights, not {grant}.")
+            if not account.rights >= self._permissions.rights([grant]):
+                name, shown = account.name, ", ".join(account.rights) or "nothing"
+                raise AccountError(
+                    f"A token of {name} cannot have {grant}, which {name} itself does not have; "
+                    f"it has: {shown}."
+                )
+        return " ".join(grants)
+
+    def _rights_of(self, name: str, grant: str) -> Rights:
+        try:
+            return self._permissions.rights([grant])
+        except ConfigError:
+            self.unknown.add((name, grant))
+            return NOTHING
+
+
 class AccountStore:
     """
     The file of accounts.
@@ -88,13 +148,11 @@ class AccountStore:
         permissions: parses rights.
 
     Attributes:
-        unknown: accounts, each with a grant that it had when it was read, and that no installed
-            service knows: it gives no right.
+        grants: what accounts and tokens are granted, as rights.
     """
 
     def __init__(self, path: Path, permissions: Permissions) -> None:
-        self._permissions = permissions
-        self.unknown: set[tuple[str, str]] = set()
+        self.grants = Grants(permissions)
         # An older file lacks only tables and indexes.
         self._database = Database(path, SCHEMA, TABLES, lambda connection, version: None)
 
@@ -135,7 +193,7 @@ class AccountStore:
         Args:
             password: a PHC string; empty = none.
         """
-        row, parsed = (check_name(name), 0, when, when, password), self._parse(grants)
+        row, parsed = (check_name(name), 0, when, when, password), self.grants.parse(grants)
 
         def work(db: sqlite3.Connection) -> None:
             if _exists(db, name):
@@ -158,12 +216,12 @@ class AccountStore:
 
     def grant(self, name: str, grants: Iterable[str]) -> None:
         """Add grants to an account."""
-        parsed = self._parse(grants)
+        parsed = self.grants.parse(grants)
         self._change(name, lambda db: _grant(db, name, parsed))
 
     def revoke(self, name: str, grants: Iterable[str]) -> None:
         """Remove grants, as they were written; also those of services that are gone."""
-        written = sorted({self._as_stored(text) for text in grants})
+        written = sorted({self.grants.as_stored(text) for text in grants})
         self._change(name, lambda db: _revoke(db, name, written))
 
     def disable(self, name: str) -> None:
@@ -199,10 +257,12 @@ class AccountStore:
         """
         check_label(label)
         _check_expiry(expires, when)
-        parsed, secret = None if grants is None else self._parse(grants), new_secret()
+        parsed, secret = None if grants is None else self.grants.parse(grants), new_secret()
 
         def work(db: sqlite3.Connection) -> str:
-            chosen = None if parsed is None else self._within(db, account, parsed)
+            chosen = (
+                None if parsed is None else self.grants.within(self._account(db, account), parsed)
+            )
             row = (_new_id(db), account, label, digest(secret), chosen, when, expires, None)
             db.execute("INSERT INTO token VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
             return str(row[0])
@@ -237,69 +297,27 @@ class AccountStore:
 
         self._database.transaction(work)
 
-    # Grants
-
-    def _parse(self, grants: Iterable[str]) -> list[str]:
-        return sorted({parse_grant(text, self._permissions) for text in grants})
-
-    def _as_stored(self, text: str) -> str:
-        try:
-            return parse_grant(text, self._permissions)
-        except AccountError:
-            return text
-
-    def _rights(self, name: str, grants: Iterable[str]) -> Rights:
-        rights = NOTHING
-        for grant in grants:
-            if not grant.startswith(CERTIFICATE):
-                rights |= self._rights_of(name, grant)
-        return rights
-
-    def _rights_of(self, name: str, grant: str) -> Rights:
-        try:
-            return self._permissions.rights([grant])
-        except ConfigError:
-            self.unknown.add((name, grant))
-            return NOTHING
+    # Records
 
     def _account(self, db: sqlite3.Connection, name: str) -> Account:
         sql = "SELECT disabled, created, changed, password FROM account WHERE name = ?"
         disabled, *rest = db.execute(sql, (name,)).fetchone()
         grants = _grants(db, name)
-        return Account(name, grants, self._rights(name, grants), bool(disabled), *rest)
-
-    def _token(self, id: str, account: str, label: str, secret: bytes, *rest: Any) -> Token:
-        grants, created, expires, _ = rest
-        held = None if grants is None else tuple(grants.split())
-        limit = None if held is None else self._rights(account, held)
-        return Token(id, account, label, secret, held, limit, created, expires)
+        return Account(name, grants, self.grants.rights(name, grants), bool(disabled), *rest)
 
     def _directory(self, db: sqlite3.Connection) -> Directory:
         accounts = [self._account(db, name) for name in _column(db, "SELECT name FROM account")]
         rows = db.execute("SELECT * FROM token ORDER BY created, id")
-        tokens = [self._token(*row) for row in rows]
+        tokens = [self.grants.token(*row) for row in rows]
         withdrawn = db.execute("SELECT digest, account FROM withdrawn ORDER BY number")
         return Directory.of(accounts, tokens, withdrawn)
 
     def _only(self, db: sqlite3.Connection, name: str) -> Directory:
         accounts = [self._account(db, name)] if _exists(db, name) else []
         rows = db.execute("SELECT * FROM token WHERE account = ? ORDER BY created, id", (name,))
-        tokens = [self._token(*row) for row in rows]
+        tokens = [self.grants.token(*row) for row in rows]
         sql = "SELECT digest, account FROM withdrawn WHERE account = ? ORDER BY number"
         return Directory.of(accounts, tokens, db.execute(sql, (name,)))
-
-    def _within(self, db: sqlite3.Connection, name: str, grants: list[str]) -> str:
-        rights = self._account(db, name).rights
-        for grant in grants:
-            if grant.startswith(CERTIFICATE):
-                raise AccountError(f"A token can have roles and rights, not {grant}.")
-            if not rights >= self._permissions.rights([grant]):
-                shown = ", ".join(rights) or "nothing"
-                raise AccountError(
-                    f"A token of {name} cannot have {grant}, which {name} itself does not have; "
-                    f"it has: {shown}."
-                )
-        return " ".join(grants)
 
     # Changing
 

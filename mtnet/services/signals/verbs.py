@@ -4,7 +4,6 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import ClassVar, TypeVar
 
 from msgspec.structs import replace
-from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -16,7 +15,6 @@ from mtnet.net.output.queue import Encoder
 from mtnet.services.signals import wire
 from mtnet.services.signals.book import Channel
 from mtnet.services.signals.history.catch_up import witness
-from mtnet.services.signals.model import Entry
 from mtnet.services.signals.ownership.publishers import Connection, Publisher, PublisherId
 from mtnet.services.signals.reports.registry import Reported, TerminalKey
 from mtnet.services.signals.reports.store import ReportStore
@@ -105,10 +103,20 @@ class ChannelAccess:
         Raises:
             WireError: `denied`.
         """
-        if not self.may(verb, channel):
+        if not self.session.peer.rights.may(verb, SIGNALS, channel):
             self.note_refused(verb, channel)
             who = self.session.login or "This connection"
             raise WireError("denied", f"{who} may not {verb} {channel}")
+
+    def demand_any(self) -> None:
+        """
+        Check that there is a right in any channel, which REPORT and SPEC need.
+
+        Raises:
+            WireError: `denied`.
+        """
+        if not may_use(self.session):
+            raise WireError("denied", "REPORT and SPEC need a right in a channel of signals")
 
     def find(self, name: str) -> Channel:
         """
@@ -279,47 +287,63 @@ class Subscriptions:
 
 class Publishing:
     """
-    PUBLISH of one session, under one login.
+    PUBLISH of one session.
 
     Attributes:
-        channels: those that it published in, at most `MAX_PUBLISHED`.
+        channels: those that it published in under its login, at most `MAX_PUBLISHED`.
+        unanswered: how many signals wait for the disk.
     """
 
-    __slots__ = ("_access", "_connection", "_publisher", "channels")
+    __slots__ = ("_access", "_connection", "_publisher", "channels", "unanswered")
+
+    log = Logger()
 
     def __init__(self, access: ChannelAccess, connection: Connection) -> None:
         self._access, self._connection = access, connection
         self._publisher: Publisher | None = None
         self.channels: set[str] = set()
+        self.unanswered = 0
 
-    def publish(self, asked: Publish) -> "Deferred[int]":
+    def publish(self, asked: Publish) -> None:
         """
-        Hand in a signal; fires with the seq of its entry.
+        PUBLISH: set a position; the answer follows when it is on disk.
 
-        Raises, or fails with:
-            WireError: as `SignalService.publish`.
+        Raises:
+            WireError: as `SignalService.publish`, or `denied`.
         """
+        access = self._access
+        asked = access.meant(asked)
+        access.demand("publish", asked.channel)
         if asked.channel not in self.channels:
             self._note(asked.channel)
         if self._publisher is None:
             self._publisher = self._join()
-        draft = Entry(
-            asked.channel,
-            asked.symbol,
-            asked.volume,
-            self._access.session.now(),
-            asked.ticket,
-            asked.id,
-            asked.type,
-            asked.fields,
+        draft = asked.draft(asked.channel, access.session.now(), asked.id)
+        done = access.signals.publish(self._publisher, draft, asked.take)
+        self.unanswered += 1
+        done.addCallbacks(
+            self._stored, self._not_stored, callbackArgs=(asked.id,), errbackArgs=(asked,)
         )
-        return self._access.signals.publish(self._publisher, draft, asked.take)
 
     def end(self, bye: bool) -> None:
         """Release the symbols and channels of the publisher; `bye` = for good."""
         publisher, self._publisher = self._publisher, None
+        self.channels.clear()
         if publisher is not None:
             self._access.signals.leave(publisher, bye)
+
+    def _stored(self, seq: int, id: str) -> None:
+        self.unanswered -= 1
+        self._access.session.answer(wire.stored(id, seq))
+
+    def _not_stored(self, failure: Failure, asked: Publish) -> None:
+        self.unanswered -= 1
+        if not isinstance(failure.value, WireError):
+            self.log.failure("PUBLISH failed.", failure)
+            return
+        message = Message("", {"id": asked.id, "channel": asked.channel})
+        self._access.session.refuse(failure.value, message)
+        self._access.session.check_finished()
 
     def _join(self) -> Publisher:
         session = self._access.session
@@ -356,16 +380,13 @@ class SignalClient:
     """
 
     __slots__ = (
-        "_access", "_publishing", "_reporting", "_store", "_unanswered", "subscriptions",
+        "_access", "_publishing", "_reporting", "_store", "subscriptions",
     )  # fmt: skip
-
-    log = Logger()
 
     def __init__(self, access: ChannelAccess, store: ReportStore) -> None:
         self._access, self.subscriptions, self._store = access, Subscriptions(access, self), store
         self._publishing: Publishing | None = None
         self._reporting: Reporting | None = None
-        self._unanswered = 0
 
     # The session
 
@@ -391,7 +412,8 @@ class SignalClient:
         self._access.offer()
 
     def busy(self) -> bool:
-        return bool(self._unanswered or self.subscriptions.each)
+        unanswered = self._publishing is not None and self._publishing.unanswered
+        return bool(unanswered or self.subscriptions.each)
 
     def leaving(self) -> None:
         self.subscriptions.drop_all(True)
@@ -459,51 +481,23 @@ class SignalClient:
         return {**session.report(), "channels": channels, "report": report}
 
     @property
-    def reporting(self) -> Reporting:
-        """
-        REPORT and SPEC of the client.
+    def publishing(self) -> Publishing:
+        """PUBLISH of the client."""
+        if self._publishing is None:
+            self._publishing = Publishing(self._access, self)
+        return self._publishing
 
-        Raises:
-            WireError: `denied`.
-        """
-        if not may_use(self._access.session):
-            raise WireError("denied", "REPORT and SPEC need a right in a channel of signals")
+    @property
+    def reporting(self) -> Reporting:
+        """REPORT and SPEC of the client; raises as `ChannelAccess.demand_any`."""
+        self._access.demand_any()
         if self._reporting is None:
             self._reporting = Reporting(self._access.session, self._store)
         return self._reporting
 
-    # PUBLISH
-
-    def publish(self, asked: Publish) -> None:
-        """PUBLISH: set a position; the answer follows when it is on disk."""
-        asked = self._access.meant(asked)
-        self._access.demand("publish", asked.channel)
-        if self._publishing is None:
-            self._publishing = Publishing(self._access, self)
-        done = self._publishing.publish(asked)
-        self._unanswered += 1
-        done.addCallbacks(
-            self._stored, self._not_stored, callbackArgs=(asked.id,), errbackArgs=(asked,)
-        )
-
-    def _stored(self, seq: int, id: str) -> None:
-        self._unanswered -= 1
-        self._access.session.send(wire.stored(id, seq))
-        self._access.session.check_finished()
-
-    def _not_stored(self, failure: Failure, asked: Publish) -> None:
-        self._unanswered -= 1
-        if not isinstance(failure.value, WireError):
-            self.log.failure("PUBLISH failed.", failure)
-            return
-        message = Message("", {"id": asked.id, "channel": asked.channel})
-        self._access.session.refuse(failure.value, message)
-        self._access.session.check_finished()
-
     def _end_publishing(self, bye: bool) -> None:
-        publishing, self._publishing = self._publishing, None
-        if publishing is not None:
-            publishing.end(bye)
+        if self._publishing is not None:
+            self._publishing.end(bye)
 
 
 def _subscribe(client: SignalClient, asked: Subscribe) -> None:
@@ -516,6 +510,10 @@ def _observes(asked: Subscribe) -> bool:
 
 def _unsubscribe(client: SignalClient, asked: Unsubscribe) -> None:
     client.subscriptions.unsubscribe(asked)
+
+
+def _publish(client: SignalClient, asked: Publish) -> None:
+    client.publishing.publish(asked)
 
 
 def _acknowledge(client: SignalClient, ack: Ack) -> None:
@@ -543,7 +541,7 @@ class SignalVerbs:
     verbs: ClassVar[Mapping[str, Verb]] = {
         "SUBSCRIBE": Verb(wire.REQUESTS["SUBSCRIBE"], _subscribe, _observes),
         "UNSUBSCRIBE": Verb(wire.REQUESTS["UNSUBSCRIBE"], _unsubscribe, always),
-        "PUBLISH": Verb(wire.REQUESTS["PUBLISH"], SignalClient.publish),
+        "PUBLISH": Verb(wire.REQUESTS["PUBLISH"], _publish),
         "ACK": Verb(wire.REQUESTS["ACK"], _acknowledge),
         "REPORT": Verb(REPORTS["REPORT"], _report),
         "SPEC": Verb(REPORTS["SPEC"], _describe),
