@@ -6,7 +6,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IStreamClientEndpoint
 
-from mtnet.client import Login, Publisher, Report
+from mtnet.client import Holdings, Login, Position, Publisher, Report
 from mtnet.demo.account import Account, Quote
 from mtnet.demo.copier import BUILD, SERVER
 from mtnet.demo.trader import Trade, Trader
@@ -16,7 +16,8 @@ LOGIN, NAME, ACCOUNT = "alice", "desk", "5100"
 
 class Provider:
     """
-    Simulated terminal that publishes.
+    Simulated terminal that publishes. It trades on while its channel is paused, and publishes what
+    it holds by then when the pause ends.
 
     Args:
         symbols: what it trades.
@@ -36,19 +37,24 @@ class Provider:
         quote: Callable[[str], Quote | None],
         seed: int,
     ) -> None:
-        self.publisher = Publisher(endpoint, reactor, name=NAME, login=Login(LOGIN, password))
+        login = Login(LOGIN, password)
+        self.publisher = Publisher(endpoint, reactor, positions=self._hold, name=NAME, login=login)
         self.trader = Trader(symbols, seed)
         self._quote, self._account = quote, Account(quote)
+        self._held: dict[str, Position] = {}
 
     def publish(self, trade: Trade) -> "Deferred[int]":
         """Trade in the account, and publish it, with the price where there is one."""
         symbol, volume = trade.symbol, trade.volume
         quote = self._quote(symbol)
-        if quote is None:
-            return self.publisher.publish(symbol, volume)
-        price = quote.of(volume - self._account.volume(symbol))
-        self._account.trade(symbol, volume, price)
-        return self.publisher.publish(symbol, volume, price=f"{price}")
+        price = None if quote is None else quote.of(volume - self._account.volume(symbol))
+        if price is not None:
+            self._account.trade(symbol, volume, price)
+        self._held[symbol] = Position(symbol, volume, price="" if price is None else f"{price}")
+        return self.publisher.publish(symbol, volume, **self._held[symbol].fields)
+
+    def _hold(self) -> Holdings:
+        return Holdings(self._held.values(), flat=True)
 
     def report(self) -> None:
         """Tell the server about the account."""

@@ -21,7 +21,7 @@ from mtnet.demo.output import Console
 from mtnet.demo.provider import Provider
 from mtnet.demo.ticks import TickFeed
 from mtnet.demo.trader import Trade
-from mtnet.errors import ClientError
+from mtnet.errors import ClientError, RefusedError
 
 BEGIN = 0.6
 """Seconds until the first trade: a silent connection is a follower after 0.3."""
@@ -194,7 +194,15 @@ class Scenario:
         pending = self._pending = PendingTrade(trade, self._reactor.seconds())
         stored = self._provider.publish(trade)
         sentence = f"A signal was not stored within {STORE_TIMEOUT:g} s."
-        await within(stored, STORE_TIMEOUT, self._reactor, sentence)
+        try:
+            await within(stored, STORE_TIMEOUT, self._reactor, sentence)
+        except RefusedError as error:
+            if error.code != "denied":
+                raise
+            # Somebody has paused the channel, on the page for example.
+            self._pending = None
+            self._console.event("provider", f"{trade.verb:<8} {_position(trade)}   REFUSED: paused")
+            return
         disk = self._reactor.seconds() - pending.since
         pending.delivered.addTimeout(DELIVERY_TIMEOUT, self._reactor, lambda *_: None)
         await pending.delivered
@@ -222,9 +230,8 @@ class Scenario:
             pending.delivered.callback(None)
 
     def _show_trade(self, pending: PendingTrade, disk: float) -> None:
-        symbol, volume, verb = pending.trade
-        position = f"{symbol:<8} {volume:+.2f}" if volume else f"{symbol:<8}  flat"
-        self._console.event("provider", f"{verb:<8} {position}   on disk after", disk)
+        position = _position(pending.trade)
+        self._console.event("provider", f"{pending.trade.verb:<8} {position}   on disk after", disk)
         for name in FOLLOWERS:
             delay = pending.delays.get(name)
             text = "told after" if delay is not None else "NOT TOLD"
@@ -266,3 +273,8 @@ class Scenario:
         self.counts.templates += 1
         took = self._reactor.seconds() - since
         self._console.event("template get", "EURUSD H1 over TLS, the same bytes", took)
+
+
+def _position(trade: Trade) -> str:
+    held = f"{trade.volume:+.2f}" if trade.volume else " flat"
+    return f"{trade.symbol:<8} {held}"

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from urllib.request import urlopen
+from urllib.request import Request, urlopen
 
 import pytest
 
@@ -65,6 +65,23 @@ def test_it_stays_until_ctrl_c_and_names_the_address_of_the_page(tmp_path):
     process.send_signal(signal.SIGINT)
     said, _ = process.communicate(timeout=40)
     assert (process.returncode, "Summary" in said) == (0, True)
+
+
+def test_it_goes_on_while_its_channel_is_frozen_and_after_that(tmp_path):
+    process = start("demo", "--stay", "--speed", 5, TMPDIR=str(tmp_path))
+
+    def until(pattern):
+        return next(filter(None, (re.search(pattern, line) for line in process.stdout)))
+
+    page = until(r"http://\S+/(?=\n)")[0]
+    until("told after")
+    for action, outcome in (("freeze", "REFUSED: paused"), ("resume", "told after")):
+        request = Request(f"{page}v1/channels/main/{action}", b'{"confirm": "main"}')
+        with urlopen(request, timeout=10):
+            until(outcome)
+    process.send_signal(signal.SIGINT)
+    said, complained = process.communicate(timeout=40)
+    assert (process.returncode, complained, "Summary" in said) == (0, "", True)
 
 
 def test_what_was_kept_is_exported_and_replayed(tmp_path):
