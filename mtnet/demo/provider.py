@@ -47,11 +47,13 @@ class Provider:
         """Trade in the account, and publish it, with the price where there is one."""
         symbol, volume = trade.symbol, trade.volume
         quote = self._quote(symbol)
-        price = None if quote is None else quote.of(volume - self._account.volume(symbol))
-        if price is not None:
-            self._account.trade(symbol, volume, price)
-        self._held[symbol] = Position(symbol, volume, price="" if price is None else f"{price}")
-        return self.publisher.publish(symbol, volume, **self._held[symbol].fields)
+        if quote is None:
+            self._held[symbol] = Position(symbol, volume)
+            return self.publisher.publish(symbol, volume)
+        price = quote.of(volume - self._account.volume(symbol))
+        self._account.trade(symbol, volume, price)
+        self._held[symbol] = Position(symbol, volume, price=f"{price}")
+        return self.publisher.publish(symbol, volume, price=f"{price}")
 
     def _hold(self) -> Holdings:
         return Holdings(self._held.values(), flat=True)

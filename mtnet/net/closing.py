@@ -1,20 +1,12 @@
 """Closing connections: progress of the last bytes, and a reset where there is none."""
 
-import socket
-import struct
 from collections.abc import Callable
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime, ISSLTransport
 
 from mtnet.callbacks import noop
 from mtnet.net.output.direct import end_half
-from mtnet.net.transport import StreamTransport, Transport, innermost
-
-try:
-    from fcntl import ioctl
-    from termios import TIOCOUTQ
-except ImportError:  # pragma: no cover - Windows
-    ioctl = None  # type: ignore[assignment]
+from mtnet.net.transport import StreamTransport, Transport, in_flight, innermost
 
 PROGRESS = 5.0
 """Seconds without progress after which a close no longer waits for the peer."""
@@ -24,16 +16,7 @@ CHECKS = 5
 
 def unacknowledged(transport: Transport) -> int:
     """Return how many sent bytes are not acknowledged by the peer; 0 where it is unknown."""
-    below = innermost(transport)
-    if not getattr(below, "connected", True):
-        return 0  # a protocol may still work on what it read; Twisted has no socket then
-    handle = getattr(below, "getHandle", lambda: None)()
-    if ioctl is None or not isinstance(handle, socket.socket):
-        return 0
-    try:
-        return int(struct.unpack("i", ioctl(handle.fileno(), TIOCOUTQ, b"\0" * 4))[0])
-    except OSError:
-        return 0
+    return in_flight(transport) or 0
 
 
 class StallDetector:

@@ -240,7 +240,8 @@ def test_a_follower_that_stops_reading_turns_to_its_warning(people, admin):
         row = page.shows("#people tr", "bob/deaf", 20_000)
         row.locator(".badge.unknown").wait_for()
         row.locator(".badge.error").wait_for(timeout=60_000)
-        page.shows("#summary", "bob/deaf")
+        page.shows("#summary", "Nothing was heard of bob/deaf for")
+        page.shows("#people tr", "all that was sent has arrived: its terminal hangs")
     assert page.trouble() == []
 
 

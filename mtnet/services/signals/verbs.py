@@ -438,6 +438,10 @@ class SignalClient:
         return self._access.session.queue.output.stalled
 
     @property
+    def untaken(self) -> int | None:
+        return self._access.session.queue.untaken
+
+    @property
     def reported(self) -> Reported | None:
         return None if self._reporting is None else self._reporting.reported
 

@@ -90,6 +90,11 @@ class ClassicFollower:
         """Since when it has taken no byte, in seconds of the clock; None = nothing waits."""
         return self._output.stalled
 
+    @property
+    def untaken(self) -> int | None:
+        """Bytes that its machine has not taken; None = unknown."""
+        return self._output.untaken
+
     def recheck(self) -> None:
         """End, if the channel is another one now, or a view that is damaged."""
         if self._find() != self._channel:

@@ -79,6 +79,7 @@ class PollingFollower:
 
     shared = None
     stalled: float | None = None
+    untaken: int | None = None
 
     def __init__(
         self,

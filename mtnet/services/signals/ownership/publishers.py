@@ -48,6 +48,10 @@ class Connection(Protocol):
         """Since when it has taken no byte; None = nothing waits."""
 
     @property
+    def untaken(self) -> int | None:
+        """Bytes that its machine has not taken; None = unknown."""
+
+    @property
     def reported(self) -> Reported | None:
         """Its last REPORT; None = it has sent none."""
 

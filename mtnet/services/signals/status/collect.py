@@ -11,6 +11,7 @@ from mtnet.services.signals.book import Channel
 from mtnet.services.signals.ownership.publishers import Connection, Ownership, Publisher
 from mtnet.services.signals.reports.registry import Reported
 from mtnet.services.signals.service import SignalService
+from mtnet.services.signals.status.engine import SILENCE, STALL, is_older
 from mtnet.services.signals.status.facts import (
     ChannelFacts,
     FollowerFacts,
@@ -224,6 +225,8 @@ def _online(
     connection, feed = follower.connection, follower.feed
     sent = channel.seq if feed is None else feed.position
     next = 0 if feed is None else feed.pending(follower.acked)
+    heard = _heard(connection, moment)
+    stalled = None if connection is None else moment.of(connection.stalled)
     return FollowerFacts(
         follower.who,
         channel,
@@ -235,8 +238,9 @@ def _online(
         next,
         _stored(book, next) if next else None,
         bool(follower.acked_at),
-        _heard(connection, moment),
-        None if connection is None else moment.of(connection.stalled),
+        heard,
+        stalled,
+        _untaken(connection, heard, stalled, moment.when),
         follower.copies or NONE,
         _reports(reports, connection, *follower.key),
         "" if connection is None else connection.client,
@@ -269,6 +273,14 @@ def _joined(states: Mapping[str, ProviderState]) -> ProviderState:
 
 def _heard(connection: Connection | None, moment: Moment) -> int | None:
     return None if connection is None else moment.of(connection.heard)
+
+
+def _untaken(
+    connection: Connection | None, heard: int | None, stalled: int | None, when: int
+) -> int | None:
+    """Ask the kernel about those in trouble alone: it is a system call for each."""
+    silent = is_older(heard, SILENCE, when) or is_older(stalled, STALL, when)
+    return connection.untaken if silent and connection is not None else None
 
 
 def _stored(channel: Channel, seq: int) -> int:

@@ -120,22 +120,41 @@ def _presence(facts: FollowerFacts, when: int) -> Iterator[Finding]:
 
 
 def _connection(facts: FollowerFacts, when: int) -> Iterator[Finding]:
-    if _older(facts.heard, SILENCE, when):
-        yield Finding("blind", _ago(facts.heard, when))
-    if _older(facts.stalled, STALL, when):
-        yield Finding("slow", _ago(facts.stalled, when))
-    if _older(facts.waits, CATCH_UP, when):
+    if is_older(facts.heard, SILENCE, when):
+        yield Finding("blind", {**_ago(facts.heard, when), "why": _why_silent(facts.untaken)})
+    if is_older(facts.stalled, STALL, when):
+        waiting = f": {_size(facts.untaken)} wait for it" if facts.untaken else ""
+        yield Finding("slow", {**_ago(facts.stalled, when), "waiting": waiting})
+    if is_older(facts.waits, CATCH_UP, when):
         names = {"channel": facts.channel.name, "behind": facts.channel.seq - facts.sent}
         yield Finding("behind", {**_ago(facts.waits, when), **names})
 
 
 def _acknowledgements(facts: FollowerFacts, when: int) -> Iterator[Finding]:
-    if facts.expected and _older(facts.due, ACK_TIME, when):
-        yield Finding("not_acknowledged", {**_ago(facts.due, when), "next": facts.next})
+    if facts.expected and is_older(facts.due, ACK_TIME, when):
+        names = {"next": facts.next, "why": _why_unacknowledged(facts, when)}
+        yield Finding("not_acknowledged", {**_ago(facts.due, when), **names})
     elif not facts.acknowledges and (facts.channel.seq or not facts.expected):
         yield Finding("unconfirmed")
     elif facts.untold:
         yield Finding("untold", {"symbols": ", ".join(facts.untold)})
+
+
+def _why_silent(untaken: int | None) -> str:
+    """Return what the kernel knows of somebody who is silent, and what to do."""
+    if untaken is None:
+        return ": look whether its terminal hangs and its network works"
+    if untaken:
+        return f", and {_size(untaken)} have not arrived: look at its network and its machine"
+    return ", though all that was sent has arrived: its terminal hangs, so restart it"
+
+
+def _why_unacknowledged(facts: FollowerFacts, when: int) -> str:
+    """Return whether it is the program that acknowledges nothing, and what to do."""
+    hangs = is_older(facts.heard, SILENCE, when) or is_older(facts.stalled, STALL, when)
+    if facts.heard is None or hangs:
+        return ": look whether its program trades, and what its journal says"
+    return ", though it is there and answers: its program waits or cannot trade, see its journal"
 
 
 def _copies(facts: FollowerFacts) -> Iterator[Finding]:
@@ -187,7 +206,7 @@ def _provider(channel: ChannelFacts, when: int) -> Iterator[Finding]:
         return
     if state.missing:
         yield Finding("some_providers", {**names, "names": " and ".join(state.missing)})
-    if _older(state.heard, SILENCE, when):
+    if is_older(state.heard, SILENCE, when):
         yield Finding("provider_silent", {**names, "ago": duration(when - (state.heard or 0))})
     if state.trading is False:
         yield Finding("provider_trading_off", names)
@@ -210,7 +229,7 @@ def _of_provider(facts: ProviderFacts, when: int) -> Iterator[Finding]:
         names["ago"] = duration(when - facts.since)
         yield Finding(_absence(facts.who, facts.left), names)
         return
-    if _older(facts.heard, SILENCE, when):
+    if is_older(facts.heard, SILENCE, when):
         yield Finding("provider_silent", {**names, "ago": duration(when - (facts.heard or 0))})
     if facts.reports and facts.reports[0].report.trading is False:
         yield Finding("provider_trading_off", names)
@@ -226,7 +245,7 @@ def _terminal(facts: FollowerFacts, when: int) -> Iterator[Finding]:
 def _reports(facts: FollowerFacts | ProviderFacts, when: int) -> Iterator[Finding]:
     """Yield what REPORTs show of the terminal of somebody who is connected."""
     reports = facts.reports
-    if reports and _older(max(reports[0].time, facts.since), FRESH, when):
+    if reports and is_older(max(reports[0].time, facts.since), FRESH, when):
         yield Finding("report_stale", _ago(reports[0].time, when))
     if len(reports) > 1 and account(reports[0].report) != account(reports[1].report):
         yield Finding("two_accounts", {"accounts": _accounts(reports)})
@@ -236,9 +255,18 @@ def _reports(facts: FollowerFacts | ProviderFacts, when: int) -> Iterator[Findin
         yield Finding("old_client", names)
 
 
-def _older(since: int | None, most: int, when: int) -> bool:
+def is_older(since: int | None, most: int, when: int) -> bool:
     """Return whether something has lasted for longer than it may; None = there is nothing."""
     return since is not None and when - since > most
+
+
+def _size(count: int) -> str:
+    """Return bytes with two digits: more would change with each one that is sent."""
+    if count < 1_000:
+        return "less than 1 kB"
+    digits = 10 ** max(0, len(str(count)) - 2)
+    rounded = round(count / digits) * digits
+    return f"{rounded / 1e6:.2g} MB" if rounded >= 1_000_000 else f"{rounded / 1e3:.3g} kB"
 
 
 def _ago(since: int | None, when: int) -> dict[str, object]:

@@ -118,6 +118,8 @@ class FollowerFacts(Struct, frozen=True, gc=False):
         acknowledges: whether it has ever acknowledged anything.
         heard: when its last sign of life came; None = it need not give any.
         stalled: since when it has taken no byte; None = nothing waits.
+        untaken: of one who is silent or takes nothing, the bytes that its machine has not taken;
+            None = unknown.
         copies: the copies that are not simply right.
         reports: its last two REPORTs, newest first.
         client: its program and version, in its words.
@@ -141,6 +143,7 @@ class FollowerFacts(Struct, frozen=True, gc=False):
     acknowledges: bool = True
     heard: int | None = None
     stalled: int | None = None
+    untaken: int | None = None
     copies: Mapping[Key, Copy] = {}
     reports: Sequence[Reported] = ()
     client: str = ""

@@ -127,21 +127,20 @@ RULES: Mapping[Code, Rule] = {
         22,
         "error",
         None,
-        "Nothing was heard of {who} for {ago}: look whether its terminal hangs and its network "
-        "works.",
+        "Nothing was heard of {who} for {ago}{why}.",
     ),
     "slow": Rule(
         24,
         "error",
         None,
-        "{who} has taken no byte for {ago}: look whether its terminal hangs and its network works.",
+        "{who} does not read, and has taken no byte for {ago}{waiting}: look whether its terminal "
+        "hangs and its network works.",
     ),
     "not_acknowledged": Rule(
         26,
         "error",
         None,
-        "{who} has not acknowledged signal {next} for {ago}: look whether its program trades, and "
-        "what its journal says.",
+        "{who} has not acknowledged signal {next} for {ago}{why}.",
     ),
     "behind": Rule(
         28,

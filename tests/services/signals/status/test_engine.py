@@ -181,6 +181,56 @@ def test_a_sentence_says_what_is_held_and_what_to_do():
     assert refused.text.startswith("bob could not carry out EURUSD #77 1 (no money):")
 
 
+LATE = {"next": 50, "unacknowledged": NOW - 20_000}
+WHY = {
+    "nobody knows why it is silent": (
+        {"heard": NOW - 13_000},
+        "Nothing was heard of bob for 13 s: look whether its terminal hangs and its network works.",
+    ),
+    "its machine is there": (
+        {"heard": NOW - 13_000, "untaken": 0},
+        "Nothing was heard of bob for 13 s, though all that was sent has arrived: its terminal "
+        "hangs, so restart it.",
+    ),
+    "its machine is not there": (
+        {"heard": NOW - 13_000, "untaken": 82},
+        "Nothing was heard of bob for 13 s, and less than 1 kB have not arrived: look at its "
+        "network and its machine.",
+    ),
+    "it does not read": (
+        {"stalled": NOW - 7_000, "untaken": 312_345},
+        "bob does not read, and has taken no byte for 7 s: 310 kB wait for it: look whether its "
+        "terminal hangs and its network works.",
+    ),
+    "it answers": (
+        LATE,
+        "bob has not acknowledged signal 50 for 20 s, though it is there and answers: its program "
+        "waits or cannot trade, see its journal.",
+    ),
+    "it gives no sign of life": (
+        {**LATE, "heard": None},
+        "bob has not acknowledged signal 50 for 20 s: look whether its program trades, and what "
+        "its journal says.",
+    ),
+}
+
+
+@pytest.mark.parametrize("situation", WHY)
+def test_a_sentence_says_why_somebody_is_behind(situation):
+    changes, sentence = WHY[situation]
+    assert judge(replace(BOB, **changes), NOW).about("bob")[0].text == sentence
+
+
+@pytest.mark.parametrize(
+    ("untaken", "text"),
+    [(1, "less than 1 kB"), (1_234, "1.2 kB"), (9_999, "10 kB"), (312_345, "310 kB"),
+     (999_999, "1 MB"), (12_345_678, "12 MB")],
+)  # fmt: skip
+def test_bytes_that_wait_are_told_with_two_digits(untaken, text):
+    found = judge(replace(BOB, stalled=NOW - 7_000, untaken=untaken), NOW).about("bob")
+    assert f" {text} wait" in found[0].text
+
+
 def test_followers_that_are_judged_alike_share_one_judgement():
     bob, carol = (judge(replace(BOB, who=who, acknowledges=False), NOW) for who in ("bob", "carol"))
     assert bob is carol

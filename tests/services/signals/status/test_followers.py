@@ -19,7 +19,7 @@ NOON = 1_700_000_000_000
 
 
 class Connection:
-    client, heard, stalled, reported = "", None, None, None
+    client, heard, stalled, untaken, reported = "", None, None, None, None
 
 
 class Feed:

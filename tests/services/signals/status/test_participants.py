@@ -11,6 +11,7 @@ from status_scene import Scene
 
 from mtnet.errors import WireError
 from mtnet.interfaces import IControlCommands, IParticipants, IStatus
+from mtnet.net.output import queue
 from mtnet.services.signals import wire
 from mtnet.services.signals.ownership.pauses import Pauses
 from mtnet.services.signals.status.facts import ChannelFacts, ProviderFacts
@@ -117,6 +118,17 @@ def test_a_follower_is_forgotten_after_the_time_that_is_set(tmp_path, clock):
 def test_a_follower_that_hangs_is_blind(scene, pair):
     scene.rest(12, pair[0])
     assert scene.codes() == {"bob/desk": ["blind"]}
+
+
+def test_the_kernel_is_asked_why_a_follower_is_silent_and_only_then(scene, pair, monkeypatch):
+    asked = []
+    monkeypatch.setattr(queue, "in_flight", lambda transport: asked.append(transport) or 0)
+    scene.rest(6, pair[0])
+    assert (scene.codes(), asked) == ({"bob/desk": []}, [])
+    scene.rest(6, pair[0])
+    (row,) = scene.rows()
+    assert "all that was sent has arrived" in row["warnings"][0]["text"]
+    assert asked
 
 
 def test_a_follower_that_takes_no_byte_is_slow(scene, pair):
