@@ -7,7 +7,7 @@ from typing import NamedTuple
 VALUES = {"USDJPY": Decimal(661), "XAUUSD": Decimal(100), "UK100": Decimal(13)}
 """What one lot gains, in dollars, when the price rises by 1; of others as of EURUSD."""
 VALUE = Decimal(100_000)
-DEPOSIT = Decimal(10_000)
+DEPOSIT = Decimal(100_000)
 CENT = Decimal("0.01")
 
 

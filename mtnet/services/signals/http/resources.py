@@ -13,6 +13,7 @@ from mtnet.services.signals.http.publishers import HttpPublishers
 from mtnet.services.signals.http.publishing import SignalPublishing, StatePublishing
 from mtnet.services.signals.http.record import RecordReading
 from mtnet.services.signals.http.reporting import Acknowledging, Reporting
+from mtnet.services.signals.http.slippage import SlippageReading
 from mtnet.services.signals.http.views import view_routes
 from mtnet.services.signals.http.wire import (
     ChannelPath,
@@ -61,6 +62,7 @@ def signal_routes(
         *_reports(Acknowledging(signals, followers), Reporting(signals, followers, store)),
         *FillReading(signals).routes(),
         *EquityReading(store).routes(),
+        *SlippageReading(signals, store).routes(),
         *RecordReading(signals, records).routes(),
         *Operating(signals, commands).routes(),
         *Forgetting(signals, commands).routes(),

@@ -1,16 +1,18 @@
 """
-History of the acknowledgements of one follower: refusals, latencies and fills.
+History of the acknowledgements of one follower: refusals, latencies, fills and slippage.
 
 Pure: methods take `when`, in milliseconds since the Unix epoch, UTC.
 """
 
 from collections import defaultdict
+from decimal import Decimal
 
 from msgspec import Raw
 
 from mtnet.services.signals.model import Entry
 from mtnet.services.signals.status.fills import ChannelFills
 from mtnet.services.signals.status.latency import LatencyWindow, Percentiles
+from mtnet.services.signals.status.slippage import SlippageTable
 from mtnet.services.signals.wire import Ack
 
 WINDOW = 3_600_000
@@ -23,26 +25,39 @@ class AckHistory:
 
     Args:
         fills: those of its channel, which all of its followers share.
+
+    Attributes:
+        slippage: None = no price was compared yet.
     """
 
-    __slots__ = ("_fills", "_last", "_latencies", "_refusals")
+    __slots__ = ("_fills", "_last", "_latencies", "_refusals", "slippage")
 
     def __init__(self, fills: ChannelFills) -> None:
         self._fills = fills
         self._refusals = (0, 0)
         self._last: tuple[int, str | None] = (0, None)
         self._latencies: LatencyWindow | None = None
+        self.slippage: SlippageTable | None = None
 
     def inherit(self, former: "AckHistory") -> None:
         """Go on from what is known of a former connection; its network was another one, perhaps."""
-        self._refusals = former._refusals
+        self._refusals, self.slippage = former._refusals, former.slippage
 
-    def note(self, ack: Ack, entry: Entry, who: str, since: int, when: int) -> None:
+    def note(
+        self,
+        ack: Ack,
+        entry: Entry,
+        who: str,
+        since: int,
+        when: int,
+        before: Decimal | None = None,
+    ) -> None:
         """
         Take an ACK of an entry.
 
         Args:
             since: when the follower came: what it missed before says nothing of its speed.
+            before: lots of the symbol that it held; None = it has not said.
         """
         if ack.status == "failed":
             count, begun = self._refusals
@@ -52,6 +67,9 @@ class AckHistory:
             return
         self._last = said
         self._fills.note(entry, ack, who, when)
+        if ack.status == "filled" and ack.price is not None:
+            self.slippage = self.slippage or SlippageTable()
+            self.slippage.note(entry, ack, before)
         if ack.seq > last and entry.when >= since:
             self._latencies = self._latencies or LatencyWindow()
             self._latencies.add(when - entry.when)

@@ -20,6 +20,7 @@ from mtnet.services.signals.status.acknowledgements import AckHistory, FillTable
 from mtnet.services.signals.status.facts import Copy, Key
 from mtnet.services.signals.status.fills import ChannelFills
 from mtnet.services.signals.status.latency import Percentiles
+from mtnet.services.signals.status.slippage import SlippageTable
 from mtnet.services.signals.wire import Ack
 
 MAX_OFFLINE = 10_000
@@ -160,7 +161,7 @@ class Follower:
         self.acked, self.acked_at = max(self.acked, min(ack.seq, _sent(self))), when
         if entry is None:
             return
-        volume = _lots_of(ack, entry)
+        volume, before = _lots_of(ack, entry), (self.held or {}).get(entry.symbol)
         if volume is not None:
             held = dict(self.held or {})
             held.pop(entry.symbol, None)
@@ -168,7 +169,8 @@ class Follower:
             if len(held) > MAX_HELD:
                 del held[next(iter(held))]
             self.held = held
-        self._history().note(ack, entry, self.who, self.since, when)
+        lots = None if before is None else Decimal(before)
+        self._history().note(ack, entry, self.who, self.since, when, lots)
         self._note(Key(entry.symbol, entry.ticket), _copy(ack, entry, net))
 
     def progress(self, seq: int, late: int = 0) -> dict[str, object]:
@@ -203,6 +205,11 @@ class Follower:
     def latency(self) -> Percentiles | None:
         """Percentiles of its latencies; None = there was none since it came."""
         return None if self._acks is None else self._acks.latency
+
+    @property
+    def slippage(self) -> SlippageTable | None:
+        """How much worse its prices were than the provider's; None = none was compared."""
+        return None if self._acks is None else self._acks.slippage
 
     @property
     def place(self) -> Place:

@@ -52,6 +52,23 @@ def test_the_equity_of_a_terminal_is_a_line_for_admins(ask_as):
     assert ask_as("root", "GET", "/v1/equity?terminal=bob").error == (404, "missing")
 
 
+# Slippage
+
+
+def test_what_worse_prices_cost_a_follower_is_for_admins(ask_as):
+    body = {"publisher": "p", "signals": [signal("a", price="1.10000")]}
+    ask_as("alice", "POST", "/v1/channels/gold/signals", body)
+    spec = {"symbol": "EURUSD", "tick": "0.00001", "tickvalue": 1, "currency": "USD"}
+    ask_as("bob", "POST", "/v1/spec", {**spec, "name": "desk"})
+    acks = [{"seq": 1, "status": "filled", "price": "1.10012"}]
+    ask_as("bob", "POST", "/v1/channels/gold/acks", {"acks": acks, "name": "desk"})
+    assert ask_as("root", "GET", "/v1/slippage").json == [
+        {"who": "bob/desk", "channel": "gold", "fills": 1, "points": "12.0", "cost": "12.00",
+         "currency": "USD"},
+    ]  # fmt: skip
+    assert ask_as("bob", "GET", "/v1/slippage").error == (403, "denied")
+
+
 # Records
 
 
