@@ -61,9 +61,9 @@ class Page:
         self.tab.click("#login-form button[type=submit]")
 
 
-def tick(daemon, price):
+def tick(daemon, price, symbol=b"EURUSD"):
     with daemon.dial("ticks") as connection:
-        connection.sendall(b"EURUSD %b\nSYNC:\n" % price)
+        connection.sendall(b"%b %b\nSYNC:\n" % (symbol, price))
         assert connection.recv(512).startswith(b"OK: SYNC")
 
 

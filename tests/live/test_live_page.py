@@ -29,7 +29,10 @@ def test_a_pause_wants_the_name_of_the_channel_typed(daemon, open_page):
         act.click()
         page.shows("#positions", "No channel holds a position")
         page.shows("#channels .badge.warning", "closes only")
-        page.shows("#summary", "Channel main is paused by 127.0.0.1")
+        page.shows(
+            "#summary",
+            "Channel main was paused by 127.0.0.1 (an address: nobody was logged in) at ",
+        )
         row = page.shows("#people tr", "Resume it in Channels.")
         assert "`" not in row.inner_text()
         page.shows("#channels button", "Resume").click()

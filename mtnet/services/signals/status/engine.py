@@ -154,7 +154,7 @@ def _why_unacknowledged(facts: FollowerFacts, when: int) -> str:
     hangs = is_older(facts.heard, SILENCE, when) or is_older(facts.stalled, STALL, when)
     if facts.heard is None or hangs:
         return ": look whether its program trades, and what its journal says"
-    return ", though it is there and answers: its program waits or cannot trade, see its journal"
+    return ": its connection works, so its program waits or cannot trade; see its journal"
 
 
 def _copies(facts: FollowerFacts) -> Iterator[Finding]:

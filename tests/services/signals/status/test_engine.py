@@ -204,8 +204,8 @@ WHY = {
     ),
     "it answers": (
         LATE,
-        "bob has not acknowledged signal 50 for 20 s, though it is there and answers: its program "
-        "waits or cannot trade, see its journal.",
+        "bob has not acknowledged signal 50 for 20 s: its connection works, so its program waits "
+        "or cannot trade; see its journal.",
     ),
     "it gives no sign of life": (
         {**LATE, "heard": None},

@@ -15,10 +15,10 @@ export class Alerts {
       [
         { title: "Alert", text: (row) => row.name, name: true },
         { title: "When", text: (row) => row.when, wide: true },
-        { title: "Goes on", text: incidents, grow: true, class: (row) => (row.incidents.length ? "warning" : "") },
+        { title: "Goes on", text: incidents, grow: true, prose: true, class: (row) => (row.incidents.length ? "warning" : "") },
         { title: "", text: (row) => `${row.muted}${session.admin}`, node: (row) => this.button(row) },
       ],
-      "No alerts are set, so nobody is told when this page is closed. The section [alerts.NAME] of the configuration sets them.",
+      "No alerts are set, so nobody is told when this page is closed. The section `[alerts.NAME]` of the configuration sets them.",
     );
     this.shows = ["alerts", "clock"];
     this.node = panel("alerts", "Alerts", this.table.node, this.error);

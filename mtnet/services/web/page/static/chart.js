@@ -1,7 +1,7 @@
 // Candles of a symbol, with the signals of a channel marked.
 
 import { ask } from "./api.js";
-import { Table, element, panel } from "./dom.js";
+import { Table, element, panel, prose } from "./dom.js";
 import { Fills } from "./fills.js";
 import { ago, duration, now, signed, utc } from "./format.js";
 
@@ -13,6 +13,8 @@ const QUARTER = 900_000;
 const HEIGHT = 340;
 // Milliseconds in which a signal belongs to the open bar; later ones are placed by their time.
 const FRESH = 5_000;
+// Bars between two texts at marks, which are not read where they lie upon each other.
+const ROOM = 12;
 // Milliseconds in which a fill belongs to the bar of its signal.
 const SOON = 60_000;
 // Milliseconds before the names of symbols are asked for a second time.
@@ -60,7 +62,7 @@ export class Chart {
     this.list = element("details", { open: !library() }, element("summary", {}, "As a table"), this.table.node);
     this.list.addEventListener("toggle", () => this.signals.changed("bars"));
     const tools = element("p", { class: "tools" }, label(this.symbol), label(this.period), label(this.channel), this.quote);
-    this.empty = element("p", { class: "hint" }, "There are no ticks yet: terminals send them to the port of ticks, and so does `mtnet ticks send`.");
+    this.empty = element("p", { class: "hint" }, ...prose("There are no ticks yet: terminals send them to the port of ticks, and so does `mtnet ticks send`."));
     this.since = element("output", { class: "hint", "aria-label": "Since the last signal" });
     this.zone = element("output", { "aria-label": "Clock of the candles" });
     this.key = element("span", {}, mark("provider", "the price of the provider"), mark("follower", "fills of its followers"));
@@ -233,7 +235,7 @@ export class Chart {
       const digits = (this.bars.get(times.at(-1)).close.split(".")[1] ?? "").length;
       this.series.applyOptions({ priceFormat: { type: "price", precision: digits, minMove: 10 ** -digits } });
       this.series.setData(times.map((time) => candle(this.bars.get(time))));
-      if (this.drawn === 0) this.chart.timeScale().setVisibleLogicalRange({ from: Math.max(-2, times.length - 120), to: times.length + 4 });
+      if (this.drawn === 0) this.chart.timeScale().setVisibleLogicalRange({ from: Math.max(-2, times.length - 120), to: times.length + 8 });
     } else for (const time of dirty) this.series.update(candle(this.bars.get(time)));
     this.drawn = times.at(-1);
   }
@@ -243,8 +245,8 @@ export class Chart {
     const said = `${this.channel.value} ${version} ${times[0]} ${this.offset} ${this.fills.version}`;
     if (said === this.marked) return;
     this.marked = said;
-    const [marks, prices, colours] = [new Map(), new Map(), palette()];
-    const add = (...mark) => prices.set(mark.join(), at_price(...mark));
+    const [marks, prices, colours] = [new Map(), new Prices(), palette()];
+    const add = (...mark) => prices.add(...mark);
     for (const each of this.own) {
       // A signal that came just now belongs to the open bar, whatever the two clocks say.
       if (each.live && each.bar === undefined && now() - each.time < FRESH) each.bar = times.at(-1);
@@ -261,11 +263,12 @@ export class Chart {
       const time = soon ? signal.bar : this.bar_of(times, when);
       if (time !== undefined) add(time, price, "square", colours("fill"));
     }
-    const shown = [...marks].map(([time, each]) => marker(each, time, colours));
-    this.markers.setMarkers([...shown, ...prices.values()].sort((a, b) => a.time - b.time));
+    const shown = readable([...marks].map(([time, each]) => marker(each, time, colours)), times);
+    const dots = prices.marks();
+    this.markers.setMarkers([...shown, ...dots].sort((a, b) => a.time - b.time));
     this.box.dataset.markers = shown.length;
-    this.box.dataset.prices = prices.size;
-    this.key.hidden = prices.size === 0;
+    this.box.dataset.prices = dots.length;
+    this.key.hidden = dots.length === 0;
   }
 
   // The clock of the bars: as the ticks have it, or of their receipt.
@@ -287,6 +290,36 @@ export class Chart {
 function palette() {
   const style = getComputedStyle(document.documentElement);
   return (name) => style.getPropertyValue(`--${name}`).trim();
+}
+
+// The prices of a bar: of each kind the lowest and the highest, since more hide the candle.
+class Prices {
+  constructor() {
+    this.ends = new Map();
+  }
+
+  add(time, price, shape, color) {
+    const key = `${time} ${shape}`;
+    const { low = price, high = price } = this.ends.get(key) ?? {};
+    this.ends.set(key, { time, shape, color, low: Math.min(low, price), high: Math.max(high, price) });
+  }
+
+  marks() {
+    return [...this.ends.values()].flatMap(({ time, shape, color, low, high }) =>
+      [...new Set([low, high])].map((price) => at_price(time, price, shape, color)));
+  }
+}
+
+// Leaves the text of marks away where there is no room for it; the newest keeps its own.
+function readable(marks, times) {
+  const places = new Map(times.map((time, index) => [time / 1000, index]));
+  let free = Infinity;
+  for (const mark of marks.sort((a, b) => b.time - a.time)) {
+    const place = places.get(mark.time);
+    if (free - place < ROOM) delete mark.text;
+    else free = place;
+  }
+  return marks;
 }
 
 // Returns a mark at a price.

@@ -10,6 +10,11 @@ export function element(tag, attributes = {}, ...children) {
   return made;
 }
 
+// Returns a sentence whose `commands` look as they are typed.
+export function prose(text) {
+  return text.split("`").map((each, index) => (index % 2 ? element("code", {}, each) : each));
+}
+
 export function find(id) {
   return document.getElementById(id);
 }
@@ -28,8 +33,8 @@ export const NONE = "\u2013";
 const MOST = 100;
 
 // A table of rows by key. A column: `title`, `text(row)`, and optionally `class(row)`,
-// `node(row)` in place of the text, `number` (right-aligned), `wide` (not on a phone), `name` (cut where it is long), `titled` (with its title on a phone, as numbers are), `hint` (more
-// about the title), `none` (why a text is empty: a sentence, or made of the row), `more(row)` (more
+// `node(row)` in place of the text, `prose` (sentences with commands), `number` (right-aligned), `wide` (not on a phone), `name` (cut where it is long), `titled` (with its title on a phone, as numbers are), `hint` (more
+// about the title; a column without a title has buttons), `none` (why a text is empty: a sentence, or made of the row), `more(row)` (more
 // about a text that is not).
 // On a phone a table of `cards` shows each row as a block, and the titles of its numbers alone.
 // Of many rows the first `most` are shown, and the others when somebody asks for them: a browser
@@ -41,11 +46,11 @@ export class Table {
     this.whole = false;
     this.rows = new Map();
     this.body = element("tbody");
-    this.empty = element("p", { class: "hint" }, empty);
-    const heads = columns.map((each) => element("th", { scope: "col", class: classes(each), title: each.hint }, each.title));
+    this.empty = element("p", { class: "hint" }, ...prose(empty));
+    const heads = columns.map((each) => element("th", { scope: "col", class: classes(each), title: each.hint }, each.title || element("span", { class: "unseen" }, "Actions")));
     const head = element("thead", {}, element("tr", {}, ...heads));
     this.table = element("table", {}, element("caption", { class: "unseen" }, caption), head, this.body);
-    this.scroll = element("div", { class: cards ? "scroll cards" : "scroll", tabindex: "0", role: "region", "aria-label": caption }, this.table);
+    this.scroll = element("div", { class: cards ? "scroll cards" : "scroll", tabindex: "0", role: "group", "aria-label": caption }, this.table);
     this.others = element("button", { type: "button", click: () => this.toggle() });
     this.node = element("div", {}, this.scroll, this.others, this.empty);
     this.show([]);
@@ -91,10 +96,15 @@ export class Table {
       cells[index].className = kind;
       cells[index].title = more;
       const at = parts(cells[index]).indexOf(document.activeElement);
-      cells[index].replaceChildren(each.node && text !== NONE ? each.node(row) : text);
+      cells[index].replaceChildren(...made(each, row, text));
       parts(cells[index])[at]?.focus();
     }
   }
+}
+
+function made(column, row, text) {
+  if (column.node && text !== NONE) return [column.node(row)];
+  return column.prose ? prose(text) : [text];
 }
 
 // Returns what can have the focus in a cell; it is kept when the cell is drawn anew.

@@ -13,7 +13,9 @@ const STEP = 60_000;
 const ALL = "All, change in %";
 
 export class Equity {
-  constructor() {
+  // `changed()` is called when the past of a line is known.
+  constructor(changed) {
+    this.changed = changed;
     this.lines = new Map();
     this.drawn = "";
     this.choice = element("select", { change: () => this.draw() });
@@ -61,9 +63,26 @@ export class Equity {
       const before = await ask("GET", `/v1/equity?terminal=${encodeURIComponent(line.who)}`);
       const first = line.points[0]?.[0] ?? Infinity;
       line.points.unshift(...before.map(([time, equity]) => [time, Number(equity)]).filter(([time]) => time < first));
+      this.changed();
     } catch {
       // The daemon has started since: the line begins now.
     }
+  }
+
+  // Returns by how many percent an equity has changed, and since when; undefined = it is not known.
+  profit(who) {
+    const points = this.lines.get(who)?.points ?? [];
+    return points.length > 1 ? { own: change(points), since: points[0][0] } : undefined;
+  }
+
+  // Returns the same of somebody and of a provider, over the time that is known of both.
+  against(who, provider) {
+    const both = [who, provider].map((each) => this.lines.get(each)?.points ?? []);
+    if (who === provider || both.some((points) => points.length < 2)) return undefined;
+    const since = Math.max(...both.map(([[time]]) => time));
+    const [own, theirs] = both.map((points) => change([[since, at(points, since)], points.at(-1)]));
+    if (own === undefined || theirs === undefined) return undefined;
+    return { own, theirs, more: own - theirs, since, provider };
   }
 
   chosen() {
@@ -102,7 +121,7 @@ export class Equity {
       cursor: { y: false },
       scales: { y: { range: (plot, least, most) => around(least, most, many) } },
       series: [{}, ...series],
-      axes: [{ ...axis, values: (plot, ticks, at, space, step) => ticks.map((each) => clock(each, step)) }, { ...axis, size: 70, values: (plot, ticks) => ticks.map((each) => (many ? `${each.toFixed(2)} %` : String(each))) }],
+      axes: [{ ...axis, space: 75, values: (plot, ticks, at, space, step) => ticks.map((each) => clock(each, step)) }, { ...axis, size: 70, values: (plot, ticks) => ticks.map((each) => (many ? `${each.toFixed(2)} %` : String(each))) }],
     };
     this.plot = new globalThis.uPlot(options, [times.map((time) => time / 1000), ...data], this.box);
     this.box.dataset.points = String(times.length);
@@ -120,6 +139,21 @@ function clock(seconds, step) {
   const shown = { hour: "2-digit", minute: "2-digit", hour12: false };
   if (step < 60) shown.second = "2-digit";
   return new Date(seconds * 1000).toLocaleTimeString([], shown);
+}
+
+// Returns the equity at a time, on the straight line between two points.
+function at(points, time) {
+  const next = points.findIndex(([each]) => each >= time);
+  const [after, before] = [points[next], points[next - 1] ?? points[next]];
+  if (after === undefined) return points.at(-1)[1];
+  const part = after[0] === before[0] ? 0 : (time - before[0]) / (after[0] - before[0]);
+  return before[1] + part * (after[1] - before[1]);
+}
+
+// Returns by how many percent the last point is above the first.
+function change(points) {
+  const [first, last] = [points[0]?.[1], points.at(-1)?.[1]];
+  return first ? (last / first - 1) * 100 : undefined;
 }
 
 function describe({ points, currency }) {

@@ -9,7 +9,7 @@ export class Events {
       "Events",
       [
         { title: "Time", text: (row) => moment(row.time), hint: `This browser\u2019s: ${zone()}` },
-        { title: "Event", text: (row) => row.text, grow: true, class: (row) => (row.level === "info" ? "" : row.level) },
+        { title: "Event", text: (row) => row.text, grow: true, prose: true, class: (row) => (row.level === "info" ? "" : row.level) },
       ],
       "Nothing has happened yet.",
     );

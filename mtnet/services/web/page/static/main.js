@@ -14,9 +14,11 @@ import { Channels, Positions } from "./positions.js";
 import { Rows } from "./rows.js";
 import { Session } from "./session.js";
 import { Signals } from "./signals.js";
-import { Senders, Terminals } from "./sources.js";
+import { Senders } from "./sources.js";
+import { Sound } from "./sound.js";
 import { showSummary } from "./summary.js";
 import { Templates } from "./templates.js";
+import { Terminals } from "./terminals.js";
 import { Topics } from "./topics.js";
 import { Views } from "./views.js";
 
@@ -33,6 +35,7 @@ const rows = new Rows(soon);
 const connection = new Connection(state, heard);
 const signals = new Signals(connection, soon);
 const pauses = new Pauses(signals, soon);
+const sound = new Sound();
 // The state of the connection, and its words.
 let connected = { word: "asking", text: "Connecting …" };
 // When the server said its last word.
@@ -44,7 +47,8 @@ const layout = [
   new People(session),
   [[new Chart(connection, signals, session)], [new Positions(signals), new Channels(signals, new Pause(session), pauses), new Alerts(session)]],
   new Views(signals),
-  [[new Terminals(), new Events()], [new Topics(connection, soon), new Senders(), new Templates(session)]],
+  new Terminals(soon),
+  [[new Events()], [new Topics(connection, soon), new Senders(), new Templates(session)]],
   new Accounts(session),
 ];
 const panels = layout.flat(2);
@@ -68,6 +72,7 @@ function picture(time) {
   fresh.clear();
   const whole = changed.has("all");
   if (whole || SUMMED.some((what) => changed.has(what))) showSummary(rows, pauses, connected, session.mayPause);
+  if (connected.word === "open" && rows.parts.status.size > 0) sound.show(rows);
   if (last) showLast();
   if (whole || changed.has("status")) signals.follow(rows.channels);
   for (const each of panels) if (whole || each.shows.some((what) => changed.has(what))) each.show(rows);

@@ -1,11 +1,14 @@
 // How channels are paused, by whom, and since when.
 
 import { ask } from "./api.js";
-import { ago } from "./format.js";
+import { moment } from "./format.js";
 
 const KINDS = ["channel_paused", "channel_frozen", "channel_flattened"];
 const MODES = { close_only: "paused: closes only", frozen: "frozen: takes nothing" };
 const CODES = { paused: "close_only", frozen: "frozen" };
+
+// Who has not logged in is known by an address.
+const ADDRESS = /^[\d.]+$|:/;
 
 export class Pauses {
   // `changed(what)` is called when more is known.
@@ -24,7 +27,7 @@ export class Pauses {
     if (message.verb === "WELCOME") this.clear();
   }
 
-  // Returns the mode, its words, and who set it how long ago; null = nobody has paused the channel.
+  // Returns the mode, its words, and who set it when; null = nobody has paused the channel.
   of(name, rows) {
     const observed = this.signals.channels.get(name);
     const status = rows.parts.status.get(`service/signals/channels/${name}`);
@@ -32,7 +35,7 @@ export class Pauses {
     const mode = observed?.synced ? observed.paused : (status?.paused ?? CODES[code?.code]);
     if (!mode) return null;
     const { who, time } = this.event(name, rows) ?? {};
-    const by = [who && `by ${who}`, time && `for ${ago(time)}`].filter(Boolean).join(" ");
+    const by = [who && `by ${named(who)}`, time && `at ${moment(time)}`].filter(Boolean).join(" ");
     return { mode, words: MODES[mode] ?? mode, who: by || "by whom is not known" };
   }
 
@@ -52,4 +55,8 @@ export class Pauses {
       // Who may not read them sees the pause alone.
     }
   }
+}
+
+function named(who) {
+  return ADDRESS.test(who) ? `${who} (an address: nobody was logged in)` : who;
 }

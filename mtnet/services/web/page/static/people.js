@@ -1,6 +1,6 @@
 // Followers and providers: how they are, and what to do.
 
-import { NONE, Table, element, panel } from "./dom.js";
+import { NONE, Table, element, panel, prose } from "./dom.js";
 import { age, count, delay, duration, moment, now } from "./format.js";
 import { RANK, advice, badge, sorted } from "./status.js";
 
@@ -34,7 +34,7 @@ export class People {
         { title: "Last ACK", text: (row) => age(row.last_ack), number: true, none: untold, hint: "How long ago it acknowledged a signal" },
         { title: "Program", text: program, wide: true, name: true, more: dialect, none: "Its program has not told its name." },
         { title: "Build", text: (row) => String(row.build ?? ""), number: true, wide: true, none: "It has not told the build of its terminal: it sends no REPORT." },
-        { title: "What to do", text: (row) => said(row).join(" "), node: (row) => this.advices(row, said(row)), grow: true, class: (row) => (row.status === "ok" ? "quiet" : ""), none: "Nothing: all is well." },
+        { title: "Why, and what to do", text: (row) => said(row).join(" "), node: (row) => this.advices(row, said(row)), grow: true, class: (row) => (row.status === "ok" ? "quiet" : ""), none: "Nothing: all is well." },
       ],
       "",
       true,
@@ -53,7 +53,7 @@ export class People {
 
   // Returns what to do, the most urgent first; of somebody with many troubles the others when asked.
   advices({ role, channel, who }, texts) {
-    const lines = texts.map((text, index) => element("div", { class: index ? "quiet" : null }, text));
+    const lines = texts.map((text, index) => element("div", { class: index ? "quiet" : null }, ...prose(text)));
     const others = lines.splice(SHOWN);
     if (others.length === 0) return element("div", {}, ...lines);
     const key = `${role} ${channel} ${who}`;

@@ -1,7 +1,6 @@
-// Ticks by sender, and accounts that REPORT; both are told to admins alone.
+// Ticks by sender, told to admins alone.
 
 import { Table, panel } from "./dom.js";
-import { Equity } from "./equity.js";
 import { ago, count } from "./format.js";
 
 export class Senders {
@@ -33,40 +32,4 @@ export class Senders {
 
 function bad(name) {
   return (row) => (row[name] ? "warning" : "");
-}
-
-const untold = "Its REPORT does not name it.";
-
-export class Terminals {
-  constructor() {
-    this.table = new Table(
-      "Accounts of terminals",
-      [
-        { title: "Terminal", text: (row) => row.who, name: true },
-        { title: "Equity", text: (row) => money(row.report, "equity"), number: true, none: untold, class: (row) => (Number(row.report.equity) < Number(row.report.balance) ? "sell" : "") },
-        { title: "Balance", text: (row) => money(row.report, "balance"), number: true, none: untold },
-        { title: "Trading", titled: true, text: (row) => ({ 1: "on", 0: "off" })[Number(row.report.trading)] ?? "", none: untold, class: (row) => (Number(row.report.trading) === 0 ? "bad" : "") },
-        { title: "Account", text: (row) => row.report.account ?? "", number: true, wide: true, none: untold },
-        { title: "Server", text: (row) => row.report.server ?? "", name: true, wide: true, none: untold },
-        { title: "Build", text: (row) => String(row.report.build ?? ""), number: true, wide: true, none: untold },
-        { title: "Told", text: (row) => ago(row.time), number: true, hint: "How long ago it sent the last REPORT" },
-      ],
-      "",
-      true,
-    );
-    this.equity = new Equity();
-    this.shows = ["status", "clock"];
-    this.node = panel("terminals", "Accounts of terminals", this.equity.node, this.table.node);
-  }
-
-  show(rows) {
-    const pairs = rows.below("service/signals/terminals/").filter(([, row]) => row.time);
-    this.node.hidden = pairs.length === 0;
-    this.equity.show(pairs);
-    this.table.show(pairs.map(([who, row]) => [who, { ...row, who }]));
-  }
-}
-
-function money(report, name) {
-  return report[name] === undefined ? "" : `${report[name]} ${report.currency ?? ""}`;
 }

@@ -1,10 +1,12 @@
 // One sentence at the top: what is wrong, and what to do about it.
 
-import { element, find } from "./dom.js";
+import { element, find, prose } from "./dom.js";
 import { count } from "./format.js";
 import { RANK, UNSURE, advice, sorted } from "./status.js";
 
 const SHOWN = 6;
+// Durations within sentences.
+const AGE = /\b\d+ (?:s|min|h|d|days)\b/g;
 // People that are named in one sentence.
 const NAMED = 3;
 // Told by health, or with who did it.
@@ -49,7 +51,7 @@ function plain(text) {
 
 function paused(name, { mode, words, who }) {
   const effect = mode === "frozen" ? "nothing is taken, closings wait too" : "only what reduces positions is taken";
-  return `Channel ${name} is ${words.split(":")[0]} ${who}: ${effect}, until somebody resumes it.`;
+  return `Channel ${name} was ${words.split(":")[0]} ${who}: ${effect}, until somebody resumes it.`;
 }
 
 function uncertain(rows, who, alone) {
@@ -72,12 +74,15 @@ export function showSummary(rows, pauses, connection, mayPause) {
   const lines = sentences(rows, pauses, connection, mayPause);
   const said = JSON.stringify(lines);
   if (said === shown) return;
+  const older = said.replaceAll(AGE, "") === shown.replaceAll(AGE, "");
   shown = said;
   const [[level, first], ...others] = lines;
   const box = find("summary");
   box.className = level;
+  // What has only grown older is not read out again.
+  box.setAttribute("aria-live", older ? "off" : "polite");
   if (!head.isConnected) box.replaceChildren(head, list, details);
-  head.textContent = first;
+  head.replaceChildren(...prose(first));
   fill(list, others.slice(0, SHOWN));
   fill(rest, others.slice(SHOWN));
   details.hidden = rest.hidden;
@@ -86,7 +91,7 @@ export function showSummary(rows, pauses, connection, mayPause) {
 
 function fill(shown, lines) {
   shown.hidden = lines.length === 0;
-  shown.replaceChildren(...lines.map(([level, text]) => element("li", { class: level }, text)));
+  shown.replaceChildren(...lines.map(([level, text]) => element("li", { class: level }, ...prose(text))));
 }
 
 function sentences(rows, pauses, { word, text }, mayPause) {

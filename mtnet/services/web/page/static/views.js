@@ -1,7 +1,7 @@
 // Views: channels made of others; what each wants and its followers hold, and why.
 
 import { ask } from "./api.js";
-import { Table, element, panel } from "./dom.js";
+import { Table, element, panel, prose } from "./dom.js";
 
 // Settings that have a column of their own.
 const SHOWN = new Set(["mode", "struck", "sources", "follower"]);
@@ -18,7 +18,7 @@ export class Views {
         { title: "Follower", text: (row) => row.follower ?? "", name: true, wide: true, none: "It is made for no single follower." },
         { title: "Size", text: (row) => `${row.size} ${row.value ?? ""}`, wide: true },
         { title: "Differs", hint: "The lots that its follower holds, not those that it should hold", text: (row) => row.differs.text, number: true, class: (row) => row.differs.kind },
-        { title: "Limit reached", text: (row) => row.struck ?? "", grow: true, none: "No limit has closed it.", class: () => "error" },
+        { title: "Limit reached", text: (row) => row.struck ?? "", grow: true, none: "No limit has closed it.", prose: true, class: () => "error" },
         { title: "", text: (row) => row.name, node: (row) => this.button(row.name) },
       ],
       "",
@@ -67,7 +67,7 @@ class ViewDetails {
         { title: "Holds", text: (row) => row.volume, number: true },
         { title: "Copy", text: (row) => label(row.target, row.target_ticket) },
         { title: "Lots", text: (row) => row.copy, number: true },
-        { title: "Not copied, because", text: (row) => row.skipped ?? "", grow: true, none: "It is copied.", class: () => "warning" },
+        { title: "Not copied, because", text: (row) => row.skipped ?? "", grow: true, prose: true, none: "It is copied.", class: () => "warning" },
         { title: "", text: (row) => row.symbol, node: (row) => this.why(row.symbol) },
       ],
       "Its sources hold nothing.",
@@ -79,7 +79,7 @@ class ViewDetails {
         { title: "Symbol", text: (row) => row.symbol },
         { title: "Wanted", text: (row) => row.wanted, number: true },
         { title: "Held", text: (row) => row.held, number: true, none: "It has not told how much it holds.", class: (row) => (row.wrong ? "bad" : "") },
-        { title: "", text: (row) => row.text, grow: true, class: (row) => (row.wrong ? "bad" : row.held === "" ? "unknown" : "quiet") },
+        { title: "Outcome", text: (row) => row.text, grow: true, class: (row) => (row.wrong ? "bad" : row.held === "" ? "unknown" : "quiet") },
       ],
       "Nobody follows this view.",
     );
@@ -123,7 +123,7 @@ class ViewDetails {
     return this.attempt(async () => {
       const path = `/v1/views/${encodeURIComponent(this.view)}/explain?symbol=${encodeURIComponent(symbol)}`;
       const sentences = await ask("GET", path);
-      this.reasons.replaceChildren(...sentences.map((each) => element("li", {}, each)));
+      this.reasons.replaceChildren(...sentences.map((each) => element("li", {}, ...prose(each))));
     });
   }
 

@@ -1,0 +1,96 @@
+// Accounts that REPORT, told to admins alone: their money, and what copying costs them.
+
+import { Table, panel } from "./dom.js";
+import { Equity } from "./equity.js";
+import { ago, moment, zone } from "./format.js";
+import { Slippage } from "./slippage.js";
+
+const untold = "Its REPORT does not name it.";
+const ALONE = "Its provider has not told its equity, or it follows none.";
+
+export class Terminals {
+  // `changed(what)` is called when more is known.
+  constructor(changed) {
+    this.slippage = new Slippage(() => changed("slippage"));
+    this.equity = new Equity(() => changed("slippage"));
+    this.table = new Table(
+      "Accounts of terminals",
+      [
+        { title: "Terminal", text: (row) => row.who, name: true },
+        { title: "Broker", text: (row) => row.report.server ?? "", name: true, titled: true, none: untold },
+        { title: "Type", text: (row) => row.report.mode ?? "", titled: true, none: untold, hint: "How the account holds positions" },
+        { title: "Trading", titled: true, text: (row) => ({ 1: "on", 0: "off" })[Number(row.report.trading)] ?? "", none: untold, class: (row) => (Number(row.report.trading) === 0 ? "bad" : "") },
+        { title: "Balance", text: (row) => money(row.report, "balance"), number: true, none: untold },
+        { title: "Equity", text: (row) => money(row.report, "equity"), number: true, none: untold, class: (row) => (Number(row.report.equity) < Number(row.report.balance) ? "sell" : "") },
+        { title: "Profit", text: (row) => percent(row.profit?.own), number: true, none: "Its equity is known once alone.", class: (row) => side(row.profit?.own), more: (row) => since(row.profit), hint: "The change of its equity over the line above" },
+        { title: "Against provider", text: (row) => percent(row.against?.more), number: true, none: ALONE, class: (row) => side(row.against?.more), more: against, hint: "How much more or less than its provider it has won, in percent of its equity" },
+        { title: "Slippage cost", text: (row) => slipped(row.slipped), number: true, none: "It provides, or no price of a fill can be compared with one of its provider.", class: (row) => side(-(row.slipped?.cost ?? row.slipped?.points)), more: (row) => compared(row.slipped), hint: "What prices that were worse than the provider\u2019s have cost it" },
+        { title: "Account", text: (row) => row.report.account ?? "", number: true, wide: true, none: untold },
+        { title: "Build", text: (row) => String(row.report.build ?? ""), number: true, wide: true, none: untold },
+        { title: "Told", text: (row) => ago(row.time), number: true, hint: "How long ago it sent the last REPORT" },
+      ],
+      "",
+      true,
+    );
+    this.shows = ["status", "clock", "slippage"];
+    this.node = panel("terminals", "Accounts of terminals", this.equity.node, this.table.node);
+  }
+
+  heard(message) {
+    if (message.verb === "WELCOME") this.slippage.clear();
+  }
+
+  show(rows) {
+    const pairs = rows.below("service/signals/terminals/").filter(([, row]) => row.time);
+    this.node.hidden = pairs.length === 0;
+    if (this.node.hidden) return;
+    this.equity.show(pairs);
+    this.slippage.refresh(rows);
+    this.table.show(pairs.map(([who, row]) => [who, { ...row, who, ...this.outcome(who, rows) }]));
+  }
+
+  // Returns what an account has won, more or less than its provider, and what slippage cost it.
+  outcome(who, rows) {
+    const [provider] = providersOf(who, rows);
+    return { profit: this.equity.profit(who), against: provider && this.equity.against(who, provider), slipped: this.slippage.of(who) };
+  }
+}
+
+// Returns the providers of the channels that somebody follows.
+function providersOf(who, rows) {
+  const channels = rows.participants.filter(([, row]) => row.role === "follower" && row.who === who).map(([, row]) => row.channel);
+  const sources = channels.flatMap((name) => rows.parts.status.get(`service/signals/views/${name}`)?.sources ?? [name]);
+  return sources.flatMap((name) => rows.crew(name).filter((row) => row.role === "provider").map((row) => row.who));
+}
+
+function money(report, name) {
+  return report[name] === undefined ? "" : `${report[name]} ${report.currency ?? ""}`;
+}
+
+function percent(change) {
+  return change === undefined ? "" : `${change < 0 ? "\u2212" : "+"}${Math.abs(change).toFixed(2)} %`;
+}
+
+function side(change) {
+  if (!change) return "";
+  return change < 0 ? "sell" : "buy";
+}
+
+function since(profit) {
+  return profit && `Since ${moment(profit.since)}. ${zone()}`;
+}
+
+function against({ against: found, who }) {
+  return found && `Since ${moment(found.since)}: ${who} ${percent(found.own)}, ${found.provider} ${percent(found.theirs)}`;
+}
+
+function slipped(found) {
+  if (!found) return "";
+  return found.cost === null ? `${found.points.toFixed(1)} points a fill` : `${found.cost.toFixed(2)} ${found.currency}`;
+}
+
+function compared(found) {
+  if (!found) return "";
+  const value = found.cost === null ? " What a point is worth is not known: its terminal has sent no SPEC." : "";
+  return `${found.fills} openings and closings since the start of the daemon, on average ${found.points.toFixed(1)} points worse than the provider.${value}`;
+}
