@@ -31,7 +31,7 @@ def test_a_pause_wants_the_name_of_the_channel_typed(daemon, open_page):
         page.shows("#channels .badge.warning", "closes only")
         page.shows(
             "#summary",
-            "Channel main was paused by 127.0.0.1 (an address: nobody was logged in) at ",
+            "Channel main was paused by 127.0.0.1 (an address, no login) at ",
         )
         row = page.shows("#people tr", "Resume it in Channels.")
         assert "`" not in row.inner_text()

@@ -471,8 +471,9 @@ def _copy(ack: Ack, entry: Entry, net: Decimal | None) -> Copy | None:
     failed, held = ack.status == "failed", ack.volume
     counts = held is not None and entry.type == POSITION
     right = not counts or held in (entry.volume, net)
-    if right and not failed:
-        return None
+    closed = counts and not held and not entry.volume
+    if right and (closed or not failed):
+        return None  # what could not be closed because it is not there needs nobody
     sides = [each for each in (entry.volume, net) if each is not None]
     same = not counts or held is None or any(_sign(held) == _sign(each) for each in sides)
     return Copy(entry.volume, held if counts else None, failed, ack.reason or "", right, same)

@@ -229,6 +229,9 @@ COPIES = {
                Copy(Decimal(1), None, True, "closed market")),
     "failed in part": (ack(status="failed", volume="0.3"), "1", None, {},
                        Copy(Decimal(1), Decimal("0.3"), True, right=False)),
+    "failed to close what is not there": (ack(status="failed", volume="0"), "0", None, {}, None),
+    "failed to change its stops": (ack(status="failed"), "1", None, {},
+                                   Copy(Decimal(1), Decimal(1), True)),
     "released": (ack(status="released", volume="0"), "1", None, {}, None),
     "an order waits": (ack(volume="0"), "1", "0", {"type": "buy_limit"}, None),
 }  # fmt: skip

@@ -58,5 +58,5 @@ export class Pauses {
 }
 
 function named(who) {
-  return ADDRESS.test(who) ? `${who} (an address: nobody was logged in)` : who;
+  return ADDRESS.test(who) ? `${who} (an address, no login)` : who;
 }

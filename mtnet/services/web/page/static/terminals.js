@@ -24,7 +24,7 @@ export class Terminals {
         { title: "Equity", text: (row) => money(row.report, "equity"), number: true, none: untold, class: (row) => (Number(row.report.equity) < Number(row.report.balance) ? "sell" : "") },
         { title: "Profit", text: (row) => percent(row.profit?.own), number: true, none: "Its equity is known once alone.", class: (row) => side(row.profit?.own), more: (row) => since(row.profit), hint: "The change of its equity over the line above" },
         { title: "Against provider", text: (row) => percent(row.against?.more), number: true, none: ALONE, class: (row) => side(row.against?.more), more: against, hint: "How much more or less than its provider it has won, in percent of its equity" },
-        { title: "Slippage cost", text: (row) => slipped(row.slipped), number: true, none: "It provides, or no price of a fill can be compared with one of its provider.", class: (row) => side(-(row.slipped?.cost ?? row.slipped?.points)), more: (row) => compared(row.slipped), hint: "What prices that were worse than the provider\u2019s have cost it" },
+        { title: "Slippage cost", text: slipped, number: true, none: "No price of a fill can be compared with one of its provider yet.", class: (row) => (row.slipped ? side(-(row.slipped.cost ?? row.slipped.points)) : "quiet"), more: (row) => compared(row.slipped), hint: "What prices that were worse than the provider\u2019s have cost it; less than 0: they were better" },
         { title: "Account", text: (row) => row.report.account ?? "", number: true, wide: true, none: untold },
         { title: "Build", text: (row) => String(row.report.build ?? ""), number: true, wide: true, none: untold },
         { title: "Told", text: (row) => ago(row.time), number: true, hint: "How long ago it sent the last REPORT" },
@@ -52,7 +52,8 @@ export class Terminals {
   // Returns what an account has won, more or less than its provider, and what slippage cost it.
   outcome(who, rows) {
     const [provider] = providersOf(who, rows);
-    return { profit: this.equity.profit(who), against: provider && this.equity.against(who, provider), slipped: this.slippage.of(who) };
+    const provides = rows.participants.some(([, row]) => row.role === "provider" && row.who === who);
+    return { provides, profit: this.equity.profit(who), against: provider && this.equity.against(who, provider), slipped: this.slippage.of(who) };
   }
 }
 
@@ -84,13 +85,17 @@ function against({ against: found, who }) {
   return found && `Since ${moment(found.since)}: ${who} ${percent(found.own)}, ${found.provider} ${percent(found.theirs)}`;
 }
 
-function slipped(found) {
-  if (!found) return "";
-  return found.cost === null ? `${found.points.toFixed(1)} points a fill` : `${found.cost.toFixed(2)} ${found.currency}`;
+function slipped({ slipped: found, provides }) {
+  if (!found) return provides ? "provides" : "";
+  return found.cost === null ? `${minus(found.points.toFixed(1))} points a fill` : `${minus(found.cost.toFixed(2))} ${found.currency}`;
+}
+
+function minus(text) {
+  return text.replace("-", "\u2212");
 }
 
 function compared(found) {
   if (!found) return "";
   const value = found.cost === null ? " What a point is worth is not known: its terminal has sent no SPEC." : "";
-  return `${found.fills} openings and closings since the start of the daemon, on average ${found.points.toFixed(1)} points worse than the provider.${value}`;
+  return `${found.fills} openings and closings since the start of the daemon, on average ${minus(found.points.toFixed(1))} points worse than the provider.${value}`;
 }
