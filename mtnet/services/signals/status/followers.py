@@ -208,7 +208,7 @@ class Follower:
 
     @property
     def slippage(self) -> SlippageTable | None:
-        """How much worse its prices were than the provider's; None = none was compared."""
+        """Slippage of its fills; None = no price was compared."""
         return None if self._acks is None else self._acks.slippage
 
     @property
