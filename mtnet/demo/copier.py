@@ -88,7 +88,6 @@ class Copier:
         self._random, self._account = Random(person.login), Account(quote)
         self._since, self._free = reactor.seconds(), 0.0
         self._wanted: dict[str, Entry] = {}
-        self._described: set[str] = set()
         self._orders: dict[IDelayedCall, None] = {}
         self._reports = LoopingCall(self._report)
         self._reports.clock = reactor
@@ -150,17 +149,15 @@ class Copier:
             return
         price = self._price(entry.symbol, entry.volume - held)
         if price is not None:
-            self._describe(entry.symbol, price)
+            if not held:
+                self._describe(entry.symbol, price)
             self._account.trade(entry.symbol, entry.volume, price)
         self.filled += 1
         text = None if price is None else f"{price}"
         self.follower.acknowledge(entry.seq, "filled", price=text, volume=entry.volume)
 
     def _describe(self, symbol: str, price: Decimal) -> None:
-        """Tell once what a step of the price is worth."""
-        if symbol in self._described:
-            return
-        self._described.add(symbol)
+        """Tell what a step of the price is worth."""
         tick = Decimal(1).scaleb(int(price.as_tuple().exponent))
         spec = Spec(symbol, tick=tick, tickvalue=tick * value(symbol), currency="USD")
         self.follower.report(spec)

@@ -34,7 +34,7 @@ class SlippageReading:
 
     def _get(self, request: HttpRequest) -> list[Slippage]:
         found = (
-            each.slippage.told(each.who, each.channel, partial(self._spec, each.key))
+            each.slippage.summary(each.who, each.channel, partial(self._spec, each.key))
             for each in self._signals.channels.followers
             if each.slippage is not None
         )

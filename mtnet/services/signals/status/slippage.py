@@ -100,7 +100,7 @@ class SlippageTable:
         known.amount += worse * _lots(entry, ack, previous, before)
         known.digits = max(known.digits, digits)
 
-    def told(self, who: str, channel: str, specs: Specs) -> Slippage | None:
+    def summary(self, who: str, channel: str, specs: Specs) -> Slippage | None:
         """Return it for people; None = nothing could be compared."""
         fills = sum(each.fills for each in self._by_symbol.values())
         if not fills:

@@ -22,7 +22,7 @@ def fill(table, volume, price, filled, previous="0", lots=None, before=None, **m
 
 
 def told(table, spec=EURUSD):
-    return table.told("bob", "gold", {"EURUSD": spec}.get)
+    return table.summary("bob", "gold", {"EURUSD": spec}.get)
 
 
 def test_a_higher_price_is_worse_for_a_buyer_and_better_for_a_seller():
@@ -72,7 +72,7 @@ def test_without_the_value_of_a_step_of_the_price_there_is_no_cost():
     assert told(table, Spec("EURUSD", currency="USD")).cost is None
     other = Spec("GBPUSD", tick=Decimal("0.1"), tickvalue=Decimal(1), currency="EUR")
     fill(table, "1", "2.0", "2.1", symbol="GBPUSD")
-    both = table.told("bob", "gold", {"EURUSD": EURUSD, "GBPUSD": other}.get)
+    both = table.summary("bob", "gold", {"EURUSD": EURUSD, "GBPUSD": other}.get)
     assert (both.points, both.cost) == ("5.5", None)
 
 
