@@ -50,7 +50,7 @@ WANTED = 2, 0
 def judge(facts: FollowerFacts | ProviderFacts, when: int) -> Judgement:
     """Return the status of a participant at one moment."""
     if isinstance(facts, FollowerFacts):
-        late = any(_older(since, LATE, when) for since in _waits(facts))
+        late = any(is_older(since, LATE, when) for since in _waits(facts))
         return judgement("follower", _of_follower(facts, when), late)
     return judgement("provider", _of_provider(facts, when))
 
@@ -59,7 +59,7 @@ def lasts(facts: FollowerFacts | ProviderFacts, when: int) -> int:
     """Return until when `judge` says the same of these facts as at one moment."""
     ends = [_lasts(since, most, when) for since, most in _ages(facts)]
     waits = _waits(facts) if isinstance(facts, FollowerFacts) else ()
-    ends += [since + LATE for since in waits if not _older(since, LATE, when)]
+    ends += [since + LATE for since in waits if not is_older(since, LATE, when)]
     return min(ends, default=FOR_EVER)
 
 
