@@ -26,6 +26,9 @@ _SETTINGS = (
     # On macOS `fsync` leaves the bytes in the disk's own cache.
     "fullfsync=ON",
     "cell_size_check=ON",
+    # The pages that a statement of many rows changes are kept until it has succeeded; in a file of
+    # the system's temporary folder they are written once more, and need room there.
+    "temp_store=MEMORY",
     # KiB, where negative. A signal that 1,000 views copy changes 6 MB of pages; what SQLite cannot
     # keep it writes and reads again within one transaction.
     "cache_size=-16384",

@@ -112,6 +112,20 @@ def test_the_log_of_an_open_file_is_not_emptied_into_a_full_disk(path, monkeypat
     opened.close()
 
 
+@pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="Linux lists open files there")
+def test_a_statement_that_changes_many_pages_writes_no_file_of_its_own(tmp_path):
+    def change(db):
+        rows = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 9000) "
+        for part in (0, 1):
+            db.execute(f"INSERT INTO place {rows} SELECT (i * 7919 + {part}) % 100003 FROM n")
+        return [os.path.realpath(entry.path) for entry in os.scandir("/proc/self/fd")]
+
+    opened = Database(tmp_path / "a.sqlite", 1, "CREATE TABLE place (at INTEGER UNIQUE) STRICT")
+    files = opened.transaction(change)
+    opened.close()
+    assert not [name for name in files if "etilqs" in name]
+
+
 def test_where_nobody_can_tell_there_is_room(tmp_path):
     assert has_free_space(tmp_path / "nosuch")
 
