@@ -13,7 +13,7 @@ from mtnet.net.time_slices import TimeSlicer
 from mtnet.services.ticks import wire
 from mtnet.services.ticks.collector import Collector
 from mtnet.services.ticks.fanout.groups import TICKS
-from mtnet.services.ticks.http.downloads import history_routes, wire_symbol
+from mtnet.services.ticks.http.history import history_routes, wire_symbol
 from mtnet.services.ticks.http.upload import Taken, Upload
 from mtnet.services.ticks.ingest import RecordReader
 
