@@ -1,6 +1,7 @@
-"""What the tests of TLS share: an authority, and connections to servers in memory."""
+"""What tests share: an authority and connections to servers in memory, and a follower."""
 
 import pytest
+from follower_harness import Harness
 from tls_dialling import dialler
 from tls_samples import Authority
 
@@ -13,3 +14,9 @@ def authority():
 @pytest.fixture
 def dial(clock, authority):
     return dialler(clock, authority)
+
+
+@pytest.fixture
+def harness():
+    """A follower, its server, and what it was told; files on other clients have their own."""
+    return Harness()

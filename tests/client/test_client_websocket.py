@@ -3,9 +3,9 @@
 import pytest
 from fakes.transports import MemoryEndpoint
 from fakes.websockets import WebSocketEnd, WebSocketSession
+from follower_harness import Server as FollowerServer
+from follower_harness import signal, snapshot
 from publishing import FakeServer
-from test_client_follower import Server as FollowerServer
-from test_client_follower import signal, snapshot
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import Clock
 from twisted.internet.testing import MemoryReactorClock
