@@ -182,7 +182,7 @@ def test_a_login_fetches_with_the_rights_of_its_account(
     command_line, clock, monkeypatch, tmp_path, name, expected
 ):
     daemon = serve(command_line, clock)
-    library = daemon.env.components.services["templates"].library
+    library = daemon.env.find(ITemplates).library
     library.store("EURUSD", "H1", CONTENT, daemon.env.now())
     monkeypatch.setenv("MTNET_PASSWORD", PASSWORD)
     copy = tmp_path / "copy.tpl"
