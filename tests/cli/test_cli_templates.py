@@ -6,6 +6,8 @@ import pytest
 from fakes.daemon import PASSWORD, FakeDaemon
 from twisted.internet.error import ConnectionRefusedError
 
+from mtnet.interfaces import ITemplates
+
 TEMPLATE = "<chart>\r\nid=0\r\nsymbol=EURUSD\r\nperiod_type=1\r\nperiod_size=1\r\n</chart>\r\n"
 CONTENT = b"\xff\xfe" + TEMPLATE.encode("utf-16-le")
 OTHER = b"\xff\xfe" + TEMPLATE.replace("id=0", "id=1").encode("utf-16-le")
