@@ -56,6 +56,7 @@ class SerialWorker:
         self._calls: SimpleQueue[_Call | None] = SimpleQueue()
         self._thread: Thread | None = None
         self._since: float | None = None
+        self._ended = False
 
     def __call__(self, function: Callable[..., Any], *args: object) -> "Deferred[Any]":
         """Run `function(*args)`; the Deferred fires with its result or its exception."""
@@ -88,11 +89,17 @@ class SerialWorker:
         since = self._since
         if since is not None and time.monotonic() - since >= HUNG_AFTER:
             return f"The disk has not answered for {time.monotonic() - since:.0f} s ({self._name})"
-        if self._thread is not None and not self._thread.is_alive():
+        if self._thread is not None and self._ended:
             return f"The thread {self._name} has stopped; restart the daemon"
         return None
 
     def _work(self) -> None:
+        try:
+            self._serve()
+        finally:
+            self._ended = True
+
+    def _serve(self) -> None:
         if self._nice and sys.platform == "linux":
             os.nice(self._nice)
         later: deque[_Call] = deque()
