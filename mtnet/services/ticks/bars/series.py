@@ -8,6 +8,7 @@ tick has no bar; a day begins at the broker's midnight. Prices are doubles, as i
 """
 
 from bisect import bisect_left
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
@@ -179,21 +180,39 @@ class Series:
 
     def add(self, rest: bytes, when: int) -> int:
         """Take a tick as a record has it, which came at `when`; return how many bars it closed."""
-        fields = rest.split(b" ")
-        count, before = len(fields), len(self)
-        # Nearly every tick lies in the open bar, and has no volume.
-        if self.price < count and (count < 4 or fields[3] == ABSENT):
-            timed = count > 4 and fields[4] != ABSENT
-            text, offset = fields[self.price], (int(fields[4]) if timed else when) - self._start
-            # The clock of the series alone can be compared.
-            if (
-                timed == (self.clock == "broker")
-                and self._last <= offset < self._length
-                and text != ABSENT
-            ):
-                self._extend(text, offset)
-                return 0
-        self._add(fields, when)
+        return self.add_all((rest,), when)
+
+    def add_all(self, rests: Iterable[bytes], when: int) -> int:
+        """Take ticks that came at `when`, in their order; return how many bars they closed."""
+        before, index = len(self), self.price
+        broker, start, last, high, low, close = self._state()
+        length, more = self._length, 0
+        for rest in rests:
+            fields = rest.split(b" ")
+            count = len(fields)
+            # Nearly every tick lies in the open bar, and has no volume: `open` adds up what came.
+            if index < count and (count < 4 or fields[3] == ABSENT):
+                timed, text = count > 4 and fields[4] != ABSENT, fields[index]
+                offset = (int(fields[4]) if timed else when) - start
+                # The clock of the series alone can be compared.
+                if timed == broker and last <= offset < length and text != ABSENT:
+                    price = float(text)
+                    if not price and index == LAST:
+                        continue
+                    if price > high:
+                        high = price
+                        self._note_digits([text])
+                    elif price < low:
+                        low = price
+                        self._note_digits([text])
+                    close, last = text, offset
+                    more += 1
+                    continue
+            self._extend(last, high, low, close, more)
+            self._add(fields, when)
+            broker, start, last, high, low, close = self._state()
+            more = 0
+        self._extend(last, high, low, close, more)
         return len(self) - before
 
     @property
@@ -278,19 +297,15 @@ class Series:
             self.coverage.end_before(_Times(self._closed)[0] if len(self) else self._start)
         return size // RECORD.size
 
-    def _extend(self, text: bytes, offset: int) -> None:
-        """Take the price of a later tick of the open bar; `open` adds up what came."""
-        price = float(text)
-        if not price and self.price == LAST:
-            return
-        if price > self._high:
-            self._high = price
-            self._note_digits([text])
-        elif price < self._low:
-            self._low = price
-            self._note_digits([text])
-        self._close, self._last = text, offset
-        self._more += 1
+    def _state(self) -> tuple[bool, int, int, float, float, bytes]:
+        """Return whether the clock is the broker's, and what `_extend` takes of the open bar."""
+        broker = self.clock == "broker"
+        return broker, self._start, self._last, self._high, self._low, self._close
+
+    def _extend(self, last: int, high: float, low: float, close: bytes, more: int) -> None:
+        """Note `more` ticks in the open bar."""
+        self._last, self._high, self._low, self._close = last, high, low, close
+        self._more += more
 
     def _add(self, fields: list[bytes], when: int) -> None:
         index = self.price
@@ -455,20 +470,31 @@ class Bars:
     def take(self, records: Iterable[Record], when: int) -> None:
         """Take ticks that came at `when`."""
         series, closed = self._series, 0
+        ticks: defaultdict[bytes, list[bytes]] = defaultdict(list)
         for symbol, rest in records:
+            ticks[symbol].append(rest)
+        for symbol, rests in ticks.items():
             found = series.get(symbol)
             if found is None:
-                found = self._begin(symbol, rest)
-            elif found.price == LAST and _has_bid(rest) and symbol not in self.by_last:
-                closed -= found.use_bids()
-            added = found.add(rest, when)
-            if added:
-                closed += added
-                if len(found) > self._longest + CHUNK:
-                    closed -= found.drop(CHUNK)
+                found = self._begin(symbol, rests[0])
+            if found.price == LAST and symbol not in self.by_last:
+                closed += self._take_until_bids(found, rests, when)
+            else:
+                closed += found.add_all(rests, when)
+            while len(found) > self._longest + CHUNK:
+                closed -= found.drop(CHUNK)
         if closed:
             self._count += closed
             self._bound()
+
+    def _take_until_bids(self, found: Series, rests: Iterable[bytes], when: int) -> int:
+        """Take ticks of a symbol without bids so far; return how many bars they closed."""
+        closed = 0
+        for rest in rests:
+            if found.price == LAST and _has_bid(rest):
+                closed -= found.use_bids()
+            closed += found.add(rest, when)
+        return closed
 
     def get(self, symbol: bytes) -> Series | None:
         """Return the bars of a symbol; None = there was no tick since the start."""
