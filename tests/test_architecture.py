@@ -70,6 +70,8 @@ PURE = {
     "services/signals/journal/journal.py",
     "services/signals/journal/transaction.py",
     "services/signals/ownership/policy.py",
+    "services/signals/ownership/ownership.py",
+    "services/signals/ownership/presence.py",
     "services/signals/ownership/publishers.py",
     "services/signals/ownership/policy_store.py",
     "services/signals/ownership/transitions.py",

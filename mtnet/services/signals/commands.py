@@ -68,10 +68,12 @@ class SignalCommands:
         rows = [
             {"channel": each.channel, "who": each.who, "since": each.since}
             for each in followers.forget_offline(follower, channel)
-        ] + ownership.forget_missed(follower, channel)
+        ] + ownership.presence.forget_missed(follower, channel)
         # A provider follows its own channel, mostly.
         found = [*{(each["channel"], each["who"]): each for each in rows}.values()]
-        connected = ownership.sets(follower, channel) or followers.is_connected(follower, channel)
+        connected = ownership.presence.sets(follower, channel) or followers.is_connected(
+            follower, channel
+        )
         if not found and connected:
             raise WireError(
                 "denied", f"{follower} is connected, and can be forgotten once it is not"

@@ -134,7 +134,11 @@ def build(env: Environment) -> Component:
     terminals.reported = signals.views.reported
     followers = signals.channels.followers
     store = ParticipantStore(
-        env.file("signals.followers"), env.clock, worker.later, followers, signals.rules.ownership
+        env.file("signals.followers"),
+        env.clock,
+        worker.later,
+        followers,
+        signals.rules.ownership.presence,
     )
     store.open(env.now())
     participants = Participants(FactCollector(signals), followers, env.clock, env.now)

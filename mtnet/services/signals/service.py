@@ -283,7 +283,7 @@ class SignalService:
             self.worker.log_damage()
         if stored.full:
             self.rules.note_full(stored.full, self._clock.seconds())
-        ownership.presence_deferred, again, flattened = True, [], []
+        ownership.presence.deferred, again, flattened = True, [], []
         for pending, outcome in zip(batch, stored.outcomes, strict=True):
             if outcome is None and pending.done is None:
                 again.append(pending)
@@ -297,10 +297,10 @@ class SignalService:
                 flattened.append(pending.draft.channel)
         if stored.entries:
             self.channels.append(stored.entries)
-        ownership.presence_deferred = False
+        ownership.presence.deferred = False
         for name in flattened:
             self.channels.announce(name, wire.flattened(name))
-        if ownership.presence_changes:
+        if ownership.presence.changes:
             self._send_presence()
         if begun:
             self.channels.offer(begun)
@@ -317,11 +317,11 @@ class SignalService:
     def _send_presence(self) -> None:
         """Tell followers which channels have a publisher now, after the entries that led to it."""
         ownership, channels = self.rules.ownership, self.channels
-        if ownership.presence_deferred:
+        if ownership.presence.deferred:
             return
-        changes, ownership.presence_changes = ownership.presence_changes, []
+        changes, ownership.presence.changes = ownership.presence.changes, []
         for name, up, since in changes:
-            channels.events.provider(name, up, ownership.attendance(name).last)
+            channels.events.provider(name, up, ownership.presence.of(name).last)
             self.fanout.announce(name, wire.status(name, up, since))
             for view in self.views.of(name):
                 self.fanout.announce(view, wire.status(view, *self.rules.presence_of(view)))

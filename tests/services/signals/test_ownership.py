@@ -4,8 +4,9 @@ import pytest
 from signals_peers import Server, gone, told
 
 from mtnet.services.signals import wire
+from mtnet.services.signals.ownership.ownership import KEPT
 from mtnet.services.signals.ownership.pauses import Pauses
-from mtnet.services.signals.ownership.publishers import KEPT, LINGER
+from mtnet.services.signals.ownership.publishers import LINGER
 from mtnet.services.signals.status.report import Status
 from mtnet.session import messages
 

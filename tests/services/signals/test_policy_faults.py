@@ -10,8 +10,8 @@ from twisted.internet.defer import Deferred
 
 from mtnet.errors import JournalError
 from mtnet.services.signals.history.epochs import Epochs
+from mtnet.services.signals.ownership.ownership import Ownership
 from mtnet.services.signals.ownership.pauses import Pauses
-from mtnet.services.signals.ownership.publishers import Ownership
 from mtnet.services.signals.status.report import Status
 from mtnet.session import messages
 
@@ -305,7 +305,7 @@ def test_a_refused_signal_makes_no_channel(serve):
 def test_very_many_refused_frames_are_not_kept_and_their_publisher_is_closed_all_the_same(
     server, monkeypatch
 ):
-    monkeypatch.setattr("mtnet.services.signals.ownership.publishers.REFUSED", 2)
+    monkeypatch.setattr("mtnet.services.signals.ownership.ownership.REFUSED", 2)
     master = server.dial()
     server.ask("pause")
     master.send(b"<<A|1>><<B|1>><<C|1>><<A|2>>")

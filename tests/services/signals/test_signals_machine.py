@@ -36,7 +36,8 @@ from mtnet.net.output import queue
 from mtnet.services.signals import replay_cache, subscription
 from mtnet.services.signals.http.expiry import PRESENT, STEP
 from mtnet.services.signals.journal.upkeep import EXPIRY
-from mtnet.services.signals.ownership.publishers import HELD, KEPT, LINGER
+from mtnet.services.signals.ownership.ownership import KEPT
+from mtnet.services.signals.ownership.publishers import HELD, LINGER
 from mtnet.services.signals.status.report import Status
 
 RUNS = int(os.environ.get("MTNET_TEST_RUNS", "0"))

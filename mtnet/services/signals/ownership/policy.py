@@ -17,12 +17,13 @@ from mtnet.errors import PolicyError
 from mtnet.services.signals.book import Book, Channel
 from mtnet.services.signals.journal.hash_chain import Held
 from mtnet.services.signals.model import FLAT, Counted, Entry, State, WholeState
+from mtnet.services.signals.ownership.ownership import Ownership
 from mtnet.services.signals.ownership.policy_store import (
     PolicyStore,
     Position,
     position_of,
 )
-from mtnet.services.signals.ownership.publishers import Ownership, Publisher, PublisherId, SymbolKey
+from mtnet.services.signals.ownership.publishers import Publisher, PublisherId, SymbolKey
 from mtnet.services.signals.ownership.transitions import (
     CommitPolicy,
     Transition,
@@ -442,7 +443,7 @@ class PublishRules:
         Say whether a channel has a publisher, and since when, in milliseconds; a view has one when
         all its sources have.
         """
-        status, view = self.ownership.status, self.views.known.get(channel)
+        status, view = self.ownership.presence.status, self.views.known.get(channel)
         if view is None:
             return status(channel)
         found = [status(source) for source in view.settings.sources]

@@ -8,7 +8,8 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from mtnet.services.signals.book import Channel
-from mtnet.services.signals.ownership.publishers import Connection, Ownership, Publisher
+from mtnet.services.signals.ownership.ownership import Ownership
+from mtnet.services.signals.ownership.publishers import Connection, Publisher
 from mtnet.services.signals.reports.registry import Reported
 from mtnet.services.signals.service import SignalService
 from mtnet.services.signals.status.engine import SILENCE, STALL, is_older
@@ -85,7 +86,7 @@ class FactCollector:
         followed = {each.channel for each in self._channels.followers}
         reports = self._rules.views.reports
         for name, channel in channels.items():
-            found = self._rules.ownership.attendance(name)
+            found = self._rules.ownership.presence.of(name)
             if channel.view is not None:
                 continue
             for publisher in found.present:
@@ -121,8 +122,8 @@ class FactCollector:
 
     def _providers_of(self, name: str) -> set[str]:
         ownership = self._rules.ownership
-        expected = ownership.expected.of(name)
-        present = {each.shown for each in ownership.attendance(name).present}
+        expected = ownership.presence.expected.of(name)
+        present = {each.shown for each in ownership.presence.of(name).present}
         return present if expected is None else {*present, expected.who}
 
     def _channel(self, name: str, moment: Moment) -> ChannelFacts:
@@ -150,9 +151,9 @@ def _view(view: Summary, reports: Known | None, moment: Moment) -> ViewState:
 
 def _state(ownership: Ownership, name: str, reports: Known | None, moment: Moment) -> ProviderState:
     """Return the provider of a channel, as its followers see it."""
-    found = ownership.attendance(name)
+    found = ownership.presence.of(name)
     if not found.present:
-        who, left = ownership.expected.of(name) or ("", False)
+        who, left = ownership.presence.expected.of(name) or ("", False)
         return ProviderState(who, False, found.since, left)
     *_, newest = found.present
     reported = _reports(reports, newest.connection, *newest.who[:2])

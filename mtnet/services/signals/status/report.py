@@ -60,7 +60,7 @@ class Status:
         return {
             "epoch": channel.epoch,
             "seq": channel.seq,
-            "publishers": rules.ownership.names(name),
+            "publishers": rules.ownership.presence.names(name),
             "provider": "up" if up else "down",
             "since": since,
             "paused": rules.pause_mode(name),

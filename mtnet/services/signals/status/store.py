@@ -14,7 +14,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
 from mtnet.services.signals.ownership.expected import Expected
-from mtnet.services.signals.ownership.publishers import Ownership
+from mtnet.services.signals.ownership.presence import Presence
 from mtnet.services.signals.status.followers import Followers, Saved
 from mtnet.storage.write_behind import WriteBehindFile
 
@@ -39,12 +39,12 @@ class ParticipantStore:
         clock: IReactorTime,
         in_thread: Callable[..., "Deferred[Any]"],
         followers: Followers,
-        ownership: Ownership,
+        presence: Presence,
     ) -> None:
-        self._followers, self._ownership = followers, ownership
+        self._followers, self._presence = followers, presence
         what = "The list of followers and providers"
         self._file = WriteBehindFile(path, clock, in_thread, self._copy, what)
-        followers.changed = ownership.expected.changed = self._file.changed
+        followers.changed = presence.expected.changed = self._file.changed
 
     def open(self, when: int) -> None:
         """Read what was stored; blocking. `when` is milliseconds since the Unix epoch."""
@@ -53,7 +53,7 @@ class ParticipantStore:
             if data is not None:
                 found = msgspec.json.decode(data, type=_File)
                 self._followers.restore(found.followers, when)
-                self._ownership.expected.restore(found.providers)
+                self._presence.expected.restore(found.providers)
         except (OSError, msgspec.MsgspecError) as error:
             self._file.unreadable(error)
 
@@ -62,7 +62,7 @@ class ParticipantStore:
         return self._file.close()
 
     def _copy(self) -> tuple[int, Callable[[], bytes]]:
-        followers, ownership = self._followers, self._ownership
-        providers = ownership.expected.saved(ownership.present())
-        changes = followers.changes + ownership.expected.changes
+        followers, presence = self._followers, self._presence
+        providers = presence.expected.saved(presence.newest())
+        changes = followers.changes + presence.expected.changes
         return changes, partial(msgspec.json.encode, _File(followers.saved(), providers))
