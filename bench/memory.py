@@ -28,8 +28,9 @@ from servers import Mtnet, Nats
 
 FIRST = 100
 """Followers that are there before the first look: what is made once does not count."""
-LOOK = 200
-"""Followers that come before those who are there are heard."""
+LOOK = 1.0
+"""Seconds of connecting before those who are there are heard: on a busy machine hundreds take
+longer than a heartbeat, and who misses three is cut off."""
 HOLD = 7.0
 """Seconds that all stay before the second look: each was pinged once."""
 GONE = 2.0
@@ -55,20 +56,24 @@ class FollowerPool:
 
     def connect(self, count: int) -> None:
         """Let followers come until there are `count`."""
+        looked = time.monotonic()
         while len(self._held) < count:
             connection = self._dial(len(self._held) + 1)
             self._held[connection.fileno()] = connection
             self._poll.register(connection, select.EPOLLIN)
-            if not len(self._held) % LOOK:
+            if time.monotonic() - looked >= LOOK:
                 self.answer_pings(0)
+                looked = time.monotonic()
 
     def answer_pings(self, seconds: float) -> None:
-        """Answer heartbeats."""
+        """Answer heartbeats: all that have come, and those that come within the time."""
         until = time.monotonic() + seconds
         while True:
-            for descriptor, _ in self._poll.poll(max(0.0, until - time.monotonic())):
+            # Without a number it returns the first 1,023, and the others would never be answered.
+            found = self._poll.poll(max(0.0, until - time.monotonic()), max(1, len(self._held)))
+            for descriptor, _ in found:
                 self._answer(self._held[descriptor])
-            if time.monotonic() >= until:
+            if not found and time.monotonic() >= until:
                 return
 
     def close(self) -> None:
