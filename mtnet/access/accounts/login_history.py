@@ -1,7 +1,7 @@
 """Login history: the networks from which accounts have logged in."""
 
-from collections import OrderedDict
 from collections.abc import Iterable
+from itertools import islice
 from typing import NamedTuple
 
 from mtnet.durations import DAY_MS
@@ -10,7 +10,9 @@ KNOWN = 30 * DAY_MS
 """Milliseconds for which a login makes its network known: addresses change hands, but rarely
 while their owner is on holiday."""
 MOST = 65_536
-"""Pairs of an account and a network that are remembered: some 15 MB."""
+"""Pairs of an account and a network that are remembered: some 12 MB."""
+SHARE = 64
+"""When there are more, one of so many is forgotten, the oldest."""
 
 
 class Login(NamedTuple):
@@ -38,7 +40,7 @@ class LoginHistory:
 
     def __init__(self, known: int = KNOWN, most: int = MOST) -> None:
         self._known, self._most = known, most
-        self._seen: OrderedDict[tuple[str, str], int] = OrderedDict()
+        self._seen: dict[tuple[str, str], int] = {}  # the last one is the newest
         self._fresh: dict[tuple[str, str], int] = {}
 
     def recall(self, logins: Iterable[Login]) -> None:
@@ -46,6 +48,8 @@ class LoginHistory:
         for name, network, when in logins:
             self._touch(("", network), when)
             self._touch((name, network), when)
+        if len(self._seen) > self._most:
+            self._drop_oldest()
 
     def note(self, login: Login) -> None:
         """Add a login that is to be stored."""
@@ -95,8 +99,12 @@ class LoginHistory:
         self.recall(kept)
 
     def _touch(self, pair: tuple[str, str], when: int) -> None:
+        self._seen.pop(pair, None)
         self._seen[pair] = when
-        self._seen.move_to_end(pair)
-        if len(self._seen) > self._most:
-            dropped, _ = self._seen.popitem(last=False)
-            self._fresh.pop(dropped, None)
+
+    def _drop_oldest(self) -> None:
+        """Drop some at once: each look for the first one passes all that were dropped before."""
+        count = len(self._seen) - self._most + self._most // SHARE
+        for pair in [*islice(self._seen, count)]:
+            del self._seen[pair]
+            self._fresh.pop(pair, None)
