@@ -157,6 +157,14 @@ class _Watched:
 class WatchedServer(_Watched, Server):
     """A TCP connection."""
 
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        # Twisted makes two texts for each connection, 160 bytes; one for each protocol will do.
+        self.logstr = self.repstr = type(self.protocol).__name__
+
+    def __repr__(self) -> str:
+        return f"<{self.logstr} #{self.sessionno} of {self.hostname}>"
+
 
 class WatchedUnixServer(_Watched, UnixServer):
     """A connection through a Unix socket."""
