@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from twisted.internet.interfaces import IDelayedCall
+from twisted.internet.interfaces import IDelayedCall, ISSLTransport
 from twisted.internet.protocol import Protocol
 from twisted.logger import Logger
 
@@ -14,47 +14,50 @@ from mtnet.net.peer import Peer, abort_on_error
 from mtnet.net.throttle import ReadRateLimit
 from mtnet.net.transport import StreamTransport
 from mtnet.session.grammar import SEPARATORS, FrameDecoder
+from mtnet.session.road import FrameRoad
 
 
 class FrameProtocol(Protocol):
     """
-    Base class of connections that carry frames; nothing that they send is quoted in the log.
+    Base class of connections that carry frames; nothing that they send is quoted in the log, unless
+    a subclass does so.
 
     A subclass has `frame`, `unreadable`, `evicted` and `stop`. It calls `begin` when it is
     connected, and `lost` at its end.
 
     Attributes:
         ended: nothing more is read.
+        throttle: stops reading from the connection, as others may, too.
     """
 
     log = Logger()
     transport: StreamTransport  # type: ignore[assignment]
-    rate_limit: ReadRateLimit
+    throttle: ReadRateLimit
 
     def __init__(self, env: Environment, peer: Peer) -> None:
         self.env, self.peer = env, peer
         self.decoder, self.ended = FrameDecoder(), False
         self._head: bytes | None = b""
-        self._login: IDelayedCall | None = None
+        self._timer: IDelayedCall | None = None
         self._deadline: IDelayedCall | None = None
 
     def begin(self, frames: float) -> None:
         """Read from now on at most so many frames in a second."""
-        self.rate_limit = ReadRateLimit(self.transport, self.env.clock, frames)
+        self.throttle = ReadRateLimit(self.transport, self.env.clock, frames)
         self.peer.connected(self.transport, self)
-        self.peer.mark_unauthenticated()
 
     def lost(self) -> None:
         """Release everything: the connection is gone."""
         self.finish()
-        self.rate_limit.stop()
+        self.throttle.stop()
         self.peer.disconnected()
 
     @abort_on_error
     def dataReceived(self, data: bytes) -> None:
         if self.ended or self._is_browser(data):
             return
-        frames = 0
+        self.arrived(data)
+        frames, unfinished = 0, self.decoder.unfinished
         try:
             for payload in self.decoder.feed(data):
                 if self.ended:
@@ -64,9 +67,16 @@ class FrameProtocol(Protocol):
         except FrameError as error:
             self.peer.report_abuse(Offence.FRAME)
             self.unreadable(error)
+            return
         if not self.peer.trusted:
-            self.rate_limit.spend(frames)
-        self._time_frame(data, frames)
+            self.throttle.spend(frames)
+        if self.decoder.unfinished:
+            self._time_frame(began=frames > 0 or not unfinished)
+        elif self._deadline is not None or self.decoder.unframed:
+            self._time_frame(began=bool(self.decoder.unframed and data.strip(SEPARATORS)))
+
+    def arrived(self, data: bytes) -> None:
+        """Look at bytes before they are cut into frames."""
 
     def frame(self, payload: bytes) -> None:
         """Handle a frame."""
@@ -86,10 +96,8 @@ class FrameProtocol(Protocol):
     def finish(self) -> None:
         """Read nothing more, and wait for nothing."""
         self.ended = True
-        self.stop_waiting_for_login()
-        if self._deadline is not None:
-            self._deadline.cancel()
-            self._deadline = None
+        self.stop_waiting()
+        self._stop_deadline()
         self.stop()
 
     def end(self, why: str, kind: str = "end") -> None:
@@ -104,23 +112,35 @@ class FrameProtocol(Protocol):
         kind = f"{self.peer.listener.service} {kind}"
         self.peer.warn(self.log, kind, "{service}: {peer} {what}", what=what)
 
+    def wait(self, seconds: float, then: Callable[[], None]) -> None:
+        """Call `then` after some time, in place of what was waited for before."""
+        self.stop_waiting()
+        self._timer = self.env.clock.callLater(seconds, self._waited, then)
+
     def wait_for_login(self, late: Callable[[], str]) -> None:
         """End the connection after `access.login`; `late` says why, and empty = it may stay."""
 
         def judge() -> None:
-            self._login = None
             why = late()
             if why:
                 self.peer.report_abuse(Offence.DEADLINE)
                 self.end(why)
 
-        self._login = self.env.clock.callLater(self.env.config.access.login, judge)
+        self.wait(self.env.config.access.login, judge)
 
-    def stop_waiting_for_login(self) -> None:
-        """Let the connection stay."""
-        if self._login is not None:
-            self._login.cancel()
-            self._login = None
+    def stop_waiting(self) -> None:
+        """Let nothing happen when more time passes, but for the deadline of a frame."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def late(self) -> str:
+        """Return why the connection ends whose frame is late."""
+        return f"sent no whole frame within {self.env.config.access.frame:g} s"
+
+    def _waited(self, then: Callable[[], None]) -> None:
+        self._timer = None
+        then()
 
     def _is_browser(self, data: bytes) -> bool:
         """Return whether its first bytes are a web page's, which ends the connection."""
@@ -134,23 +154,49 @@ class FrameProtocol(Protocol):
         self._head = head if foreign is None else None
         return bool(foreign)
 
-    def _time_frame(self, data: bytes, frames: int) -> None:
+    def _time_frame(self, began: bool) -> None:
         """Wait no longer than allowed for the end of a frame, or behind bytes that are none."""
-        waits = self.decoder.unfinished or self.decoder.unframed
-        if self._deadline is not None and (frames or not waits):
+        if began or not (self.decoder.unfinished or self.decoder.unframed):
+            self._stop_deadline()
+        if began and not self.ended:
+            self._wait_for_frame()
+
+    def _stop_deadline(self) -> None:
+        if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
-        if waits and self._deadline is None and data.strip(SEPARATORS) and not self.ended:
-            self._wait_for_frame()
 
     def _wait_for_frame(self) -> None:
         seconds = self.env.config.access.frame
-        self._deadline = self.env.clock.callLater(seconds, self._late)
+        self._deadline = self.env.clock.callLater(seconds, self._frame_is_late)
 
-    def _late(self) -> None:
-        if self.rate_limit.paused:  # the rest of it waits for us
+    def _frame_is_late(self) -> None:
+        self._deadline = None
+        if self.throttle.paused:  # the rest of it waits for us
             self._wait_for_frame()
             return
-        self._deadline = None
         self.peer.report_abuse(Offence.DEADLINE)
-        self.end(f"sent no whole frame within {self.env.config.access.frame:g} s")
+        self.end(self.late())
+
+
+class SessionConnection(FrameRoad, FrameProtocol):
+    """Base class of connections that are the road of a session of frames."""
+
+    _peer_ended = False
+
+    def session_welcomed(self) -> None:
+        """Read messages as long as those of a session may be."""
+        self.decoder.expect_session()
+
+    def session_ended(self) -> None:
+        """
+        Close behind what is on its way, as long as it moves.
+
+        Only our half: a close of both, with bytes of the peer unread, would be a reset that
+        takes what we said last out of the peer's hands.
+        """
+        self.finish()
+        half = not self._peer_ended
+        if half and not ISSLTransport.providedBy(self.transport):
+            self.transport.resumeProducing()  # the disk may have been behind
+        self.peer.close(half)

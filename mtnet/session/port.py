@@ -6,11 +6,7 @@ A connection says HELLO first, and may then use the verbs of every service, as i
 
 from collections.abc import Sequence
 
-from twisted.internet.interfaces import (
-    IHalfCloseableProtocol,
-    IProtocolFactory,
-    ISSLTransport,
-)
+from twisted.internet.interfaces import IHalfCloseableProtocol, IProtocolFactory
 from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -22,24 +18,23 @@ from mtnet.net.admission import PeerFactory
 from mtnet.net.endpoints import Listener
 from mtnet.net.keepalive import configure_keepalive
 from mtnet.net.peer import Peer
-from mtnet.session.frames import FrameProtocol
+from mtnet.session.frames import SessionConnection
 from mtnet.session.grammar import is_hello
-from mtnet.session.road import Road
 from mtnet.session.session import Session
 
 
 @implementer(IHalfCloseableProtocol)
-class SessionProtocol(FrameProtocol):
+class SessionProtocol(SessionConnection):
     """One connection to a port of sessions."""
 
     _session: Session
-    _peer_ended = False
 
     def connectionMade(self) -> None:
         configure_keepalive(self.transport)
         sessions = self.env.find(ISessions)
         self.begin(sessions.settings.frames)
-        self._session = sessions.open(Road(self.transport, self.peer, self.rate_limit, self))
+        self.peer.mark_unauthenticated()
+        self._session = sessions.open(self)
         seconds = self.env.config.access.login
         self.wait_for_login(lambda: f"did not say HELLO within {seconds:g} s")
 
@@ -63,7 +58,7 @@ class SessionProtocol(FrameProtocol):
     def frame(self, payload: bytes) -> None:
         """Hand a frame to the session."""
         if is_hello(payload):
-            self.stop_waiting_for_login()  # its password may be verified for a while
+            self.stop_waiting()  # its password may be verified for a while
         self._session.frame(payload)
 
     def unreadable(self, error: FrameError) -> None:
@@ -73,23 +68,6 @@ class SessionProtocol(FrameProtocol):
     def evicted(self) -> None:
         """Close the session."""
         self._session.close_with(b"")
-
-    def session_welcomed(self) -> None:
-        """Read messages as long as those of a session may be."""
-        self.decoder.expect_session()
-
-    def session_ended(self) -> None:
-        """
-        Close behind what is on its way, as long as it moves.
-
-        Only our half: a close of both, with bytes of the peer unread, would be a reset that
-        takes what we said last out of the peer's hands.
-        """
-        self.finish()
-        half = not self._peer_ended
-        if half and not ISSLTransport.providedBy(self.transport):
-            self.transport.resumeProducing()  # the disk may have been behind
-        self.peer.close(half)
 
 
 class SessionPortFactory(PeerFactory):

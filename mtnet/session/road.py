@@ -38,8 +38,37 @@ FRAMES = Form(parse, salvage, is_login, None)
 """The form of TCP and TLS."""
 
 
-class Carrier(Protocol):
-    """The protocol of a connection that carries a session."""
+class Road(Protocol):
+    """
+    The connection of a session, and what its protocol does for it.
+
+    Attributes:
+        throttle: stops reading from the connection.
+        form: of the messages.
+        idle: seconds of silence before a client is pinged that uses no service, or only looks on;
+            0 = as the others.
+    """
+
+    @property
+    def transport(self) -> Transport: ...
+
+    @property
+    def peer(self) -> Peer: ...
+
+    @property
+    def throttle(self) -> ReadThrottle: ...
+
+    @property
+    def form(self) -> Form: ...
+
+    @property
+    def idle(self) -> float: ...
+
+    def probe(self, queue: SendQueue, frame: Callable[[], bytes]) -> None:
+        """Ask the client for a sign of life; `frame` makes the PING of the session."""
+
+    def farewell(self, code: str) -> bytes:
+        """Return the last bytes to the client, behind an ERROR of a code; empty = without one."""
 
     def session_welcomed(self) -> None:
         """HELLO has succeeded; called each time."""
@@ -48,38 +77,16 @@ class Carrier(Protocol):
         """Close the connection after everything that was written."""
 
 
-class Road:
-    """
-    The connection of a session that sends frames by TCP or TLS; others are made from it.
-
-    Args:
-        throttle: stops reading from the connection.
-        carrier: of the session.
-
-    Attributes:
-        idle: seconds of silence before a client is pinged that uses no service, or only looks on;
-            0 = as the others.
-    """
-
-    __slots__ = ("carrier", "peer", "throttle", "transport")
+class FrameRoad:
+    """Mixin of a protocol that carries a session by frames, over TCP or TLS."""
 
     form = FRAMES
     idle = 0.0
 
-    def __init__(
-        self,
-        transport: Transport,
-        peer: Peer,
-        throttle: ReadThrottle,
-        carrier: Carrier,
-    ) -> None:
-        self.transport, self.peer, self.throttle = transport, peer, throttle
-        self.carrier = carrier
-
-    def ping(self, queue: SendQueue, frame: Callable[[], bytes]) -> None:
+    def probe(self, queue: SendQueue, frame: Callable[[], bytes]) -> None:
         """Ask the client for a sign of life; `frame` makes the PING of the session."""
         queue.send(frame())
 
     def farewell(self, code: str) -> bytes:
-        """Return the last bytes to the client, behind an ERROR of a code; empty = without one."""
+        """Return the last bytes to the client, behind an ERROR of a code: none."""
         return b""

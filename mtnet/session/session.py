@@ -227,7 +227,7 @@ class Session:
             self._state = State.WELCOMED
             self.peer.mark_active()
             self._heartbeat.start()
-        self._road.carrier.session_welcomed()
+        self._road.session_welcomed()
         heartbeat = self._factory.settings.heartbeat
         self.send(messages.welcome(heartbeat, self.now(), self._usable(), **fields))
 
@@ -276,7 +276,7 @@ class Session:
             last = frame and self._road.form.encoded(frame)
             self.queue.close(last + self._road.farewell(code))
             self.close()
-            self._road.carrier.session_ended()
+            self._road.session_ended()
 
     def close(self) -> None:
         """Release everything: the connection is gone, or will be."""
@@ -491,7 +491,7 @@ class Heartbeat:
                 session.close_with(messages.error("timeout", text), "timeout")
                 return
             self._pinged, self._missed = when, self._missed + 1
-            self._road.ping(session.queue, self._ping)
+            self._road.probe(session.queue, self._ping)
         self.start()
 
     def _due(self) -> float:

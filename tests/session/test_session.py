@@ -21,7 +21,7 @@ from mtnet.net.throttle import ReadThrottle
 from mtnet.session import messages
 from mtnet.session.fields import ID, TEXT
 from mtnet.session.grammar import FrameDecoder, encode, is_login, parse, salvage
-from mtnet.session.road import Form, Road
+from mtnet.session.road import Form, FrameRoad
 from mtnet.session.session import SessionFactory, SessionSettings
 from mtnet.testing import connect, make_environment
 
@@ -96,16 +96,15 @@ class ToyVerbs:
         return self.handlers[-1]
 
 
-class Port(Protocol):
+class Port(FrameRoad, Protocol):
     """Cuts frames and hands them to a session."""
 
     def connectionMade(self):
         self.peer = self.factory.access.admit(self.transport.getPeer())
         self.peer.connected(self.transport, self)
         self.decoder = FrameDecoder()
-        throttle = ReadThrottle(self.transport)
-        road = Road(self.transport, self.peer, throttle, self)
-        self.session = self.factory.sessions.open(road)
+        self.throttle = ReadThrottle(self.transport)
+        self.session = self.factory.sessions.open(self)
 
     def evicted(self):
         self.transport.abortConnection()
@@ -322,13 +321,13 @@ def test_welcome_names_the_services_that_the_login_may_use(server, tmp_path, clo
     assert told(terminal)[0].endswith(f"|services={named}")
 
 
-class SwappedRoad(Road):
+class SwappedPort(Port):
     """A road whose messages have their letters in the other case, and whose pings are none."""
 
     form = Form(lambda data, page: parse(data.swapcase(), page), salvage, is_login, bytes.swapcase)
     idle = 20.0
 
-    def ping(self, queue, frame):
+    def probe(self, queue, frame):
         queue.write(b"ping!")
 
     def farewell(self, code):
@@ -336,8 +335,8 @@ class SwappedRoad(Road):
 
 
 @pytest.fixture
-def swapped(server, monkeypatch):
-    monkeypatch.setattr(sys.modules[__name__], "Road", SwappedRoad)
+def swapped(server):
+    server.factory.protocol = SwappedPort
     return server.dial(b"<<hello|V=2>>")
 
 

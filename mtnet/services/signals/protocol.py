@@ -8,34 +8,25 @@ sends a position and may publish is a publisher, and is sent nothing.
 import re
 from copy import copy
 
-from twisted.internet.interfaces import (
-    IDelayedCall,
-    IHalfCloseableProtocol,
-    ISSLTransport,
-)
-from twisted.internet.protocol import Protocol, connectionDone
-from twisted.logger import Logger
+from twisted.internet.interfaces import IHalfCloseableProtocol
+from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from mtnet.access.bans.policy import Offence
-from mtnet.config.schema import Access
 from mtnet.daemon.environment import Environment
 from mtnet.errors import FrameError, PolicyError, WireError, quote
 from mtnet.net.admission import PeerFactory
 from mtnet.net.endpoints import Listener, show
-from mtnet.net.first_bytes import BROWSER_HEAD, describe, looks_like_browser
 from mtnet.net.keepalive import configure_keepalive
-from mtnet.net.peer import Peer, abort_on_error
-from mtnet.net.throttle import ReadRateLimit
-from mtnet.net.transport import StreamTransport
+from mtnet.net.peer import Peer
 from mtnet.services.signals.classic.follower import ClassicFollower
 from mtnet.services.signals.ownership.publishers import Publisher
 from mtnet.services.signals.service import SignalService
 from mtnet.services.signals.views.alias import MAIN
 from mtnet.session.classic import parse_position
-from mtnet.session.grammar import SEPARATORS, FrameDecoder, is_hello
-from mtnet.session.road import Road
+from mtnet.session.frames import SessionConnection
+from mtnet.session.grammar import is_hello
 from mtnet.session.session import Session, SessionFactory
 
 REFUSAL_WINDOW = 60.0
@@ -87,7 +78,7 @@ class RefusalCounter:
 
 
 @implementer(IHalfCloseableProtocol)
-class SignalsProtocol(Protocol):
+class SignalsProtocol(SessionConnection):
     """
     One connection to the signals port.
 
@@ -95,60 +86,35 @@ class SignalsProtocol(Protocol):
         port: the factory, with what all connections of its listener share.
     """
 
-    log = Logger()
-    transport: StreamTransport  # type: ignore[assignment]
+    _follower: ClassicFollower | None = None
+    _publisher: Publisher | None = None
+    _session: Session | None = None
+    _refusals: RefusalCounter | None = None  # all that it sent is stored
 
     def __init__(self, env: Environment, peer: Peer, port: "SignalsFactory") -> None:
-        self._env, self.peer, self._port = env, peer, port
-        self._decoder = FrameDecoder()
-        self._head: bytes | None = b""
-        self._timer: IDelayedCall | None = None
-        self._deadline: IDelayedCall | None = None
-        self._follower: ClassicFollower | None = None
-        self._publisher: Publisher | None = None
-        self._session: Session | None = None
-        self._mask = PasswordMask()
-        self._refusals: RefusalCounter | None = None  # all that it sent is stored
-        self._ended = self._peer_ended = False
+        super().__init__(env, peer)
+        self._port, self._mask = port, PasswordMask()
 
     def connectionMade(self) -> None:
         configure_keepalive(self.transport)
-        self._rate_limit = ReadRateLimit(self.transport, self._env.clock, self._env.section.frames)
-        self.peer.connected(self.transport, self)
+        self.begin(self.env.section.frames)
         if self.peer.rights.may("follow", "signals", self._port.channel):
-            self._timer = self._env.clock.callLater(self._port.grace, self._silent)
+            self.wait(self._port.grace, self._silent)
         elif not self.peer.rights.may("publish", "signals", self._port.channel):
             self.peer.mark_unauthenticated()
-            self._timer = self._env.clock.callLater(self._limits.login, self._mute)
-
-    @abort_on_error
-    def dataReceived(self, data: bytes) -> None:
-        if self._ended or (
-            self._head is not None and self._is_browser(self._head + data[:BROWSER_HEAD])
-        ):
-            return
-        if not self._mask.hides:
-            self._mask.feed(data)
-        try:
-            self._read(data)
-        except FrameError as error:
-            self.peer.report_abuse(Offence.FRAME)
-            if self._session is None:
-                self.end(f"is cut off: {self._shown(error)}")
-            else:
-                self._session.unreadable(error)
+            self.wait_for_login(self._mute)
 
     def readConnectionLost(self) -> None:
         """
         The peer has said all. A publisher is answered without a byte: a clean close once
         everything is on disk, a reset when something was refused or cut, or was no frame.
         """
-        if self._decoder.unframed and not self._ended:
+        if self.decoder.unframed and not self.ended:
             self.end(f"ended without a frame: {self._unframed()}")
             return
-        if self._decoder.unfinished and not self._ended:
+        if self.decoder.unfinished and not self.ended:
             self._count_refusal()
-            self._warn("ended in the middle of a frame", "cut")
+            self.warn("ended in the middle of a frame", "cut")
         if self.peer.closing:
             self.transport.loseConnection()
             return
@@ -157,118 +123,32 @@ class SignalsProtocol(Protocol):
             self._session.finish()
             return
         if self._publisher is None:
-            self._finish(None)
+            self._stored(None)
             return
-        self._timer = self._env.clock.callLater(self._env.section.stalled, self._late)
+        self.wait(self.env.section.stalled, self._disk_refuses)
         self._port.signals.when_processed(self._publisher).addCallbacks(
-            self._finish, self._not_stored
+            self._stored, self._not_stored
         )
 
     def writeConnectionLost(self) -> None:
         """Our half is closed; the peer closes its own."""
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        if self._decoder.unframed and not self._ended:
-            self._warn(f"ended without a frame: {self._unframed()}", "end")
-        self._ended = True
-        self._stop()
-        self._rate_limit.stop()
+        if self.decoder.unframed and not self.ended:
+            self.warn(f"ended without a frame: {self._unframed()}", "end")
+        self.finish()
         if self._session is not None:
             self._session.close()
         self._leave()
-        self.peer.disconnected()
+        self.lost()
 
-    def end(self, why: str) -> None:
-        """Close the connection at once, with one line in the log."""
-        if not self._ended:
-            self._ended = True
-            self._stop()
-            self._warn(why, "end")
-            self.transport.abortConnection()
+    def arrived(self, data: bytes) -> None:
+        """Find out whether what came may hold a password."""
+        if not self._mask.hides:
+            self._mask.feed(data)
 
-    def _is_browser(self, head: bytes) -> bool:
-        """Return whether its first bytes are a web page's, which ends the connection."""
-        foreign = looks_like_browser(head)
-        if foreign:
-            self.peer.report_abuse(Offence.FRAME)
-            self.end(f"speaks HTTP or TLS, which a web page could abuse: {describe(head)}")
-        self._head = head if foreign is None else None
-        return bool(foreign)
-
-    def _late(self) -> None:
-        self._timer = None
-        self.end("has said all, and the disk still refuses its positions")
-
-    def _read(self, data: bytes) -> None:
-        frames, unfinished = 0, self._decoder.unfinished
-        for payload in self._decoder.feed(data):
-            if self._ended:
-                return
-            self._frame(payload)
-            frames += 1
-        if not self.peer.trusted:
-            self._rate_limit.spend(frames)
-        if self._decoder.unfinished:
-            self._time_frame(began=frames > 0 or not unfinished)
-        elif self._deadline is not None or self._decoder.unframed:
-            self._time_frame(began=bool(self._decoder.unframed and data.strip(SEPARATORS)))
-
-    def _time_frame(self, began: bool) -> None:
-        """Wait no longer than allowed for the end of a frame, or behind bytes that are none."""
-        waits = self._decoder.unfinished or self._decoder.unframed
-        if self._deadline is not None and (began or not waits):
-            self._deadline.cancel()
-            self._deadline = None
-        if began and not self._ended:
-            self._deadline = self._env.clock.callLater(self._limits.frame, self._dripped)
-
-    def _dripped(self) -> None:
-        self._deadline = None
-        if self._rate_limit.paused:  # the rest of it waits for us
-            self._deadline = self._env.clock.callLater(self._limits.frame, self._dripped)
-            return
-        self.peer.report_abuse(Offence.DEADLINE)
-        if self._decoder.unfinished:
-            self.end(f"did not end a frame within {self._limits.frame:g} s")
-        else:
-            self.end(f"sent no frame within {self._limits.frame:g} s of this: {self._unframed()}")
-
-    def _unframed(self) -> str:
-        if self._mask.hides:
-            return "it may hold a password"
-        return f"{quote(self._decoder.unframed)}. A frame is <<SYMBOL|LOTS>> in ANSI or UTF-8"
-
-    def _mute(self) -> None:
-        self._timer = None
-        self.peer.report_abuse(Offence.DEADLINE)
-        self.end(
-            f"did not log in within {self._limits.login:g} s, and may do nothing without; "
-            "access.anonymous and access.networks name what it may"
-        )
-
-    def evicted(self) -> None:
-        """Go because others need the place, or because the account may do less now."""
-        if self._session is not None:
-            self._session.close_with(b"")
-        elif not self._ended:
-            self._ended = True
-            self._stop()
-            self.transport.abortConnection()
-
-    def _silent(self) -> None:
-        self._timer = None
-        login = "" if self.peer.identity is None else self.peer.identity.name
-        self._follower = ClassicFollower(
-            self._env,
-            self._port.signals,
-            self._find_channel,
-            self.transport,
-            login,
-            self.end,
-        )
-        self._follower.start()
-
-    def _frame(self, payload: bytes) -> None:
+    def frame(self, payload: bytes) -> None:
+        """Hand a frame to the session, begin one, or take a position."""
         if self._session is not None:
             self._session.frame(payload)
         elif payload.startswith(b"HELLO") and is_hello(payload):
@@ -279,32 +159,66 @@ class SignalsProtocol(Protocol):
             except WireError as error:
                 self._refused(error)
 
+    def unreadable(self, error: FrameError) -> None:
+        """Reset the connection, or let the session answer with ERROR."""
+        if self._session is None:
+            self.end(f"is cut off: {self._shown(error)}")
+        else:
+            self._session.unreadable(error)
+
+    def evicted(self) -> None:
+        """Go because others need the place, or because the account may do less now."""
+        if self._session is not None:
+            self._session.close_with(b"")
+        elif not self.ended:
+            self.finish()
+            self.transport.abortConnection()
+
+    def stop(self) -> None:
+        """Stop being a follower."""
+        self._stop_following()
+
+    def late(self) -> str:
+        """Return why the connection ends whose frame is late."""
+        seconds = self.env.config.access.frame
+        if self.decoder.unfinished:
+            return f"did not end a frame within {seconds:g} s"
+        return f"sent no frame within {seconds:g} s of this: {self._unframed()}"
+
+    def _disk_refuses(self) -> None:
+        self.end("has said all, and the disk still refuses its positions")
+
+    def _unframed(self) -> str:
+        if self._mask.hides:
+            return "it may hold a password"
+        return f"{quote(self.decoder.unframed)}. A frame is <<SYMBOL|LOTS>> in ANSI or UTF-8"
+
+    def _mute(self) -> str:
+        return (
+            f"did not log in within {self.env.config.access.login:g} s, and may do nothing "
+            "without; access.anonymous and access.networks name what it may"
+        )
+
+    def _silent(self) -> None:
+        login = "" if self.peer.identity is None else self.peer.identity.name
+        self._follower = ClassicFollower(
+            self.env,
+            self._port.signals,
+            self._find_channel,
+            self.transport,
+            login,
+            self.end,
+        )
+        self._follower.start()
+
     def _greet(self, payload: bytes) -> None:
         """From here on this connection speaks dialect 2."""
-        self._stop()
+        self._decide()
         self._leave()
         # HELLO may hold a password: nothing that this connection says is shown from now on.
         self._mask = HIDDEN
-        road = Road(self.transport, self.peer, self._rate_limit, self)
-        self._session = self._port.sessions.open(road)
+        self._session = self._port.sessions.open(self)
         self._session.frame(payload)
-
-    def session_welcomed(self) -> None:
-        """Read messages as long as those of a session may be."""
-        self._decoder.expect_session()
-
-    def session_ended(self) -> None:
-        """
-        Close behind what is on its way, as long as it moves.
-
-        Only our half: a close of both, with bytes of the peer unread, would be a reset that
-        takes what we said last out of the peer's hands.
-        """
-        self._ended = True
-        half = not self._peer_ended
-        if half and not ISSLTransport.providedBy(self.transport):
-            self.transport.resumeProducing()  # the disk may have been behind
-        self.peer.close(half)
 
     def _refused(self, error: WireError) -> None:
         self._refusals = self._refusals or RefusalCounter()
@@ -316,7 +230,7 @@ class SignalsProtocol(Protocol):
             self.end(str(error))
             return
         shown = self._shown(error)
-        self._warn(f"sent a frame that is refused ({error.code}): {shown}", error.code)
+        self.warn(f"sent a frame that is refused ({error.code}): {shown}", error.code)
 
     def _shown(self, error: WireError) -> str:
         return "it may hold a password" if self._mask.hides else str(error)
@@ -327,9 +241,9 @@ class SignalsProtocol(Protocol):
             self._port.signals.leave(publisher)
 
     def _count_refusal(self) -> None:
-        most = self._env.section.refusals
+        most = self.env.section.refusals
         self._refusals = self._refusals or RefusalCounter()
-        if self._refusals.add(self._env.clock.seconds()) > most:
+        if self._refusals.add(self.env.clock.seconds()) > most:
             self.peer.report_abuse(Offence.FRAME)
             self.end(f"sent more than {most} frames that are refused within a minute")
 
@@ -341,11 +255,11 @@ class SignalsProtocol(Protocol):
                 f"This connection may not publish in {channel}; access.anonymous and "
                 "access.networks name what it may",
             )
-        symbol, volume = parse_position(payload, self._env.section.codepage)
+        symbol, volume = parse_position(payload, self.env.section.codepage)
         if self._publisher is None:
-            self._stop()
+            self._decide()
             peer = show(self.transport.getPeer())
-            producer = self._rate_limit.producer("disk")
+            producer = self.throttle.producer("disk")
             self._publisher = self._port.signals.join(
                 peer, producer, refuse=self._refused, close=self.end, address=self.peer.host
             )
@@ -354,11 +268,11 @@ class SignalsProtocol(Protocol):
     def _find_channel(self) -> str:
         return self._port.channel_for(self.peer.host)
 
-    def _finish(self, _: None) -> None:
-        if self._ended:
+    def _stored(self, _: None) -> None:
+        if self.ended:
             return
-        idle = self._stop()
-        self._ended = True
+        idle = self._stop_following()
+        self.finish()
         if idle and self._refusals is None:
             self.transport.loseConnection()
         else:
@@ -367,23 +281,15 @@ class SignalsProtocol(Protocol):
     def _not_stored(self, failure: Failure) -> None:
         self.end(failure.getErrorMessage())
 
-    def _stop(self) -> bool:
-        """Stop being a follower, or becoming one; return whether nothing is left to send."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        if self._deadline is not None:
-            self._deadline.cancel()
-            self._deadline = None
+    def _decide(self) -> None:
+        """Be no classic follower, and become none by silence."""
+        self.stop_waiting()
+        self._stop_following()
+
+    def _stop_following(self) -> bool:
+        """Be no classic follower any more; return whether nothing is left to send."""
         follower, self._follower = self._follower, None
         return follower is None or follower.stop()
-
-    @property
-    def _limits(self) -> Access:
-        return self._env.config.access
-
-    def _warn(self, what: str, kind: str) -> None:
-        self.peer.warn(self.log, f"signals {kind}", "signals: {peer} {what}", what=what)
 
 
 class SignalsFactory(PeerFactory):

@@ -6,7 +6,7 @@ A client that floods is read in slices and at a limited rate, as on the other po
 
 from collections.abc import Callable, Iterator
 from functools import lru_cache
-from typing import Any, ClassVar
+from typing import Any
 
 from twisted.internet.interfaces import IDelayedCall, IHalfCloseableProtocol, ISSLTransport
 from twisted.internet.protocol import Protocol, connectionDone
@@ -20,10 +20,10 @@ from mtnet.daemon.environment import Environment
 from mtnet.net.keepalive import configure_keepalive
 from mtnet.net.output.queue import Encoder, SendQueue
 from mtnet.net.peer import Peer, abort_on_error
-from mtnet.net.throttle import ReadRateLimit, ReadThrottle
+from mtnet.net.throttle import ReadRateLimit
 from mtnet.net.transport import StreamTransport
 from mtnet.session import grammar, json, messages
-from mtnet.session.road import Carrier, Form, Road
+from mtnet.session.road import Form
 from mtnet.session.session import Session, SessionFactory
 from mtnet.session.websocket import (
     MessageReader,
@@ -86,38 +86,8 @@ def _form(encoder: Encoder, browser: bool) -> Form:
     return Form(lambda data, _: json.parse(data), json.salvage, json.is_login, encoder, browser)
 
 
-class JsonRoad(Road):
-    """
-    The road of a session over WebSocket: one JSON object a message, pings of the protocol.
-
-    Attributes:
-        code: of the close frame; 0 = that of the last ERROR.
-    """
-
-    __slots__ = ("code", "form")
-
-    idle = IDLE
-    forms: ClassVar = (_form(_json_frames, False), _form(_deflated_json_frames, True))
-
-    def __init__(
-        self,
-        transport: StreamTransport,
-        peer: Peer,
-        throttle: ReadThrottle,
-        carrier: Carrier,
-        deflate: bool,
-    ) -> None:
-        super().__init__(transport, peer, throttle, carrier)
-        self.form = self.forms[deflate]
-        self.code = 0
-
-    def ping(self, queue: SendQueue, frame: Callable[[], bytes]) -> None:
-        """Send a ping of the protocol."""
-        queue.write(PING)
-
-    def farewell(self, code: str) -> bytes:
-        """Return the close frame."""
-        return close_frame(self.code or CLOSE_CODES.get(code, CloseReason.POLICY_VIOLATION), code)
+FORMS = _form(_json_frames, False), _form(_deflated_json_frames, True)
+"""Of a session over WebSocket: one JSON object a message, for programs, and deflated for pages."""
 
 
 @implementer(IHalfCloseableProtocol)
@@ -227,8 +197,13 @@ class WebSocketConnection(Protocol):
 
 
 class JsonConnection(WebSocketConnection):
-    """The connection of a session: one JSON object a message (`docs/protocols.md`, WebSocket)."""
+    """
+    The road of a session: one JSON object a message (`docs/protocols.md`, WebSocket), and pings of
+    WebSocket.
+    """
 
+    idle = IDLE
+    _code = 0
     _deadline: IDelayedCall | None = None
     _session: Session
 
@@ -237,13 +212,13 @@ class JsonConnection(WebSocketConnection):
     ) -> None:
         super().__init__(env, peer, upgrade, json.MAX_MESSAGE, sessions.settings.frames)
         self._sessions = sessions
+        self.form = FORMS[upgrade.deflate]
 
     def connectionMade(self) -> None:
         super().connectionMade()
         self.peer.connected(self.transport, self)
         self.peer.mark_unauthenticated()
-        self._road = JsonRoad(self.transport, self.peer, self.throttle, self, self.upgrade.deflate)
-        self._session = self._sessions.open(self._road)
+        self._session = self._sessions.open(self)
         self._session.queue.write(self.upgrade.answer)
         self._wait()
 
@@ -269,12 +244,20 @@ class JsonConnection(WebSocketConnection):
 
     def ended(self, code: int, broken: bool) -> None:
         super().ended(code, broken)
-        self._road.code = code
+        self._code = code
         self._session.close_with(b"")
 
     def end(self) -> None:
         self._stop()
         super().end()
+
+    def probe(self, queue: SendQueue, frame: Callable[[], bytes]) -> None:
+        """Send a ping of WebSocket."""
+        queue.write(PING)
+
+    def farewell(self, code: str) -> bytes:
+        """Return the close frame: of the code of the client, else of that of the last ERROR."""
+        return close_frame(self._code or CLOSE_CODES.get(code, CloseReason.POLICY_VIOLATION), code)
 
     def session_welcomed(self) -> None:
         """Wait for HELLO no more."""

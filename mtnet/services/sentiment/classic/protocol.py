@@ -46,6 +46,7 @@ class SentimentProtocol(FrameProtocol):
     def connectionMade(self) -> None:
         configure_keepalive(self.transport, SEND_BUFFER)
         self.begin(self.env.section.frames)
+        self.peer.mark_unauthenticated()
         if not self._may_vote():
             self.wait_for_login(self._lack)
 
