@@ -30,6 +30,9 @@ from mtnet.services.ticks.storage.tally import Tally
 SYMBOLS = [b"SYM%d" % n for n in range(20)]
 WHEN = 1_767_225_600_000
 OLD = """
+DROP TRIGGER span_of_new;
+DROP TRIGGER span_of_changed;
+DROP TABLE span;
 DROP VIEW block;
 ALTER TABLE large_block RENAME TO block;
 INSERT INTO block SELECT * FROM small_block;

@@ -4,6 +4,9 @@ import sqlite3
 from contextlib import closing
 
 STATEMENTS = """
+DROP TRIGGER span_of_new;
+DROP TRIGGER span_of_changed;
+DROP TABLE span;
 DROP VIEW block;
 ALTER TABLE large_block RENAME TO block;
 INSERT INTO block SELECT * FROM small_block;

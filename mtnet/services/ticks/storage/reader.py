@@ -29,7 +29,11 @@ from mtnet.services.ticks.cold.reading import merged, read_files
 from mtnet.services.ticks.storage.blocks import unpack
 from mtnet.services.ticks.storage.commits import UNSTORED, unstored_of
 from mtnet.services.ticks.storage.overlay import MergedError, hot_blocks, read_segments, show
-from mtnet.services.ticks.storage.schema import SCHEMA, SMALL_BLOCKS_ARE_LARGE
+from mtnet.services.ticks.storage.schema import (
+    SCHEMA,
+    SMALL_BLOCKS_ARE_LARGE,
+    UNBOUNDED,
+)
 from mtnet.services.ticks.storage.snapshot import snapshot
 from mtnet.services.ticks.wire import time_of
 
@@ -52,9 +56,10 @@ WHERE ticks > 0 ORDER BY name
 _EXTENT = "SELECT ticks, earliest, latest FROM symbol WHERE name = :name AND ticks > 0"
 _SYMBOL = """
 SELECT id AS symbol, (SELECT count FROM joins) AS joins,
+    (SELECT longest FROM span WHERE span.symbol = one.id) AS longest,
     max(coalesce((SELECT max(id) FROM large_block), 0),
         coalesce((SELECT max(id) FROM small_block), 0)) AS newest
-FROM symbol WHERE name = :name
+FROM symbol AS one WHERE name = :name
 """
 _SMALL = """
 SELECT id, first, data FROM small_block
@@ -88,6 +93,8 @@ SELECT source.name AS source, gap.found, gap.first, gap.last,
 FROM gap JOIN source ON source.id = gap.source ORDER BY gap.found, source.id
 """
 _EARLIEST, _LATEST = -(2**62), 2**62
+LAST_NUMBER = 2**63 - 1
+"""A number of a block behind all others."""
 
 
 class Stored(NamedTuple):
@@ -255,7 +262,7 @@ class TickReader:
     def _blocks(
         self, symbol: bytes, low: int, high: int, count: int
     ) -> Iterator[tuple[int, int, bytes]]:
-        asked: dict[str, object] = {"name": symbol.decode(), "start": low, "stop": high}
+        asked: dict[str, Any] = {"name": symbol.decode(), "start": low, "stop": high}
         with self._snapshot() as connection:
             try:
                 segments = read_segments(self._path, connection)
@@ -270,16 +277,19 @@ class TickReader:
             if asked["joins"] != count:
                 raise BlocksReplacedError
             small = map(tuple, connection.execute(_SMALL, asked).fetchall())
-        yield from merge(small, self._large(asked), hot, key=lambda row: (row[1], row[0]))
+        longest = UNBOUNDED if asked["longest"] is None else int(asked["longest"])
+        large = self._large(asked, max(low - longest, _EARLIEST))
+        yield from merge(small, large, hot, key=lambda row: (row[1], row[0]))
 
-    def _large(self, asked: dict[str, object]) -> Iterator[tuple[int, int, bytes]]:
-        at: dict[str, object] = {"first": _EARLIEST, "id": 0, "page": PAGE}
+    def _large(self, asked: dict[str, Any], since: int) -> Iterator[tuple[int, int, bytes]]:
+        """Yield large blocks that begin at `since` or behind: none before reaches the span."""
+        at: dict[str, object] = {"first": since - 1, "id": LAST_NUMBER, "page": PAGE}
         while True:
             with self._snapshot() as connection:
                 (joins,) = connection.execute("SELECT count FROM joins").fetchone()
                 if joins != asked["joins"]:
                     raise BlocksReplacedError
-                page = connection.execute(_PAGE, {**asked, **at}).fetchall()
+                page = read_page(connection, {**asked, **at})
             yield from map(tuple, page)
             if len(page) < PAGE:
                 break
@@ -313,6 +323,11 @@ class TickReader:
 
     def _snapshot(self) -> AbstractContextManager[sqlite3.Connection]:
         return snapshot(self._path)
+
+
+def read_page(connection: sqlite3.Connection, asked: Mapping[str, Any]) -> list[sqlite3.Row]:
+    """Return the large blocks that come next: number, lowest time, data."""
+    return connection.execute(_PAGE, asked).fetchall()
 
 
 class BlocksReplacedError(Exception):

@@ -7,7 +7,7 @@ The SQL schema of the ticks on disk.
 import sqlite3
 from collections.abc import Sequence
 
-SCHEMA = 4
+SCHEMA = 5
 """`PRAGMA user_version` of the files that this code reads and writes."""
 SMALL_BLOCKS_ARE_LARGE = 1
 """The schema of an older mtnet, which kept small blocks among the large ones for ever."""
@@ -15,6 +15,10 @@ ALL_IN_BLOCKS = 2
 """The schema of an older mtnet, which had no cold store."""
 NO_LOG = 3
 """The schema of an older mtnet, which had no log before the blocks: it would not see it."""
+NO_SPANS = 4
+"""The schema of an older mtnet, which looked for the blocks of an hour from the first one on."""
+UNBOUNDED = 2**62
+"""Milliseconds that no block spans."""
 ROWS = 256
 """Rows of one statement; SQLite takes 32,766 values in one."""
 IMPORTED, OTHERS = 1, 2
@@ -123,6 +127,32 @@ CREATE TABLE cold_file (
     UNIQUE (symbol, day, part)
 ) STRICT;
 """
+_SPANS = (
+    """
+    CREATE TABLE IF NOT EXISTS span (
+        symbol INTEGER PRIMARY KEY, longest INTEGER NOT NULL
+    ) STRICT
+    """,
+    *(
+        f"""
+        CREATE TRIGGER IF NOT EXISTS {name} AFTER {event} ON large_block BEGIN
+            INSERT INTO span VALUES (NEW.symbol, NEW.last - NEW.first)
+            ON CONFLICT DO UPDATE SET longest = max(longest, excluded.longest);
+        END
+        """
+        for name, event in (
+            ("span_of_new", "INSERT"),
+            ("span_of_changed", "UPDATE OF symbol, first, last"),
+        )
+    ),
+)
+"""The milliseconds from first to last that a large block of a symbol has, at most: a block that
+begins earlier does not reach into an hour. Triggers keep it, whoever writes a block."""
+_FILL_SPANS = """
+INSERT OR REPLACE INTO span SELECT symbol, max(last - first) FROM large_block GROUP BY symbol
+"""
+_FILL_UNBOUNDED = f"INSERT OR REPLACE INTO span SELECT id, {UNBOUNDED} FROM symbol"
+"""For a file with many small blocks among the large ones."""
 _UPGRADE = """
 ALTER TABLE block RENAME TO large_block;
 ALTER TABLE symbol ADD COLUMN earliest INTEGER;
@@ -154,4 +184,7 @@ def make_tables(connection: sqlite3.Connection, version: int) -> None:
     small = "" if version >= ALL_IN_BLOCKS else first + _SMALL_BLOCKS
     cold = "" if version >= NO_LOG else _COLD_FILES
     for statement in (small + cold).split(";"):
+        connection.execute(statement)
+    fill = _FILL_UNBOUNDED if version == SMALL_BLOCKS_ARE_LARGE else _FILL_SPANS
+    for statement in (*_SPANS, fill):
         connection.execute(statement)

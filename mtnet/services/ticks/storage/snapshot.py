@@ -6,10 +6,17 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from mtnet.errors import JournalError
-from mtnet.services.ticks.storage.schema import ALL_IN_BLOCKS, SMALL_BLOCKS_ARE_LARGE
+from mtnet.services.ticks.storage.schema import (
+    ALL_IN_BLOCKS,
+    NO_LOG,
+    NO_SPANS,
+    SMALL_BLOCKS_ARE_LARGE,
+)
 from mtnet.storage.sqlite import BUSY_TIMEOUT
 
+_NO_SPANS = ("CREATE TEMP VIEW span AS SELECT 0 AS symbol, 0 AS longest WHERE false",)
 _ALL_IN_BLOCKS = (
+    *_NO_SPANS,
     """
     CREATE TEMP VIEW cold_file AS SELECT 0 AS id, 0 AS symbol, 0 AS day, 0 AS part, 0 AS state,
         0 AS ticks, 0 AS untimed, 0 AS first, 0 AS last, 0 AS bytes WHERE false
@@ -27,7 +34,12 @@ _SMALL_ARE_LARGE = (
     FROM main.symbol AS one
     """,
 )
-_VIEWS = {SMALL_BLOCKS_ARE_LARGE: _SMALL_ARE_LARGE, ALL_IN_BLOCKS: _ALL_IN_BLOCKS}
+_VIEWS = {
+    SMALL_BLOCKS_ARE_LARGE: _SMALL_ARE_LARGE,
+    ALL_IN_BLOCKS: _ALL_IN_BLOCKS,
+    NO_LOG: _NO_SPANS,
+    NO_SPANS: _NO_SPANS,
+}
 """They make a file of an older schema look like one of `SCHEMA`."""
 
 

@@ -15,9 +15,10 @@ from mtnet.errors import ClientError, JournalError
 from mtnet.interfaces import ITicks
 from mtnet.services.ticks.model import Batch, Source
 from mtnet.services.ticks.storage import reader as archive
+from mtnet.services.ticks.storage import rows
 from mtnet.services.ticks.storage.blocks import Series
 from mtnet.services.ticks.storage.commits import Commit, snapshot
-from mtnet.services.ticks.storage.reader import TickReader
+from mtnet.services.ticks.storage.reader import LAST_NUMBER, TickReader
 from mtnet.services.ticks.storage.store import Store
 from mtnet.testing import EPOCH, make_environment
 
@@ -74,6 +75,7 @@ def test_ticks_come_in_the_order_of_their_times_and_equal_ones_in_that_of_arriva
     model = []
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
         patch.setattr(archive, "PAGE", page)
+        patch.setattr(rows, "FULL", 3)
         store = Store(Path(folder) / "ticks.sqlite")
         store.prepare()
         for received, times in blocks:
@@ -221,6 +223,34 @@ def test_somebody_who_reads_slowly_does_not_let_the_log_grow(store, monkeypatch)
     assert not busy
     assert Path(f"{store.path}-wal").stat().st_size == 0
     assert len(list(reading)) == 2
+
+
+def test_an_hour_is_looked_for_no_earlier_than_the_longest_block_could_reach_it(store, monkeypatch):
+    monkeypatch.setattr(rows, "FULL", 1)
+    for at in range(0, 100, 10):
+        put(store, tick(at), tick(at + 9))
+    put(store, tick(5), tick(35))
+    begun = []
+
+    def ask_for(connection, asked):
+        begun.append((asked["first"], asked["id"]))
+        return page(connection, asked)
+
+    page = archive.read_page
+    monkeypatch.setattr(archive, "read_page", ask_for)
+    assert got(store, NOON + 90, NOON + 100) == [tick(90), tick(99)]
+    assert got(store, NOON + 34, NOON + 40) == [tick(35), tick(39)]
+    assert begun == [(NOON + 90 - 30 - 1, LAST_NUMBER), (NOON + 34 - 30 - 1, LAST_NUMBER)]
+    with closing(sqlite3.connect(store.path)) as connection:
+        connection.executescript(
+            "DROP TRIGGER span_of_new; DROP TRIGGER span_of_changed; DROP TABLE span; "
+            "PRAGMA user_version = 4"
+        )
+    assert got(store, NOON + 34, NOON + 40) == [tick(35), tick(39)]
+    store.close()
+    store.prepare()
+    with closing(sqlite3.connect(store.path)) as connection:
+        assert connection.execute("SELECT longest FROM span").fetchall() == [(30,)]
 
 
 # What is wrong with the file
