@@ -66,6 +66,7 @@ class Provider:
             balance=account.balance,
             equity=account.equity,
             currency="USD",
+            mode="netting",
             build=BUILD,
             account=ACCOUNT,
             server=SERVER,

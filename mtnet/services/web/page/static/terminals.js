@@ -69,11 +69,13 @@ function money(report, name) {
 }
 
 function percent(change) {
-  return change === undefined ? "" : `${change < 0 ? "\u2212" : "+"}${Math.abs(change).toFixed(2)} %`;
+  if (change === undefined) return "";
+  const digits = Math.abs(change).toFixed(2);
+  return Number(digits) === 0 ? "0.00 %" : `${change < 0 ? "\u2212" : "+"}${digits} %`;
 }
 
 function side(change) {
-  if (!change) return "";
+  if (!change || Math.abs(change) < 0.005) return "";
   return change < 0 ? "sell" : "buy";
 }
 
