@@ -16,7 +16,8 @@ CHECKS = 5
 
 def unacknowledged(transport: Transport) -> int:
     """Return how many sent bytes are not acknowledged by the peer; 0 where it is unknown."""
-    return in_flight(transport) or 0
+    found = in_flight(transport)
+    return 0 if found is None else found.size
 
 
 class StallDetector:

@@ -2,7 +2,7 @@
 
 import socket
 import struct
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from twisted.internet.interfaces import IAddress
 
@@ -52,9 +52,22 @@ def innermost(transport: Transport) -> Transport:
     return transport
 
 
-def in_flight(transport: Transport) -> int | None:
+class InFlight(NamedTuple):
     """
-    Return how many bytes the kernel has for the peer that its machine has not acknowledged.
+    Bytes that the peer's machine has not taken.
+
+    Attributes:
+        resent: whether the kernel repeats them, since no answer comes. Else the machine answers
+            that its program does not read, or there was no time for an answer.
+    """
+
+    size: int
+    resent: bool = False
+
+
+def in_flight(transport: Transport) -> InFlight | None:
+    """
+    Return what the kernel has for the peer that its machine has not acknowledged.
 
     None = unknown: it is no socket of an open connection, or this system does not tell.
     """
@@ -65,6 +78,15 @@ def in_flight(transport: Transport) -> int | None:
     if ioctl is None or not isinstance(handle, socket.socket):
         return None
     try:
-        return int(struct.unpack("i", ioctl(handle.fileno(), TIOCOUTQ, b"\0" * 4))[0])
+        size = int(struct.unpack("i", ioctl(handle.fileno(), TIOCOUTQ, b"\0" * 4))[0])
     except OSError:
         return None
+    return InFlight(size, size > 0 and _resends(handle))
+
+
+def _resends(handle: socket.socket) -> bool:
+    """Return whether the oldest byte was sent again: `tcpi_retransmits` of Linux's tcp_info."""
+    try:
+        return handle.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 3)[2] > 0
+    except (AttributeError, OSError):
+        return False  # another system, or no TCP

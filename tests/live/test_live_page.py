@@ -112,6 +112,19 @@ def test_a_login_shows_what_it_may_see_and_a_logout_takes_it_away(daemon, open_p
     assert [each for each in page.said if "401" not in each] == []
 
 
+def test_a_script_or_style_that_stands_in_the_page_is_not_run_and_is_noticed(daemon, open_page):
+    daemon.start()
+    page = open_page()
+    page.shows("#connection", "Live")
+    page.tab.evaluate("""() => {
+        for (const [tag, text] of [["script", "globalThis.ran = 1"], ["style", "h1 {color: red}"]])
+            document.body.append(Object.assign(document.createElement(tag), {textContent: text}));
+    }""")
+    until(lambda: page.tab.wait_for_timeout(50) or len(page.tab.evaluate("violations")) == 2)
+    assert page.tab.evaluate("violations") == ["script-src-elem", "style-src-elem"]
+    assert page.tab.evaluate("globalThis.ran") is None
+
+
 def test_the_page_is_read_without_the_libraries(daemon, open_page):
     daemon.start()
     tick(daemon, b"1.09876")

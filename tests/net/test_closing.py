@@ -12,6 +12,7 @@ from zope.interface import alsoProvides
 
 from mtnet.net import closing
 from mtnet.net.closing import PROGRESS, LingeringClose, StallDetector, unacknowledged
+from mtnet.net.transport import InFlight, in_flight
 
 
 class Handle:
@@ -34,6 +35,20 @@ def test_bytes_that_the_peer_has_not_confirmed_are_counted():
         theirs.recv(5000)
         assert unacknowledged(transport) == 0
     assert unacknowledged(StringTransport()) == 0
+
+
+def test_what_a_program_does_not_read_is_not_sent_again():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+        with socket.create_connection(listener.getsockname()) as ours:
+            theirs, _ = listener.accept()
+            with theirs:
+                assert in_flight(Handle(ours)) == InFlight(0)
+                ours.setblocking(False)
+                sent = ours.send(b"x" * 1_000_000)
+                found = in_flight(Handle(ours))
+                assert 0 < found.size <= sent
+                assert not found.resent
 
 
 def test_of_a_connection_that_is_lost_nothing_is_unacknowledged():

@@ -16,7 +16,7 @@ from zope.interface import implementer
 
 from mtnet.net.output.direct import DirectWriter, direct_writer
 from mtnet.net.timer_wheel import TimerWheel
-from mtnet.net.transport import StreamTransport, Transport, in_flight, innermost
+from mtnet.net.transport import InFlight, StreamTransport, Transport, in_flight, innermost
 
 Encoder = Callable[[bytes], bytes]
 """Makes of frames the bytes that a peer is sent; the same object for all that are sent the same."""
@@ -102,10 +102,10 @@ class OutputBuffer:
         return self.since if self._waiting else None
 
     @property
-    def untaken(self) -> int | None:
-        """Bytes that the peer's machine has not taken; None = unknown, see `in_flight`."""
+    def untaken(self) -> InFlight | None:
+        """What the peer's machine has not taken; None = unknown, see `in_flight`."""
         sent = in_flight(self._below)
-        return None if sent is None else self._waiting + sent
+        return None if sent is None else sent._replace(size=sent.size + self._waiting)
 
     def write(self, data: bytes) -> None:
         """Write `data`; it is sent even when not `ready`."""
@@ -249,10 +249,10 @@ class SendQueue:
         return self.output.ready and not self._frames and self._over is None
 
     @property
-    def untaken(self) -> int | None:
-        """Bytes that the peer's machine has not taken; None = unknown, see `in_flight`."""
+    def untaken(self) -> InFlight | None:
+        """What the peer's machine has not taken; None = unknown, see `in_flight`."""
         below = self.output.untaken
-        return None if below is None else self._size + below
+        return None if below is None else below._replace(size=below.size + self._size)
 
     def send(self, frames: bytes) -> None:
         """Send frames after everything that is queued."""

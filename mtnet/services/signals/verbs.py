@@ -12,6 +12,7 @@ from mtnet.daemon.environment import Environment
 from mtnet.errors import WireError
 from mtnet.interfaces import ISessionHandler, ISessionVerbs
 from mtnet.net.output.queue import Encoder
+from mtnet.net.transport import InFlight
 from mtnet.services.signals import wire
 from mtnet.services.signals.book import Channel
 from mtnet.services.signals.history.catch_up import witness
@@ -438,7 +439,7 @@ class SignalClient:
         return self._access.session.queue.output.stalled
 
     @property
-    def untaken(self) -> int | None:
+    def untaken(self) -> InFlight | None:
         return self._access.session.queue.untaken
 
     @property

@@ -10,7 +10,7 @@ from mtnet.daemon.environment import Environment
 from mtnet.net.endpoints import show
 from mtnet.net.keepalive import configure_keepalive
 from mtnet.net.output.queue import OutputBuffer
-from mtnet.net.transport import StreamTransport
+from mtnet.net.transport import InFlight, StreamTransport
 from mtnet.services.signals.book import Change
 from mtnet.services.signals.classic.queue import ClassicQueue
 from mtnet.services.signals.fanout import ISubscriber
@@ -91,8 +91,8 @@ class ClassicFollower:
         return self._output.stalled
 
     @property
-    def untaken(self) -> int | None:
-        """Bytes that its machine has not taken; None = unknown."""
+    def untaken(self) -> InFlight | None:
+        """What its machine has not taken; None = unknown."""
         return self._output.untaken
 
     def recheck(self) -> None:

@@ -79,7 +79,7 @@ class PollingFollower:
 
     shared = None
     stalled: float | None = None
-    untaken: int | None = None
+    untaken: None = None
 
     def __init__(
         self,

@@ -10,6 +10,7 @@ from typing import NamedTuple, Protocol
 
 from mtnet.callbacks import noop
 from mtnet.errors import WireError
+from mtnet.net.transport import InFlight
 from mtnet.services.signals.reports.registry import Reported
 
 BEFORE = -1
@@ -38,8 +39,8 @@ class Connection(Protocol):
         """Since when it has taken no byte; None = nothing waits."""
 
     @property
-    def untaken(self) -> int | None:
-        """Bytes that its machine has not taken; None = unknown."""
+    def untaken(self) -> InFlight | None:
+        """What its machine has not taken; None = unknown."""
 
     @property
     def reported(self) -> Reported | None:

@@ -241,7 +241,7 @@ def _online(
         bool(follower.acked_at),
         heard,
         stalled,
-        _untaken(connection, heard, stalled, moment.when),
+        *_untaken(connection, heard, stalled, moment.when),
         follower.copies or NONE,
         _reports(reports, connection, *follower.key),
         "" if connection is None else connection.client,
@@ -278,10 +278,11 @@ def _heard(connection: Connection | None, moment: Moment) -> int | None:
 
 def _untaken(
     connection: Connection | None, heard: int | None, stalled: int | None, when: int
-) -> int | None:
-    """Ask the kernel about those in trouble alone: it is a system call for each."""
+) -> tuple[int | None, bool]:
+    """Ask the kernel about those in trouble alone: it is two system calls for each."""
     silent = is_older(heard, SILENCE, when) or is_older(stalled, STALL, when)
-    return connection.untaken if silent and connection is not None else None
+    found = connection.untaken if silent and connection is not None else None
+    return (None, False) if found is None else found
 
 
 def _stored(channel: Channel, seq: int) -> int:

@@ -121,7 +121,7 @@ def _presence(facts: FollowerFacts, when: int) -> Iterator[Finding]:
 
 def _connection(facts: FollowerFacts, when: int) -> Iterator[Finding]:
     if is_older(facts.heard, SILENCE, when):
-        yield Finding("blind", {**_ago(facts.heard, when), "why": _why_silent(facts.untaken)})
+        yield Finding("blind", {**_ago(facts.heard, when), "why": _why_silent(facts)})
     if is_older(facts.stalled, STALL, when):
         waiting = f": {_size(facts.untaken)} wait for it" if facts.untaken else ""
         yield Finding("slow", {**_ago(facts.stalled, when), "waiting": waiting})
@@ -140,12 +140,15 @@ def _acknowledgements(facts: FollowerFacts, when: int) -> Iterator[Finding]:
         yield Finding("untold", {"symbols": ", ".join(facts.untold)})
 
 
-def _why_silent(untaken: int | None) -> str:
+def _why_silent(facts: FollowerFacts) -> str:
     """Return what the kernel knows of somebody who is silent, and what to do."""
-    if untaken is None:
+    if facts.untaken is None:
         return ": look whether its terminal hangs and its network works"
-    if untaken:
-        return f", and {_size(untaken)} have not arrived: look at its network and its machine"
+    if facts.resent:
+        return ", and its machine does not answer: look at its network, and whether it is on"
+    if facts.untaken:
+        size = _size(facts.untaken)
+        return f", and it does not read, {size} wait for it: its terminal hangs, so restart it"
     return ", though all that was sent has arrived: its terminal hangs, so restart it"
 
 

@@ -120,6 +120,7 @@ class FollowerFacts(Struct, frozen=True, gc=False):
         stalled: since when it has taken no byte; None = nothing waits.
         untaken: of one who is silent or takes nothing, the bytes that its machine has not taken;
             None = unknown.
+        resent: whether the kernel repeats these, since its machine does not answer.
         copies: the copies that are not simply right.
         reports: its last two REPORTs, newest first.
         client: its program and version, in its words.
@@ -144,6 +145,7 @@ class FollowerFacts(Struct, frozen=True, gc=False):
     heard: int | None = None
     stalled: int | None = None
     untaken: int | None = None
+    resent: bool = False
     copies: Mapping[Key, Copy] = {}
     reports: Sequence[Reported] = ()
     client: str = ""

@@ -193,11 +193,16 @@ WHY = {
         "hangs, so restart it.",
     ),
     "its machine is not there": (
-        {"heard": NOW - 13_000, "untaken": 82},
-        "Nothing was heard of bob for 13 s, and less than 1 kB have not arrived: look at its "
-        "network and its machine.",
+        {"heard": NOW - 13_000, "untaken": 82, "resent": True},
+        "Nothing was heard of bob for 13 s, and its machine does not answer: look at its network, "
+        "and whether it is on.",
     ),
-    "it does not read": (
+    "it is silent and does not read": (
+        {"heard": NOW - 13_000, "untaken": 71_234},
+        "Nothing was heard of bob for 13 s, and it does not read, 71 kB wait for it: its terminal "
+        "hangs, so restart it.",
+    ),
+    "it takes no byte": (
         {"stalled": NOW - 7_000, "untaken": 312_345},
         "bob does not read, and has taken no byte for 7 s: 310 kB wait for it: look whether its "
         "terminal hangs and its network works.",

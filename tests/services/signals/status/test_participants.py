@@ -12,6 +12,7 @@ from status_scene import Scene
 from mtnet.errors import WireError
 from mtnet.interfaces import IControlCommands, IParticipants, IStatus
 from mtnet.net.output import queue
+from mtnet.net.transport import InFlight
 from mtnet.services.signals import wire
 from mtnet.services.signals.ownership.pauses import Pauses
 from mtnet.services.signals.status.facts import ChannelFacts, ProviderFacts
@@ -122,7 +123,9 @@ def test_a_follower_that_hangs_is_blind(scene, pair):
 
 def test_the_kernel_is_asked_why_a_follower_is_silent_and_only_then(scene, pair, monkeypatch):
     asked = []
-    monkeypatch.setattr(queue, "in_flight", lambda transport: asked.append(transport) or 0)
+    monkeypatch.setattr(
+        queue, "in_flight", lambda transport: asked.append(transport) or InFlight(0)
+    )
     scene.rest(6, pair[0])
     assert (scene.codes(), asked) == ({"bob/desk": []}, [])
     scene.rest(6, pair[0])

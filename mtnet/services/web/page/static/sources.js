@@ -10,9 +10,9 @@ export class Senders {
       [
         { title: "Sender", text: (row) => row.name, name: true },
         { title: "Ticks", text: (row) => count(row.received), number: true },
-        { title: "Missing", text: (row) => count(row.missing), number: true, class: bad("missing") },
-        { title: "Dropped", text: (row) => count(row.dropped), number: true, class: bad("dropped") },
-        { title: "Refused", text: (row) => count(row.refused), number: true, class: bad("refused") },
+        { title: "Missing", text: (row) => count(row.missing), number: true, class: bad("missing"), hint: "Gaps: datagrams that were numbered, and never came" },
+        { title: "Dropped", text: (row) => count(row.dropped), number: true, class: bad("dropped"), hint: "Ticks that came, and are not on the disk" },
+        { title: "Refused", text: (row) => count(row.refused), number: true, class: bad("refused"), hint: "Records that are none" },
         { title: "Restarts", text: (row) => count(row.restarts), number: true, wide: true },
         { title: "Last", text: (row) => ago(row.last), number: true },
       ],
