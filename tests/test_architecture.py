@@ -69,6 +69,7 @@ PURE = {
     "services/signals/journal/checkpoints.py",
     "services/signals/journal/journal.py",
     "services/signals/journal/transaction.py",
+    "services/signals/journal/whole_state.py",
     "services/signals/ownership/policy.py",
     "services/signals/ownership/ownership.py",
     "services/signals/ownership/presence.py",

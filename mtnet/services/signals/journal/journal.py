@@ -43,7 +43,8 @@ from mtnet.services.signals.journal.verify import (
     sentence,
     state_of,
 )
-from mtnet.services.signals.model import Accepted, Entry, Outcome, State, entries_of
+from mtnet.services.signals.journal.whole_state import store_whole
+from mtnet.services.signals.model import Accepted, Entry, Outcome, State, WholeState, entries_of
 from mtnet.services.signals.ownership.transitions import CommitPolicy
 from mtnet.services.signals.views import changes
 from mtnet.services.signals.views.changes import Workspace
@@ -366,7 +367,10 @@ class Journal(RecoverableFiles):
                 transaction = transactions.get(draft.channel)
                 if transaction is None:
                     transaction = self._transaction(connection, draft.channel)
-                outcomes.append(transaction.take(draft, policy))
+                if isinstance(draft, WholeState):
+                    outcomes.append(store_whole(transaction, draft, policy))
+                else:
+                    outcomes.append(transaction.take(draft, policy))
                 transactions[draft.channel] = transaction
             except WireError as error:
                 outcomes.append(error)

@@ -38,8 +38,6 @@ from mtnet.services.signals.model import (
     Entry,
     Outcome,
     Taken,
-    WholeState,
-    entries_of,
 )
 from mtnet.services.signals.ownership.transitions import CommitPolicy, Transition
 
@@ -103,7 +101,9 @@ class Transaction:
         row: the channel as the transaction found it, or as it begins.
 
     Attributes:
+        row: that row, which it changes.
         revision: of that row; 0 = the channel begins.
+        seq, hash: of the last entry.
         derived: whether the channel is a view.
     """
 
@@ -115,8 +115,8 @@ class Transaction:
         self._begin(row)
 
     def _begin(self, row: Row) -> None:
-        self._row, self.revision, self.derived = row, row.revision, row.derived is True
-        self._seq, self._hash = row.seq, row.hash
+        self.row, self.revision, self.derived = row, row.revision, row.derived is True
+        self.seq, self.hash = row.seq, row.hash
         self._sum = int.from_bytes(row.positions, "big")
         self._ids: dict[str, tuple[int, bytes]] = {}
         self._entries: list[tuple[str, int, bytes, bytes]] = []
@@ -139,7 +139,7 @@ class Transaction:
 
     def take(self, draft: Entry, policy: CommitPolicy) -> Outcome:
         """
-        Return what becomes of a draft.
+        Return what becomes of a draft, which is no whole state.
 
         Raises:
             DamageError: what is stored is not what was written.
@@ -149,8 +149,6 @@ class Transaction:
                 seq = self._repeated(draft)
                 if seq is not None:
                     return Taken(seq=seq)
-            if isinstance(draft, WholeState):
-                return self._replace(draft, policy)
             if not draft.symbol:
                 return self._flatten(draft, policy)
             held = self._symbols.get(draft.symbol)
@@ -183,9 +181,19 @@ class Transaction:
         seq = self._repeated(draft)
         return None if seq is None else Taken(seq=seq)
 
+    def symbols(self) -> list[str]:
+        """Name the symbols of which anything is known."""
+        symbols = rows(self._connection, (str,), _SYMBOLS, self.channel)
+        return sorted({name for (name,) in symbols} | self._symbols.keys())
+
+    def held(self, symbol: str) -> dict[str, Held]:
+        """Return what is known of a symbol, by ticket."""
+        held = self._symbols.get(symbol)
+        return self._load(symbol) if held is None else held
+
     def forget(self, symbol: str) -> None:
         """Remove the flat row of a symbol."""
-        held = self._symbol(symbol)
+        held = self.held(symbol)
         if "" in held:
             self._unset(held, symbol, "")
 
@@ -204,7 +212,7 @@ class Transaction:
         if not (self._entries or self._touched or empty):
             return None
         self._write(writes)
-        before = self._row
+        before = self.row
         total = int.from_bytes(before.ids, "big")
         for id, (seq, proof) in self._ids.items():
             total += id_item(id, seq, proof)
@@ -213,8 +221,8 @@ class Transaction:
             before.epoch,
             before.since,
             before.revision + 1,
-            self._seq,
-            self._hash,
+            self.seq,
+            self.hash,
             before.oldest,
             before.anchor,
             self._sum.to_bytes(32, "big"),
@@ -229,10 +237,10 @@ class Transaction:
         # them.
         excess = min(row.seq - retain, before.seq) - row.oldest + 1
         if excess >= slice:  # one page less in most commits
-            row = self._prune(row, min(excess, slice + len(self._entries)))
+            row = _prune(self._connection, row, min(excess, slice + len(self._entries)))
         excess = row.known - ids
         if excess >= slice:
-            row = self._prune_ids(row, min(excess, slice + len(self._entries)))
+            row = _prune_ids(self._connection, row, min(excess, slice + len(self._entries)))
         self._sealed = encode_row(row)
         writes[_SET_ROW].append((row.name, *self._sealed))
         self._begin(row)
@@ -240,65 +248,17 @@ class Transaction:
 
     # What a draft becomes
 
-    def _replace(self, whole: WholeState, policy: CommitPolicy) -> Taken:
-        """Store the differences between a whole state and what stands."""
-        policy.admit(whole)
-        entries: list[Entry] = []
-        refused: list[tuple[Entry, WireError]] = []
-        for draft in self._differences(whole, policy):
-            outcome = self.take(draft, policy)
-            entries += entries_of(outcome)
-            if isinstance(outcome, WireError):
-                refused.append((draft, outcome))
-            elif isinstance(outcome, Taken):
-                refused += outcome.refused
-        # Nobody holds a channel that has no entry.
-        accepted = self._seq > 0 and (bool(entries) or not refused)
-        counted = policy.replaced(whole, accepted)
-        if counted is not None:
-            self._row = replace(self._row, counted=counted)
-        return Taken(tuple(entries), self._seq, tuple(refused), self._hash[:4].hex())
-
-    def _differences(self, whole: WholeState, policy: CommitPolicy) -> list[Entry]:
-        """Return what is to be changed: closings first, then reductions, then the rest."""
-        wanted = {(each.symbol, each.ticket): each for each in whole.positions}
-        closings = [
-            Entry(whole.channel, symbol, FLAT, whole.when, ticket)
-            for symbol in (self._names() if whole.scope is None else sorted(whole.scope))
-            for ticket, each in self._symbol(symbol).items()
-            if each.entry.volume and (symbol, ticket) not in wanted
-        ]
-        reductions: list[Entry] = []
-        others: list[Entry] = []
-        for draft in wanted.values():
-            standing = self._symbol(draft.symbol).get(draft.ticket)
-            if standing is not None and _same_terms(standing.entry, draft):
-                policy.confirm(whole, draft)
-                continue
-            before = FLAT if standing is None else standing.entry.volume
-            reduces = abs(draft.volume) < abs(before) or draft.volume * before < 0
-            (reductions if reduces else others).append(draft)
-        found = [*closings, *reductions, *others]
-        for draft in found:
-            policy.add_part(whole, draft, bool(self._symbols[draft.symbol]))
-        return found
-
-    def _names(self) -> list[str]:
-        """Name the symbols of which anything is known."""
-        symbols = rows(self._connection, (str,), _SYMBOLS, self.channel)
-        return sorted({name for (name,) in symbols} | self._symbols.keys())
-
     def _flatten(self, draft: Entry, policy: CommitPolicy) -> Outcome:
         closings = []
-        for name in self._names():
-            keys = [ticket for ticket, each in self._symbol(name).items() if each.entry.volume]
+        for name in self.symbols():
+            keys = [ticket for ticket, each in self.held(name).items() if each.entry.volume]
             closings += self._close(replace(draft, symbol=name), keys)
         policy.flattened(draft, len(closings))
         return Taken(tuple(closings))
 
     def _close(self, draft: Entry, tickets: Iterable[str]) -> list[Entry]:
         """Store closings, in the order in which the positions were set."""
-        held = self._symbol(draft.symbol)
+        held = self.held(draft.symbol)
         standing = sorted(tickets, key=lambda ticket: held[ticket].entry.seq)
         return [
             self._store(_closing(draft, each), held, _times(held[each].entry)) for each in standing
@@ -314,36 +274,15 @@ class Transaction:
         seq, proof = known
         if proof == prove_id(draft, seq):
             return seq
-        stored = self._known(draft.id, seq, proof)
-        if stored is not None and _content(stored) == _content(draft):
+        own = [(body, hash) for _, at, body, hash in self._entries if at == seq]
+        stored = _entry_of(self._connection, draft, seq, proof, own)
+        if stored is not None and content(stored) == content(draft):
             return seq
         raise WireError(
             "id",
             f"{draft.channel} has stored {draft.id} with other fields, as entry {seq}; "
             "an id names one signal for ever",
         )
-
-    def _known(self, id: str, seq: int, proof: bytes) -> Entry | None:
-        """
-        Return the entry of an id; None = it is kept no longer.
-
-        Raises:
-            DamageError: the row of the id is wrong, and not the publisher.
-        """
-        own = [(body, hash) for _, at, body, hash in self._entries if at == seq]
-        found = own or rows(self._connection, (bytes, bytes), _ENTRY, self.channel, seq)
-        if not found:
-            return None
-        entry = decode(self.channel, *found[0])[1]
-        if entry.id != id or prove_id(entry, seq) != proof:
-            raise DamageError(
-                self.channel, f"channel {self.channel}: the id {id!r} does not name entry {seq}"
-            )
-        return entry
-
-    def _symbol(self, symbol: str) -> dict[str, Held]:
-        held = self._symbols.get(symbol)
-        return self._load(symbol) if held is None else held
 
     def _load(self, symbol: str) -> dict[str, Held]:
         shape = (str, bytes, bytes, bytes)
@@ -359,15 +298,15 @@ class Transaction:
     def _store(
         self, draft: Entry, held: dict[str, Held], opened: Opened, remember: bool = True
     ) -> Entry:
-        before, seq = held.get(draft.ticket), self._seq + 1
+        before, seq = held.get(draft.ticket), self.seq + 1
         # Of a symbol that is known, what is not named is flat.
         previous = before.entry.volume if before is not None else FLAT if held else None
         entry = replace(draft, seq=seq, previous=previous, opened=opened[0], popened=opened[1])
         body = encode(self.epoch, entry)
-        link = self._hash
+        link = self.hash
         hash = sha256(link + body).digest()
         force_setattr(entry, "h", hash[:4].hex())
-        self._seq, self._hash = seq, hash
+        self.seq, self.hash = seq, hash
         self._entries.append((self.channel, seq, body, hash))
         if draft.id and not self.derived:
             self._ids[draft.id] = seq, prove_id(draft, seq)
@@ -414,27 +353,51 @@ class Transaction:
                 row = self.channel, symbol, ticket, held.link, held.body, held.hash
                 writes[_SET].append(row)
 
-    def _prune(self, row: Row, count: int) -> Row:
-        last = row.oldest + count - 1
-        found = rows(self._connection, (bytes, bytes), _ENTRY, self.channel, last)
-        if not found:
-            raise DamageError(row.name, f"channel {row.name}, entry {last}: it is missing")
-        self._connection.execute(
-            "DELETE FROM entry WHERE channel = ? AND seq <= ?", (self.channel, last)
-        )
-        return replace(row, oldest=last + 1, anchor=found[0][1])
 
-    def _prune_ids(self, row: Row, count: int) -> Row:
-        shape = (int, str, bytes)
-        gone = rows(self._connection, shape, _OLD_IDS, self.channel, row.oldest, count)
-        self._connection.executemany(
-            "DELETE FROM known WHERE (channel, id) = (?, ?)",
-            [(self.channel, id) for _, id, _ in gone],
-        )
-        total = row.ids
-        for seq, id, proof in gone:
-            total = add(total, -id_item(id, seq, proof))
-        return replace(row, ids=total, known=row.known - len(gone))
+def _entry_of(
+    connection: sqlite3.Connection, draft: Entry, seq: int, proof: bytes, own: list[Sealed]
+) -> Entry | None:
+    """
+    Return the entry that has the id of a draft; None = it is kept no longer.
+
+    Args:
+        seq, proof: of the row of the id.
+        own: the entry, if this transaction made it.
+
+    Raises:
+        DamageError: the row of the id is wrong, and not the publisher.
+    """
+    found = own or rows(connection, (bytes, bytes), _ENTRY, draft.channel, seq)
+    if not found:
+        return None
+    entry = decode(draft.channel, *found[0])[1]
+    if entry.id != draft.id or prove_id(entry, seq) != proof:
+        text = f"channel {draft.channel}: the id {draft.id!r} does not name entry {seq}"
+        raise DamageError(draft.channel, text)
+    return entry
+
+
+def _prune(connection: sqlite3.Connection, row: Row, count: int) -> Row:
+    """Remove the oldest entries of a channel; return its row then."""
+    last = row.oldest + count - 1
+    found = rows(connection, (bytes, bytes), _ENTRY, row.name, last)
+    if not found:
+        raise DamageError(row.name, f"channel {row.name}, entry {last}: it is missing")
+    connection.execute("DELETE FROM entry WHERE channel = ? AND seq <= ?", (row.name, last))
+    return replace(row, oldest=last + 1, anchor=found[0][1])
+
+
+def _prune_ids(connection: sqlite3.Connection, row: Row, count: int) -> Row:
+    """Remove the oldest ids of a channel; return its row then."""
+    shape = (int, str, bytes)
+    gone = rows(connection, shape, _OLD_IDS, row.name, row.oldest, count)
+    connection.executemany(
+        "DELETE FROM known WHERE (channel, id) = (?, ?)", [(row.name, id) for _, id, _ in gone]
+    )
+    total = row.ids
+    for seq, id, proof in gone:
+        total = add(total, -id_item(id, seq, proof))
+    return replace(row, ids=total, known=row.known - len(gone))
 
 
 def _closing(draft: Entry, ticket: str) -> Entry:
@@ -468,21 +431,7 @@ def _earliest(times: Iterable[int | None]) -> int | None:
     return min(known) if known and len(known) == len(found) else None
 
 
-def _content(entry: Entry) -> tuple[object, ...]:
+def content(entry: Entry) -> tuple[object, ...]:
     """Return what an id names: numbers by their value, whatever road wrote 1.10 or 1.1."""
     fields = {key: text if key == "comment" else Decimal(text) for key, text in entry.fields}
     return entry.channel, entry.symbol, entry.ticket, entry.volume, entry.type, fields
-
-
-def _same_terms(entry: Entry, draft: Entry) -> bool:
-    """Return whether a position of a whole state stands already."""
-    if (entry.volume, entry.type) != (draft.volume, draft.type):
-        return False
-    return entry.fields == draft.fields or _terms(entry) == _terms(draft)
-
-
-def _terms(entry: Entry) -> tuple[object, ...]:
-    """Return what a whole state compares: the time at which it was sent is no difference."""
-    *others, fields = _content(entry)
-    assert isinstance(fields, dict)
-    return *others, {key: each for key, each in fields.items() if key != "ptime"}
