@@ -64,22 +64,9 @@ class Submission(Struct, eq=False):
     refused_reduction: Entry | None = None
 
 
-class Holder(Struct, frozen=True):
-    """
-    The publisher of dialect 2 that holds a channel.
-
-    Attributes:
-        gone: it has left, and may come back; one by HTTP counts as there while it holds.
-    """
-
-    number: int
-    who: PublisherId
-    gone: bool = False
-
-
 class Claim(Struct, frozen=True):
     """
-    The publisher of a draft and its rights to the channel when the commit began.
+    A publisher and its rights to a channel when the commit began: of a draft, or the holder.
 
     Attributes:
         number, who: the publisher's.
@@ -87,7 +74,7 @@ class Claim(Struct, frozen=True):
         taken: the symbol is a newer classic publisher's.
         fenced: a newer publisher of dialect 2 took the channel from it.
         known: something is known of the symbol.
-        gone: the publisher has left.
+        gone: the publisher has left, and may come back; a holder by HTTP counts as there.
         part: the draft is a difference that a whole state has led to, which was admitted.
     """
 
@@ -138,7 +125,7 @@ class PublishPolicy(CommitPolicy):
         drafts: Sequence[Entry],
         settings: SignalSettings,
         claims: dict[int, Claim],
-        holders: Mapping[str, Holder],
+        holders: Mapping[str, Claim],
         rooms: Mapping[str, Room],
         store: PolicyStore,
     ) -> None:
@@ -342,7 +329,7 @@ class PublishPolicy(CommitPolicy):
         if (self._fences or self._store.fenced) and self._is_fenced(channel, claim.who):
             self._fences.append((channel, claim.who, False))
         if before is None or before.number != claim.number:
-            self._holders[channel] = Holder(claim.number, claim.who, claim.gone)
+            self._holders[channel] = claim
 
     # Limits
 
@@ -454,7 +441,7 @@ class PublishRules:
         """Return the policy of a commit: it knows who publishes where at this moment."""
         drafts: list[Entry] = []
         claims: dict[int, Claim] = {}
-        holders: dict[str, Holder] = {}
+        holders: dict[str, Claim] = {}
         rooms: dict[str, Room] = {}
         ownership = self.ownership
         for pending in batch:
@@ -471,7 +458,7 @@ class PublishRules:
                 holder = ownership.holders.get(name)
                 if holder is not None:
                     gone = holder.gone and not holder.who.http
-                    holders[name] = Holder(holder.number, holder.who, gone)
+                    holders[name] = Claim(holder.number, holder.who, gone=gone)
             if channel is not None:
                 known = draft.symbol in channel.net
                 if isinstance(draft, WholeState) and not rooms[name].spare:
