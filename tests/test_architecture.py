@@ -77,6 +77,7 @@ PURE = {
     "services/signals/ownership/policy_store.py",
     "services/signals/ownership/transitions.py",
     "services/signals/status/acknowledgements.py",
+    "services/signals/status/copies.py",
     "services/signals/status/engine.py",
     "services/signals/status/facts.py",
     "services/signals/status/fills.py",

@@ -25,7 +25,6 @@ from mtnet.services.signals.history.catch_up import (
 from mtnet.services.signals.model import Entry
 from mtnet.services.signals.replay_cache import PAGE
 from mtnet.services.signals.service import SignalService
-from mtnet.services.signals.status.facts import Key
 from mtnet.services.signals.status.followers import Follower
 
 
@@ -181,7 +180,7 @@ class Subscription:
             frames = [wire.position(entry) for entry in page]
             self._send_queue.send(b"".join(frames))
         self._prev = self._sent = seq
-        self.follower.begin_whole(channel.epoch, seq, {Key(e.symbol, e.ticket) for e in held})
+        self.follower.begin_whole(channel.epoch, seq, held)
         self._sync(h)
 
     def _sync(self, h: str) -> None:

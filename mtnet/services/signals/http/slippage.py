@@ -34,9 +34,9 @@ class SlippageReading:
 
     def _get(self, request: HttpRequest) -> list[Slippage]:
         found = (
-            each.slippage.summary(each.who, each.channel, partial(self._spec, each.key))
+            each.acks.slippage.summary(each.who, each.channel, partial(self._spec, each.key))
             for each in self._signals.channels.followers
-            if each.slippage is not None
+            if each.acks is not None and each.acks.slippage is not None
         )
         return [each for each in found if each is not None]
 

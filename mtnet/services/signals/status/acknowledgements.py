@@ -24,7 +24,7 @@ class AckHistory:
     History of the acknowledgements of one follower.
 
     Args:
-        fills: those of its channel, which all of its followers share.
+        fills: those of its channel, which all of its followers share; None = nobody shows them.
 
     Attributes:
         slippage: None = no price was compared yet.
@@ -32,7 +32,7 @@ class AckHistory:
 
     __slots__ = ("_fills", "_last", "_latencies", "_refusals", "slippage")
 
-    def __init__(self, fills: ChannelFills) -> None:
+    def __init__(self, fills: ChannelFills | None) -> None:
         self._fills = fills
         self._refusals = (0, 0)
         self._last: tuple[int, str | None] = (0, None)
@@ -66,7 +66,8 @@ class AckHistory:
         if ack.status == "released" or said == (last, status):
             return
         self._last = said
-        self._fills.note(entry, ack, who, when)
+        if self._fills is not None:
+            self._fills.note(entry, ack, who, when)
         if ack.status == "filled" and ack.price is not None:
             self.slippage = self.slippage or SlippageTable()
             self.slippage.note(entry, ack, before)

@@ -248,7 +248,7 @@ def _online(
         follower.acked_at,
         follower.held or NONE,
         classic=feed is None,
-        latency=follower.latency,
+        latency=None if follower.acks is None else follower.acks.latency,
     )
 
 

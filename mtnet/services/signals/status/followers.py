@@ -5,7 +5,7 @@ Pure: methods take `when`, in milliseconds since the Unix epoch, UTC. What a fol
 is noted as it comes; nothing is done when it is sent something.
 """
 
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from decimal import Decimal
 from typing import Any, ClassVar, Protocol, TypeAlias
 
@@ -17,10 +17,8 @@ from mtnet.services.signals.ownership.publishers import Connection
 from mtnet.services.signals.ownership.transitions import POSITION
 from mtnet.services.signals.reports.registry import TerminalKey
 from mtnet.services.signals.status.acknowledgements import AckHistory, FillTables
+from mtnet.services.signals.status.copies import Copies, copies_after, copies_of_state
 from mtnet.services.signals.status.facts import Copy, Key
-from mtnet.services.signals.status.fills import ChannelFills
-from mtnet.services.signals.status.latency import Percentiles
-from mtnet.services.signals.status.slippage import SlippageTable
 from mtnet.services.signals.wire import Ack
 
 MAX_OFFLINE = 10_000
@@ -28,8 +26,6 @@ MAX_OFFLINE = 10_000
 offline longest is forgotten."""
 MAX_OFFLINE_OF_LOGIN = 1_000
 """Those of one login. A program that draws a new name at each start must not push out others."""
-MAX_COPIES = 200
-"""Copies of one follower that are remembered as not right; nobody corrects more by hand."""
 MAX_HELD = 500
 """Symbols of which is remembered what one follower holds; the one that it named longest ago is
 forgotten. A provider can name new symbols all day."""
@@ -92,13 +88,14 @@ class Follower:
         epoch: of the journal that the numbers are about.
         acked: the last entry that it acknowledged, or had before.
         acked_at: when; 0 = it has acknowledged nothing.
+        acks: what is known of its acknowledgements; None = there was none.
         sent: the last entry that it was sent before it went.
         held: lots by symbol, as it said; another object once they change.
         copies: those that are not simply right; likewise.
     """
 
     __slots__ = (
-        "_acks", "_registry", "acked", "acked_at", "channel", "connection", "copies", "epoch",
+        "_registry", "acked", "acked_at", "acks", "channel", "connection", "copies", "epoch",
         "feed", "held", "key", "left", "sent", "since", "who",
     )  # fmt: skip
 
@@ -114,22 +111,22 @@ class Follower:
     ) -> None:
         self.channel, self.key, self.who, self.since = channel, key, who, when
         self._registry = registry
-        self._acks: AckHistory | None = None
+        self.acks: AckHistory | None = None
         self.left = False
         self.connection: Connection | None = None
         self.feed: Feed | None = None
         self.epoch = ""
         self.acked = self.acked_at = self.sent = 0
         self.held: Mapping[str, str] | None = None
-        self.copies: Mapping[Key, Copy] | None = None
+        self.copies: Copies | None = None
 
     def inherit(self, former: "Follower") -> None:
         """Go on from what is known of a former connection of the same follower."""
         self.epoch, self.acked, self.acked_at = former.epoch, former.acked, former.acked_at
         self.held, self.copies = former.held, former.copies
         self.key, self.who = former.key, former.who  # they are equal: one object for all
-        if former._acks is not None:
-            self._history().inherit(former._acks)
+        if former.acks is not None:
+            self._history().inherit(former.acks)
 
     def begin(self, epoch: str, seq: int) -> None:
         """Note that it has all up to an entry, as it says."""
@@ -137,16 +134,14 @@ class Follower:
             self.epoch, self.acked, self.copies = epoch, 0, None
         self.acked = max(self.acked, seq)
 
-    def begin_whole(self, epoch: str, seq: int, held: Container[Key]) -> None:
+    def begin_whole(self, epoch: str, seq: int, held: Collection[Entry]) -> None:
         """
         Note that it was sent the whole state, as of an entry.
 
         Args:
-            held: the positions of the state. No entry will tell it of any other one, but a closing
-                that failed still has to be done.
+            held: the positions of the state.
         """
-        copies = (self.copies or {}).items() if epoch == self.epoch else ()
-        self.copies = {key: copy for key, copy in copies if key in held or not copy.wanted} or None
+        self.copies = copies_of_state(self.copies if epoch == self.epoch else None, held)
         # It may have acknowledged more, before the history went back.
         self.epoch, self.acked = epoch, seq
 
@@ -171,7 +166,10 @@ class Follower:
             self.held = held
         lots = None if before is None else Decimal(before)
         self._history().note(ack, entry, self.who, self.since, when, lots)
-        self._note(Key(entry.symbol, entry.ticket), _copy(ack, entry, net))
+        copies = copies_after(self.copies, ack, entry, net)
+        if copies is not self.copies:
+            self._changed()
+            self.copies = copies
 
     def progress(self, seq: int, late: int = 0) -> dict[str, object]:
         """
@@ -194,22 +192,12 @@ class Follower:
         """Note that its connection is gone; `left` = it said BYE."""
         self.sent, self.since, self.left = _sent(self), when, left
         self.connection = self.feed = None
-        if self._acks is not None:
-            self._acks.leave()
+        if self.acks is not None:
+            self.acks.leave()
 
     def refusals(self, when: int) -> int:
         """Return how many entries it could not carry out of late, see `AckHistory`."""
-        return 0 if self._acks is None else self._acks.refusals(when)
-
-    @property
-    def latency(self) -> Percentiles | None:
-        """Percentiles of its latencies; None = there was none since it came."""
-        return None if self._acks is None else self._acks.latency
-
-    @property
-    def slippage(self) -> SlippageTable | None:
-        """Slippage of its fills; None = no price was compared."""
-        return None if self._acks is None else self._acks.slippage
+        return 0 if self.acks is None else self.acks.refusals(when)
 
     @property
     def place(self) -> Place:
@@ -223,28 +211,15 @@ class Follower:
         return {key.symbol: copy.reason for key, copy in copies if copy.failed and copy.reason}
 
     def _history(self) -> AckHistory:
-        if self._acks is None:  # most wait long for the first one
+        if self.acks is None:  # most wait long for the first one
             registry = self._registry
-            fills = ChannelFills() if registry is None else registry.fills.begin(self.channel)
-            self._acks = AckHistory(fills)
-        return self._acks
+            fills = None if registry is None else registry.fills.begin(self.channel)
+            self.acks = AckHistory(fills)
+        return self.acks
 
     def _changed(self) -> None:
         if self._registry is not None and self.key != NOBODY:
             self._registry.note_change()
-
-    def _note(self, key: Key, copy: Copy | None) -> None:
-        if copy is not None:
-            self._changed()
-            copies = dict(self.copies or {})
-            copies.pop(key, None)
-            copies[key] = copy
-            if len(copies) > MAX_COPIES:
-                del copies[next(iter(copies))]
-            self.copies = copies
-        elif self.copies is not None and key in self.copies:
-            self._changed()
-            self.copies = {known: each for known, each in self.copies.items() if known != key}
 
 
 class OfflineFollowers:
@@ -462,25 +437,6 @@ def _lots_of(ack: Ack, entry: Entry) -> Decimal | None:
     """Return the lots that an ACK says are held; None = it does not say."""
     filled = ack.status == "filled" and entry.type == POSITION
     return entry.volume if ack.volume is None and filled else ack.volume
-
-
-def _copy(ack: Ack, entry: Entry, net: Decimal | None) -> Copy | None:
-    """Return what an ACK says of a copy; None = it is right, or none of ours any more."""
-    if ack.status == "released":
-        return None
-    failed, held = ack.status == "failed", ack.volume
-    counts = held is not None and entry.type == POSITION
-    right = not counts or held in (entry.volume, net)
-    closed = counts and not held and not entry.volume
-    if right and (closed or not failed):
-        return None  # what could not be closed because it is not there needs nobody
-    sides = [each for each in (entry.volume, net) if each is not None]
-    same = not counts or held is None or any(_sign(held) == _sign(each) for each in sides)
-    return Copy(entry.volume, held if counts else None, failed, ack.reason or "", right, same)
-
-
-def _sign(volume: Decimal) -> int:
-    return (volume > 0) - (volume < 0)
 
 
 def _sent(follower: Follower) -> int:

@@ -7,6 +7,7 @@ import pytest
 
 from mtnet.services.signals.model import Entry
 from mtnet.services.signals.reports.registry import TerminalKey
+from mtnet.services.signals.status import copies
 from mtnet.services.signals.status import followers as module
 from mtnet.services.signals.status.acknowledgements import WINDOW
 from mtnet.services.signals.status.facts import Copy, Key
@@ -193,9 +194,9 @@ def test_a_subscription_says_up_to_where_it_has_all(followers):
 def test_whole_state_is_what_it_has_also_when_the_history_went_back(followers):
     follower = join(followers)
     follower.begin("e", 90)
-    follower.begin_whole("e", 40, {})
+    follower.begin_whole("e", 40, [])
     assert follower.acked == 40
-    follower.begin_whole("another", 3, {})
+    follower.begin_whole("another", 3, [])
     assert (follower.epoch, follower.acked) == ("another", 3)
 
 
@@ -203,9 +204,9 @@ def test_whole_state_ends_the_trouble_of_openings_that_it_does_not_hold(follower
     follower = join(followers)
     for seq, volume in enumerate(("1", "1", "0"), 1):
         acknowledge(follower, ack(seq, "failed", "2"), volume, symbol=f"S{seq}")
-    follower.begin_whole("e", 9, {Key("S1", "")})
+    follower.begin_whole("e", 9, [Entry("main", "S1", Decimal(1), 0)])
     assert [*follower.copies] == [Key("S1", ""), Key("S3", "")], "a closing has still to be done"
-    follower.begin_whole("another", 3, {Key("S1", "")})
+    follower.begin_whole("another", 3, [Entry("main", "S1", Decimal(1), 0)])
     assert not follower.copies
 
 
@@ -261,7 +262,7 @@ def test_refused_entries_are_counted_for_an_hour(followers):
 
 
 def test_what_is_not_right_is_bounded(followers, monkeypatch):
-    monkeypatch.setattr(module, "MAX_COPIES", 2)
+    monkeypatch.setattr(copies, "MAX_COPIES", 2)
     follower = join(followers)
     for seq in range(1, 4):
         acknowledge(follower, ack(seq, "failed", "0"), "1", symbol=f"S{seq}")
