@@ -5,10 +5,13 @@ import os
 import re
 import subprocess
 import time
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from tls_samples import Authority, Files, key_pem, new_key, pem
 
 from mtnet.cli.cert import work as cert
@@ -346,3 +349,24 @@ def test_every_mtnet_command_of_the_document_is_taken_by_the_parser():
     assert len(commands) >= 4
     for command in commands:
         parser().parse_args(command.split())
+
+
+@pytest.mark.parametrize(
+    ("key", "kind"),
+    [
+        (rsa.generate_private_key(65_537, 2_048), "RSA 2048"),
+        (ec.generate_private_key(ec.SECP384R1()), "ECDSA secp384r1"),
+        (ed25519.Ed25519PrivateKey.generate(), "Ed25519"),
+    ],
+)
+def test_every_kind_of_key_has_its_name_and_who_may_issue_is_told(key, kind):
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "fx.example")])
+    begin = datetime.now(UTC)
+    builder = x509.CertificateBuilder().subject_name(name).issuer_name(name)
+    builder = builder.public_key(key.public_key()).serial_number(1)
+    builder = builder.not_valid_before(begin).not_valid_after(begin + DAY)
+    digest = None if kind == "Ed25519" else hashes.SHA256()
+    plain = builder.sign(key, digest)
+    issuer = builder.add_extension(x509.BasicConstraints(True, None), True).sign(key, digest)
+    assert (cert._kind(plain), cert._may_issue(plain)) == (kind, False)
+    assert cert._may_issue(issuer) is True

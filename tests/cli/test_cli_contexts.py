@@ -197,3 +197,13 @@ def test_without_xdg_the_file_lies_in_the_home_folder(monkeypatch, tmp_path):
     monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
     assert store.path() == tmp_path / ".config" / "mtnet" / "contexts.json"
+
+
+def test_a_file_that_cannot_be_written_is_one_sentence(command_line, monkeypatch):
+    def fail(path, text):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("mtnet.cli.context.store.replace_file", fail)
+    outcome = command_line("context", "add", "fx", "--server", "tcp:fx.example:8081")
+    assert outcome.status == 1
+    assert outcome.error.startswith("mtnet: The contexts cannot be kept: ")

@@ -498,3 +498,39 @@ def test_calls_in_threads_keep_their_order_and_their_errors():
     good, bad = in_threads([lambda: 1, fail], 5)
     assert good.result() == 1
     assert str(bad.exception()) == "no"
+
+
+def wrong_version():
+    error = ssl.SSLError(1, "no TLS")
+    error.reason = "WRONG_VERSION_NUMBER"
+    return error
+
+
+@pytest.mark.parametrize(
+    ("error", "end"),
+    [
+        (wrong_version(), "wrong version number"),
+        (TimeoutError(), "reset"),
+        (ConnectionResetError(104, "reset"), "reset"),
+        (OSError(113, "No route to host"), "No route to host"),
+    ],
+)
+def test_a_connection_that_fails_is_an_end_and_no_traceback(error, end):
+    def dial():
+        raise error
+
+    found = probe.exchange(dial, b"", 1.0)
+    assert found.data == b""
+    assert end in found.end
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (ConnectionRefusedError(), "refused"),
+        (TimeoutError(), "late"),
+        (OSError(5, "broken"), "broken"),
+    ],
+)
+def test_why_a_port_does_not_answer_is_one_word_or_the_systems(error, words):
+    assert probe._failure(error) == words

@@ -95,3 +95,11 @@ def test_the_owner_lists_the_series(command_line, daemon):
     assert shown.startswith("RSI14  EURUSD  H1      2     2026-11-30 09:00:00  2026-11-30 10:00:00")
     (row,) = json.loads(command_line.on_folder("indicators", "list", "--json").out)
     assert (row["bars"], row["oldest"], row["newest"]) == (2, NINE, NINE + 3_600_000)
+
+
+def test_a_file_that_cannot_be_written_is_named_with_the_reason(command_line, daemon, tmp_path):
+    gives(daemon, calc(NINE, b"55.30,"))()
+    target = tmp_path / "missing" / "rsi.csv"
+    refused = command_line("indicators", "export", *RSI, "-o", target)
+    assert (refused.status, refused.out) == (1, "")
+    assert refused.error == f"mtnet: {target} cannot be written: No such file or directory.\n"

@@ -9,7 +9,10 @@ import pytest
 from fakes.daemon import FakeDaemon
 from twisted.internet.error import ConnectionRefusedError
 
+from mtnet.cli.jobs import tables
+from mtnet.errors import ClientError, JournalError
 from mtnet.interfaces import IMetrics
+from mtnet.services.jobs.wire import Ended
 from mtnet.testing import connect
 
 
@@ -310,3 +313,24 @@ def test_the_owner_lists_shows_retries_and_purges(command_line, daemon):
     assert owner("purge", "q") == "2 ended jobs are removed.\n"
     assert owner("purge", "q", "--open") == "1 ended jobs are removed.\n"
     assert "has no job 9" in command_line.on_folder("jobs", "show", "q", "9").error
+
+
+def test_results_that_cannot_be_written_are_one_sentence(tmp_path, params):
+    inputs = tables.read_input(params, "run")
+    ends = {
+        each.id: Ended("q", each.id, number, False, "1.5") for number, each in enumerate(inputs)
+    }
+    target = tmp_path / "folder.csv"
+    target.mkdir()
+    with pytest.raises(JournalError, match=re.escape(f"{target} cannot be written: ")):
+        tables.write_output(target, inputs, ends)
+    tables.write_output(tmp_path / "out.csv", inputs, ends)
+    assert len((tmp_path / "out.csv").read_text().splitlines()) == len(inputs) + 1
+
+
+@pytest.mark.parametrize("content", [b"", b"fast,slow\n", b"\xff\xfe"])
+def test_a_file_without_a_job_is_refused_by_its_name(tmp_path, content):
+    path = tmp_path / "params.csv"
+    path.write_bytes(content)
+    with pytest.raises(ClientError, match=re.escape(str(path))):
+        tables.read_input(path, None)

@@ -5,8 +5,9 @@ import json
 from argparse import Namespace
 
 import pytest
+from fakes.command_line import Terminal
 
-from mtnet.cli import output, server_options
+from mtnet.cli import output, remote, server_options
 from mtnet.cli.remote import StreamReporter
 from mtnet.errors import ClientError
 
@@ -228,3 +229,66 @@ def test_json_is_one_line(capsys):
     printed = capsys.readouterr().out
     assert printed.count("\n") == 1
     assert json.loads(printed) == {"text": "a\nb", "rows": [1, 2]}
+
+
+# Progress
+
+
+def test_progress_is_shown_in_a_terminal_alone(monkeypatch, capsys):
+    with output.progress_bar("tick", 10) as bar:
+        bar.update(10)
+    assert capsys.readouterr().err == ""
+    terminal = Terminal()
+    monkeypatch.setattr("sys.stderr", terminal)
+    with output.progress_bar("tick", 10) as bar:
+        bar.update(4)
+        bar.update(6)
+    assert "10.0/10.0" in terminal.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("time", "text"),
+    [(None, "-"), (0, "1970-01-01 00:00:00.000"), (EPOCH + 7, "2023-11-14 22:13:20.007")],
+)
+def test_an_exact_time_has_its_milliseconds(time, text):
+    assert output.utc_exact(time) == text
+
+
+@pytest.mark.parametrize(
+    ("time", "text"), [(None, "never"), (0, "never"), (EPOCH, "2023-11-14 22:13 UTC")]
+)
+def test_a_time_to_the_minute_may_be_never(time, text):
+    assert output.utc_minute(time) == text
+
+
+# Codecs and addresses of servers
+
+
+@pytest.mark.parametrize(
+    ("server", "path"),
+    [
+        ("tcp:fx.example:8081", False),
+        ("ws://fx.example:8083/ws", True),
+    ],
+)
+def test_a_websocket_alone_has_a_codec_of_its_own(server, path):
+    address = remote.socket_address(Namespace(server=server, ca=None))
+    assert bool(address.path) is path
+    for make in (remote.session_framing, remote.tick_framing):
+        assert type(make(address)).__module__.endswith(".websocket") is path
+        assert not type(make(None)).__module__.endswith(".websocket")
+
+
+@pytest.mark.parametrize(
+    "server",
+    ["unix:/run/mtnet", "http://fx.example", "tcp:fx.example", "tcp:fx.example:8081:timeout=5"],
+)
+def test_what_is_no_plain_stream_goes_by_way_of_the_reactor(server):
+    assert remote.socket_address(Namespace(server=server, ca=None)) is None
+
+
+def test_a_client_of_streams_refuses_a_websocket():
+    address = remote.socket_address(Namespace(server="wss://fx.example", ca=None))
+    with pytest.raises(ClientError):
+        remote.of_streams(list)(address)
+    assert remote.of_streams(list)(None) == []

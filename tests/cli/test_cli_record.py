@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from fakes.daemon import FakeDaemon
 
-from mtnet.cli.signals.record import inert
+from mtnet.cli.signals.record import _text, inert
 from mtnet.services.signals import wire
 from mtnet.session import messages
 
@@ -109,3 +109,27 @@ def test_a_channel_in_which_nobody_published_has_no_record(command_line, gold):
 )
 def test_no_symbol_is_computed_by_a_spreadsheet(symbol, cell):
     assert inert(symbol) == cell
+
+
+TOTAL = {"unknown": 0, "without_spec": 0, "trades": 1}
+SHOWN = {
+    "channel": "gold", "epoch": "aa", "first": 1, "last": 2, "from": None, "to": None,
+    "before": "00", "hash": "11", "open": 0, "complete": True, "months": [], "total": TOTAL,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence", "said"),
+    [
+        ({"open": 1}, "1 position is open, and counts in nothing.", True),
+        ({"open": 2}, "2 positions are open, and count in nothing.", True),
+        ({"complete": False, "first": 7}, "Entries before 7 are kept no longer", True),
+        ({}, "are kept no longer", False),
+        ({"total": {**TOTAL, "unknown": 3}}, "Trades of which a price is not known: 3.", True),
+        ({}, "a price is not known", False),
+        ({"total": {**TOTAL, "without_spec": 4}}, "what a point is worth: 4. --terminal", True),
+        ({}, "--terminal", False),
+    ],
+)
+def test_a_record_says_what_it_lacks_and_nothing_else(changes, sentence, said):
+    assert any(sentence in each for each in _text({**SHOWN, **changes})) is said

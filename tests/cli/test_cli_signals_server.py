@@ -1,12 +1,15 @@
 """`mtnet signals publish` and `follow` with a signals port in memory."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
 from fakes.daemon import PASSWORD, FakeDaemon
 from twisted.internet.error import ConnectionRefusedError
 from twisted.internet.protocol import Factory, Protocol
 
+from mtnet.cli.signals import sessions
+from mtnet.client.core.events import OtherHistory, Refused
 from mtnet.interfaces import ISignals
 from mtnet.services.signals.commands import SignalCommands
 from mtnet.session.grammar import FrameDecoder, parse
@@ -347,3 +350,41 @@ def test_a_server_that_says_nothing_is_an_error_after_the_seconds(command_line):
     status, out, sentence = command_line(*FOLLOW)
     assert (status, out) == (1, "")
     assert "never answered as it should (nothing within 5 s)" in sentence
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "sentence"),
+    [("aa", "bb", "another journal than before (bb, not aa)"), ("aa", "aa", "an older copy")],
+)
+def test_another_history_is_told_with_a_question_about_the_data_folder(old, new, sentence):
+    said = sessions._other_history(OtherHistory(old, new))
+    assert sentence in said
+    assert said.endswith("is its data folder the right one?")
+
+
+@pytest.mark.parametrize(
+    ("code", "answered", "ends"),
+    [("login", True, True), ("channel", False, True), ("denied", False, True),
+     ("channel", True, False), ("server", False, False)],
+)  # fmt: skip
+def test_a_refusal_ends_the_command_unless_the_channel_was_open_once(code, answered, ends):
+    calls = []
+    watch = SimpleNamespace(
+        answered=answered,
+        fail=lambda text: calls.append(("fail", text)),
+        refused=lambda text: calls.append(("refused", text)),
+    )
+    sessions._refused(watch, Refused(code, "Not now"))
+    assert calls == [("fail", "Not now.") if ends else ("refused", f"{code} Not now")]
+
+
+def test_a_disk_that_fails_is_named_when_the_position_is_not_confirmed(command_line):
+    def broken(fields):
+        error = f"<<ERROR|code=server|id={fields['id']}|text=The disk is full>>"
+        return f"{error}<<NOTICE|text=Soon.>>\r\n".encode()
+
+    command_line.server = scripted(HELLO=welcome, PUBLISH=broken)
+    status, out, error = command_line(*PUBLISH, "GBPUSD", "0.25")
+    assert (status, out) == (1, "")
+    assert "mtnet: Soon." in error
+    assert "The disk is full" in error

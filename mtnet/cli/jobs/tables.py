@@ -61,14 +61,11 @@ def write_output(path: Path, inputs: Iterable[Input], ends: Mapping[str, Ended])
     Write the ends of jobs in the order of the input: `.csv`, or else a JSON object a line.
 
     Raises:
-        ClientError: it cannot be written.
+        JournalError: it cannot be written.
     """
     rows = [_result_row(each, ends[each.id]) for each in inputs]
     text = _as_csv(rows) if path.suffix == ".csv" else _as_lines(rows)
-    try:
-        replace_file(path, text.encode())
-    except OSError as error:
-        raise ClientError(f"{path} cannot be written: {error}.") from error
+    replace_file(path, text.encode())
 
 
 def _rows(path: Path, text: str) -> Iterator[tuple[str, dict[str, str]]]:
