@@ -54,7 +54,9 @@ class FrameProtocol(Protocol):
 
     @abort_on_error
     def dataReceived(self, data: bytes) -> None:
-        if self.ended or self._is_browser(data):
+        if self.ended or (
+            self._head is not None and self._is_browser(self._head + data[:BROWSER_HEAD])
+        ):
             return
         self.arrived(data)
         frames, unfinished = 0, self.decoder.unfinished
@@ -142,11 +144,8 @@ class FrameProtocol(Protocol):
         self._timer = None
         then()
 
-    def _is_browser(self, data: bytes) -> bool:
+    def _is_browser(self, head: bytes) -> bool:
         """Return whether its first bytes are a web page's, which ends the connection."""
-        if self._head is None:
-            return False
-        head = self._head + data[:BROWSER_HEAD]
         foreign = looks_like_browser(head)
         if foreign:
             self.peer.report_abuse(Offence.FRAME)
