@@ -134,6 +134,11 @@ class Summary:
         for heard in details.heard:
             self._heard[heard.source, names[heard.symbol]] = Reception(*heard[2:])
 
+    def times(self, symbol: bytes) -> tuple[int, int] | None:
+        """Return the lowest and highest order times of a symbol; None = it has no ticks."""
+        found = self._bounds.get(symbol)
+        return None if found is None else found[1:]
+
     def rows(self) -> tuple[list[_Symbol], list[_Heard]]:
         """Return it as it is written."""
         symbols, heard = [], []

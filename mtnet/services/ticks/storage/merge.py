@@ -140,11 +140,31 @@ def summary_of(segments: Iterable[bytes]) -> Commit:
     return commit
 
 
-def ticks_of(symbol: bytes, segments: Iterable[bytes]) -> list[Block]:
-    """Return the ticks of one symbol, in order of arrival, from segments in order."""
+def ticks_of(symbol: bytes, segments: Iterable[bytes], low: int, high: int) -> list[Block]:
+    """
+    Return the ticks of one symbol, in order of arrival, from segments in order.
+
+    Args:
+        low, high: order times: segments are left out that have none between.
+    """
     builder, reader = BlockBuilder(symbol), BlockReader(symbol)
     for data in segments:
-        for record in read_records(data, scan(data).records):
-            for piece in reader.pieces(record):
-                builder.add(piece)
+        found = scan(data)
+        if found.damaged or _reaches(data, found, symbol, low, high):
+            for record in read_records(data, found.records):
+                for piece in reader.pieces(record):
+                    builder.add(piece)
     return builder.take()
+
+
+def _reaches(data: bytes, found: Scan, symbol: bytes, low: int, high: int) -> bool:
+    """Return whether a segment has ticks of a symbol between two order times: by its last chunk."""
+    begin = max((at for at, each in enumerate(found.records) if each.is_first), default=0)
+    summary, reader = Summary(), BlockReader()
+    for at, record in enumerate(read_records(data, found.records[begin:])):
+        if at == 0:
+            summary.put(details(record.text))
+        for block in reader.blocks(record):
+            summary.add(block)
+    times = summary.times(symbol)
+    return times is not None and times[1] >= low and times[0] < high

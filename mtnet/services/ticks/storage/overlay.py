@@ -60,7 +60,7 @@ def hot_blocks(
     """Return number, lowest time and data of what the log has of a symbol, in order of arrival."""
     return [
         (number, block.first, compress(block.data, FAST))
-        for number, block in enumerate(ticks_of(symbol, segments), HOT)
+        for number, block in enumerate(ticks_of(symbol, segments, low, high), HOT)
         if block.last >= low and block.first < high
     ]
 

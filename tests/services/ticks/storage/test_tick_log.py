@@ -15,7 +15,7 @@ from mtnet.errors import JournalError
 from mtnet.services.ticks.export.reading import read_table
 from mtnet.services.ticks.files.importer import Importer
 from mtnet.services.ticks.model import Seen, Source
-from mtnet.services.ticks.storage import hot, log, log_records, rows
+from mtnet.services.ticks.storage import hot, log, log_records, merge, rows
 from mtnet.services.ticks.storage.blocks import Series
 from mtnet.services.ticks.storage.commits import Commit, snapshot
 from mtnet.services.ticks.storage.hot import HotStore, copy_store
@@ -208,6 +208,24 @@ def test_ticks_of_the_log_are_read_as_those_of_blocks(store):
     assert in_blocks(store.path) == 4
     assert (TickReader(store.path).symbols(), TickReader(store.path).report()) == before
     assert got(store.path) == [tick(1), tick(2), tick(3)]
+
+
+def test_an_hour_that_the_log_does_not_reach_costs_its_last_chunk_alone(store, monkeypatch):
+    monkeypatch.setattr(log_records, "CHUNK", 3)
+    for at in range(8):
+        store.commit(commit_of({EURUSD: [tick(at)], GBPUSD: [tick(100)]}))
+    taken = []
+
+    def read(data, places):
+        taken.append(len(places))
+        return read_records(data, places)
+
+    monkeypatch.setattr(merge, "read_records", read)
+    reader = TickReader(store.path)
+    for low, high, whole in ((8, 100, []), (-9, 0, []), (7, 8, [8]), (0, 1, [8])):
+        taken.clear()
+        found = [each.rest for each in reader.ticks(EURUSD, NOON + low, NOON + high)]
+        assert (found, taken[:2]) == ([tick(low)] * len(whole), [2, *whole])
 
 
 def test_ticks_of_one_time_have_one_order_before_and_behind_a_merge(store):
