@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from live_daemon import until
 from postgres_server import HOST, PostgresServer
-from tick_load import send_while_killed
+from stalled_proxy import StalledProxy
+from tick_load import Sender, send_while_killed
 
 from mtnet.services.sinks.model import Batch, Taken
 from mtnet.services.sinks.target import TAKEN, TargetError
@@ -136,6 +137,33 @@ def test_each_tick_arrives_once_while_the_server_and_the_daemon_are_killed(
     rows = [int(volume) for (volume,) in ask(f"SELECT volume FROM {table} ORDER BY seq")]
     assert rows == list(range(sent))
     assert until(lambda: not daemon.status()["sinks"]["sinks"][0]["waiting"])
+
+
+def test_a_server_that_stalls_costs_nothing_but_the_oldest_of_a_full_queue(
+    daemon, server, ask, table
+):
+    with StalledProxy(server.port) as proxy:
+        url = server.url.replace(f":{server.port}/", f":{proxy.port}/")
+        option = configure(daemon, url, table)
+        daemon.start(option, "--set=sinks.queue=20000", "--set=sinks.timeout=1")
+        sender = Sender(daemon)
+        sender.send(100)
+        until(lambda: not sink_of(daemon)["waiting"])
+        proxy.stalled.set()
+        while not sink_of(daemon)["dropped"]:
+            sender.send(2_000)  # each is answered once it is stored
+        until(lambda: sink_of(daemon)["failures"])
+        proxy.stalled.clear()
+        until(lambda: not sink_of(daemon)["waiting"])
+    rows = [int(volume) for (volume,) in ask(f"SELECT volume FROM {table} ORDER BY seq")]
+    assert rows == sorted(set(rows))
+    assert rows[:100] == list(range(100))
+    assert rows[-1] == sender.sent - 1
+    assert len(rows) + sink_of(daemon)["dropped"] == sender.sent
+
+
+def sink_of(daemon):
+    return daemon.status()["sinks"]["sinks"][0]
 
 
 def test_the_commands_show_a_sink_and_try_its_server(daemon, server, table):

@@ -5,8 +5,12 @@ Ticks come by COPY. The same transaction keeps the number of the last one for ea
 batch whose answer was lost is not stored twice.
 """
 
+import os
+import socket
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
+from threading import Timer
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -69,7 +73,11 @@ class PostgresTarget:
         """Write ticks in one transaction; as of `Target`."""
         try:
             connection = self._connected()
-            with connection.transaction(), connection.cursor() as cursor:
+            with (
+                self._in_time(connection),
+                connection.transaction(),
+                connection.cursor() as cursor,
+            ):
                 done = cursor.execute(
                     f"SELECT seq FROM {self._positions} WHERE origin = %s FOR UPDATE", (origin,)
                 ).fetchone()
@@ -84,7 +92,7 @@ class PostgresTarget:
                     f"{self._positions.rpartition('.')[2]}.seq)",
                     (origin, batch.last),
                 )
-        except self._psycopg.Error as error:
+        except (self._psycopg.Error, TargetError) as error:
             raise self._failed(error) from error
         return TAKEN
 
@@ -94,12 +102,13 @@ class PostgresTarget:
             connection = self._connected()
             names = ", ".join(name for name, _ in COLUMNS)
             with (
+                self._in_time(connection),
                 connection.transaction(force_rollback=True),
                 connection.cursor() as cursor,
                 cursor.copy(f"COPY {self._table} ({names}) FROM STDIN"),
             ):
                 pass  # no row: the rights and the columns are looked at all the same
-        except self._psycopg.Error as error:
+        except (self._psycopg.Error, TargetError) as error:
             raise self._failed(error) from error
 
     def close(self) -> None:
@@ -127,9 +136,38 @@ class PostgresTarget:
             **self._options,
         }
         self._connection = self._psycopg.connect(**options, autocommit=True)
-        self._connection.execute(f"SET statement_timeout = {round(self._timeout * 1000)}")
-        self._make_tables()
+        with self._in_time(self._connection):
+            self._connection.execute(f"SET statement_timeout = {round(self._timeout * 1000)}")
+            self._make_tables()
         return self._connection
+
+    @contextmanager
+    def _in_time(self, connection: Any) -> Iterator[None]:
+        """
+        End a connection whose server does not answer in time.
+
+        A proxy may keep it alive for a server that is gone, and libpq waits for an answer for good.
+        """
+        late: list[bool] = []
+
+        def end() -> None:
+            late.append(True)
+            with suppress(OSError):
+                copy.shutdown(socket.SHUT_RDWR)
+
+        # A copy, since another connection may have the number once this one is closed.
+        with socket.socket(fileno=os.dup(connection.fileno())) as copy:
+            timer = Timer(self._timeout, end)
+            timer.daemon = True
+            timer.start()
+            try:
+                yield
+            except self._psycopg.Error as error:
+                if late:
+                    raise TargetError(f"It did not answer in {self._timeout:g} s.") from error
+                raise
+            finally:
+                timer.cancel()
 
     def _make_tables(self) -> None:
         """Make what is missing; a table that is there may have other types, and more columns."""
