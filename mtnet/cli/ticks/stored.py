@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 from mtnet.cli import local
 from mtnet.cli.output import print_result, table, utc_exact
 from mtnet.cli.output import progress_bar as shown_progress
-from mtnet.errors import ClientError
+from mtnet.errors import ClientError, WireError
 from mtnet.services.ticks.clocks.rules import ALL
+from mtnet.services.ticks.export import moments
 from mtnet.services.ticks.storage.reader import TickReader
 
 if TYPE_CHECKING:
@@ -135,8 +136,10 @@ def check_span(arguments: Namespace) -> None:
     Raises:
         ClientError: there is none.
     """
-    if None not in (arguments.start, arguments.stop) and arguments.start >= arguments.stop:
-        raise ClientError("There is no time from --from to --to: the second has to be later.")
+    try:
+        moments.check_span(arguments.start, arguments.stop, "--from", "--to")
+    except WireError as error:
+        raise ClientError(f"{error}.") from None
 
 
 def store_path(arguments: Namespace) -> Path:

@@ -183,6 +183,7 @@ def test_head_has_the_headers_alone_and_takes_no_place(history, name):
         ("?format=xml", (422, "field")),
         ("?limit=0", (422, "field")),
         ("?from=yesterday", (422, "field")),
+        ("?from=2024-10-05&to=2024-10-05", (422, "field")),
         ("?utc=NY7", (422, "field")),
         ("?utc=NY%2B7&format=arrow", (422, "field")),
     ],
@@ -289,7 +290,10 @@ def test_bars_have_a_period_a_span_and_a_format(bars):
     assert json.loads(chunks(bars("?period=MN1&from=2023-12-01")))["bars"] == []
 
 
-@pytest.mark.parametrize("query", ["?period=M7", "?format=xml", "?from=yesterday", "?limit=0"])
+@pytest.mark.parametrize(
+    "query",
+    ["?period=M7", "?format=xml", "?from=yesterday", "?limit=0", "?from=2024-10-05&to=2024-10-04"],
+)
 def test_bars_that_cannot_be_are_refused(bars, query):
     assert bars(query).error == (422, "field")
 

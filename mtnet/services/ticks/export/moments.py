@@ -37,3 +37,20 @@ def read_moment(text: str) -> int:
             f"invalid time {text}, expected one such as 2019.02.04 or '2019-02-04 12:30:00.000'",
         ) from None
     return timegm(moment.timetuple()) * 1_000 + int((found[7] or "").ljust(3, "0")[:3])
+
+
+def check_span(
+    start: int | None, stop: int | None, first: str = "from", second: str = "to"
+) -> None:
+    """
+    Check that there is a time from `start` to `stop`, of which None is without an end.
+
+    Args:
+        first, second: what the two are called where they were given.
+
+    Raises:
+        WireError: `field`; there is none.
+    """
+    if start is not None and stop is not None and start >= stop:
+        text = f"There is no time from {first} to {second}: the second has to be later"
+        raise WireError("field", text)

@@ -19,7 +19,7 @@ from mtnet.services.ticks.collector import Collector
 from mtnet.services.ticks.export import bars, stream
 from mtnet.services.ticks.export.bars import BarSelection
 from mtnet.services.ticks.export.formats import PLAIN, Columns
-from mtnet.services.ticks.export.moments import read_moment
+from mtnet.services.ticks.export.moments import check_span, read_moment
 from mtnet.services.ticks.export.stream import Selection
 from mtnet.services.ticks.fanout.groups import TICKS
 from mtnet.services.ticks.http.downloads import Downloads
@@ -196,6 +196,7 @@ def _span(asked: History | BarsHistory) -> tuple[int | None, int | None]:
     start, stop = (
         None if each is None else read_moment(each) for each in (asked.start, asked.stop)
     )
+    check_span(start, stop)
     return start, stop
 
 
