@@ -22,7 +22,9 @@ from mtnet.errors import JournalError
 INSTALL = "pip install 'mtnet-hub[parquet]'"
 FORMAT = "1"
 """The version of the columns, in the metadata of each file as `mtnet_format`."""
-MEMORY = "256MB"
+BUFFER = 2_097_152
+"""Bytes of lines that DuckDB reads at once, several times over: 32 MB by itself."""
+MEMORY = "128MB"
 """What DuckDB may hold; it sorts the rest on the disk."""
 LONGEST_WHOLE = 18
 """Digits that an integer of 64 bits has room for, whichever they are."""
@@ -70,8 +72,8 @@ CREATE MACRO order_of(time_msc, received_us) AS coalesce(time_msc, received_us /
 """
 _LINES = """
 read_csv({path}, delim = '|', quote = '', escape = '', header = false, auto_detect = false,
-    columns = {{'seq': 'BIGINT', 'received': 'BIGINT', 'source': 'VARCHAR', 'place': 'INTEGER',
-    'rest': 'VARCHAR'}})
+    buffer_size = {buffer}, columns = {{'seq': 'BIGINT', 'received': 'BIGINT',
+    'source': 'VARCHAR', 'place': 'INTEGER', 'rest': 'VARCHAR'}})
 """
 _FIELDS = """
 SELECT *, plain(b) AS bp, plain(a) AS ap, plain(l) AS lp, plain(v) AS vp FROM (
@@ -189,7 +191,7 @@ def write(
         JournalError: DuckDB is not installed, the disk is full or failed, or the file does not give
             the lines back.
     """
-    fields = _FIELDS.format(lines=_LINES.format(path=literal(str(lines))))
+    fields = _FIELDS.format(lines=_lines(lines))
     with connected(target, lines.parent) as run:
         exact, digits = _exact(run, fields, ("bp", "ap", "lp"))
         exact_volume, volume_digits = _exact(run, fields, ("vp",))
@@ -233,8 +235,12 @@ def _digest(run: Any, rows: str) -> tuple[int, int]:
     return found
 
 
+def _lines(path: Path) -> str:
+    return _LINES.format(path=literal(str(path)), buffer=BUFFER)
+
+
 def _lines_of(path: Path) -> str:
-    return f"SELECT * FROM {_LINES.format(path=literal(str(path)))}"
+    return f"SELECT * FROM {_lines(path)}"
 
 
 def _lines_in(path: Path) -> str:
