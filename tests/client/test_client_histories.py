@@ -259,16 +259,8 @@ class Machine(RuleBasedStateMachine):
     @rule(there=st.integers(0, 300), back=st.integers(0, 600))
     def carry(self, there, back):
         """Let so many bytes arrive at most."""
-        if not self.line.connections:
-            return
-        connection = self.line.connection
-        for end, other, size in (
-            (connection.client, connection.server, there),
-            (connection.server, connection.client, back),
-        ):
-            data, end.unread = end.unread[:size], end.unread[size:]
-            if data and other.connected and not other.aborted:
-                other.protocol.dataReceived(data)
+        if self.line.connections:
+            self.line.connection.carry(there, back)
 
     @rule()
     def settle(self):

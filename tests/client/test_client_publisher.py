@@ -296,14 +296,7 @@ class Machine(RuleBasedStateMachine):
     @rule(there=st.integers(0, 300), back=st.integers(0, 300))
     def carry(self, there, back):
         """Let so many bytes arrive at most."""
-        connection = self.harness.line.connection
-        for end, other, size in (
-            (connection.client, connection.server, there),
-            (connection.server, connection.client, back),
-        ):
-            data, end.unread = end.unread[:size], end.unread[size:]
-            if data and other.connected and not other.aborted:
-                other.protocol.dataReceived(data)
+        self.harness.line.connection.carry(there, back)
 
     @rule()
     def settle(self):

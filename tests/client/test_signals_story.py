@@ -113,17 +113,8 @@ class Story(Accounts, Histories, ClockJumps, RuleBasedStateMachine):
     def carry(self, number, there, back):
         """Let so many bytes arrive at most."""
         line = self.harness.lines[number % len(self.harness.lines)]
-        if not line.connections:
-            return
-        connection = line.connection
-        for end, other, size in (
-            (connection.client, connection.server, there),
-            (connection.server, connection.client, back),
-        ):
-            data, end.unread = end.unread[:size], end.unread[size:]
-            if data and other.connected and not other.aborted:
-                other.protocol.dataReceived(data)
-                end.drained()
+        if line.connections:
+            line.connection.carry(there, back)
 
     @rule(number=st.integers(0, 13))
     def cut(self, number):

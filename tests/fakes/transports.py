@@ -119,16 +119,22 @@ class Connection:
             or (happened)
         )
 
+    def carry(self, there, back):
+        """Let so many bytes arrive at most: of the client, then of the server."""
+        self._carry(self.client, self.server, there)
+        self._carry(self.server, self.client, back)
+
     def cut(self):
         """Break it, in the eyes of both."""
         for end in (self.server, self.client):
             end.unread = b""
             end.lost(ConnectionLost())
 
-    def _carry(self, sender, receiver):
-        if not sender.unread or receiver.paused or receiver.aborted or not receiver.connected:
+    def _carry(self, sender, receiver, most=None):
+        size = len(sender.unread) if most is None else min(most, len(sender.unread))
+        if not size or receiver.paused or receiver.aborted or not receiver.connected:
             return False
-        data, sender.unread = sender.unread, b""
+        data, sender.unread = sender.unread[:size], sender.unread[size:]
         receiver.protocol.dataReceived(data)
         sender.drained()
         return True
