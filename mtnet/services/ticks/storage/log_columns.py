@@ -340,12 +340,15 @@ class _ColumnReader:
             place, group = self._at + at // GROUP * size, min(GROUP, count - at)
             width = size if group == GROUP else _size(group, radix)
             number = int.from_bytes(self._integers[place : place + width], "little")
-            for _ in range(min(group, end - at)):
+            passed = max(0, begin - at)
+            if passed:
+                number //= radix**passed
+            for _ in range(min(group, end - at) - passed):
                 number, digit = divmod(number, radix)
                 add(digit)
         whole, rest = divmod(count, GROUP)
         self._at += whole * size + (_size(rest, radix) if rest else 0)
-        return digits[begin - first :]
+        return digits
 
 
 def _item(text: bytes) -> Item:
