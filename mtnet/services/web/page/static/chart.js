@@ -13,6 +13,8 @@ const QUARTER = 900_000;
 const HEIGHT = 340;
 // Milliseconds in which a signal belongs to the open bar; later ones are placed by their time.
 const FRESH = 5_000;
+// Bars that fit into the chart at first, at least and at most: a few must not fill all of it.
+const SHOWN = [60, 120];
 // Bars between two texts at marks, which are not read where they lie upon each other.
 const ROOM = 12;
 // Milliseconds in which a fill belongs to the bar of its signal.
@@ -235,7 +237,7 @@ export class Chart {
       const digits = (this.bars.get(times.at(-1)).close.split(".")[1] ?? "").length;
       this.series.applyOptions({ priceFormat: { type: "price", precision: digits, minMove: 10 ** -digits } });
       this.series.setData(times.map((time) => candle(this.bars.get(time))));
-      if (this.drawn === 0) this.chart.timeScale().setVisibleLogicalRange({ from: Math.max(-2, times.length - 120), to: times.length + 8 });
+      if (this.drawn === 0) this.chart.timeScale().setVisibleLogicalRange({ from: times.length - clamp(times.length + 2, ...SHOWN), to: times.length + 8 });
     } else for (const time of dirty) this.series.update(candle(this.bars.get(time)));
     this.drawn = times.at(-1);
   }
@@ -320,6 +322,10 @@ function readable(marks, times) {
     else free = place;
   }
   return marks;
+}
+
+function clamp(number, least, most) {
+  return Math.min(most, Math.max(least, number));
 }
 
 // Returns a mark at a price.

@@ -10,6 +10,8 @@ const MOST = 6;
 // Points of one line: a value every five minutes from the server, then one each minute.
 const KEPT = 2_000;
 const STEP = 60_000;
+// Seconds before and behind a point that stands alone.
+const ALONE = 300;
 const ALL = "All, change in %";
 
 export class Equity {
@@ -119,7 +121,7 @@ export class Equity {
       height: HEIGHT,
       legend: { show: many, live: false },
       cursor: { y: false },
-      scales: { y: { range: (plot, least, most) => around(least, most, many) } },
+      scales: { x: { range: (plot, first, last) => (first < last ? [first, last] : [first - ALONE, first + ALONE]) }, y: { range: (plot, least, most) => around(least, most, many) } },
       series: [{}, ...series],
       axes: [{ ...axis, space: 75, values: (plot, ticks, at, space, step) => ticks.map((each) => clock(each, step)) }, { ...axis, size: 70, values: (plot, ticks) => ticks.map((each) => (many ? `${each.toFixed(2)} %` : String(each))) }],
     };
