@@ -9,8 +9,8 @@ LOG_BURST = 5
 """Log lines about one network in `LOG_WINDOW`: enough to see what it does."""
 LOG_WINDOW = 60.0
 """Seconds after which the count of log lines starts again."""
-LOG_NETWORKS = 4_096
-"""Networks counted; the one that was seen first is dropped first."""
+LOG_NETWORKS = 1_024
+"""Networks counted, 250 bytes each; the one that was seen first is dropped first."""
 LOG_KIND = 15
 """Log lines of one kind in `LOG_WINDOW`, of all networks: an attacker with many networks cannot
 fill the disk either."""
@@ -66,6 +66,22 @@ class LogThrottle:
         return (when, 0) if found is None or when - found[0] >= self._window else found
 
 
+def take_tokens(full: float, cost: float, when: float) -> tuple[float, float]:
+    """
+    Take tokens of a bucket that holds those of one second, and may go into debt.
+
+    Args:
+        full: seconds of the clock at which all are back.
+        cost: seconds in which as many come as are taken.
+        when: seconds of the clock.
+
+    Returns:
+        When all are back now, and the seconds until there is one again.
+    """
+    full = max(full, when) + cost
+    return full, max(0.0, full - when - 1.0)
+
+
 class TokenBucket:
     """
     Token bucket that holds the tokens of one second; it may go into debt.
@@ -82,5 +98,5 @@ class TokenBucket:
 
     def spend(self, count: float, when: float) -> float:
         """Take `count` tokens; return the seconds until there is one again."""
-        self._full = max(self._full, when) + count / self._rate  # when all are back
-        return max(0.0, self._full - when - 1.0)
+        self._full, delay = take_tokens(self._full, count / self._rate, when)
+        return delay

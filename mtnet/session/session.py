@@ -175,7 +175,7 @@ class Session:
         self.name = self.client = ""
         self.now = factory.now
         self._login: PendingLogin | None = None
-        self._heartbeat = Heartbeat(self, road, factory)
+        self._heartbeat = Heartbeat(self, factory)
         self._errors: ErrorLimit | None = None
         self._state, self._finishing = State.NEW, False
         self.served = False
@@ -256,6 +256,15 @@ class Session:
     def limit_unsent(self, most: int) -> None:
         """Keep what is sent out of the kernel's buffers, but for so many bytes."""
         limit_unsent(self._road.transport, most)
+
+    def probe(self, frame: Callable[[], bytes]) -> None:
+        """Ask the client for a sign of life; `frame` makes a PING."""
+        self._road.probe(self.queue, frame)
+
+    @property
+    def idle(self) -> float:
+        """Seconds of silence before a PING to a client that uses no service; 0 = as to others."""
+        return self._road.idle
 
     def refuse(self, error: WireError, message: Message | None) -> None:
         """Send the ERROR that answers a message; close when it ends the session."""
@@ -455,10 +464,10 @@ class Heartbeat:
         heard: seconds of the clock at the last sign of life of the client.
     """
 
-    __slots__ = ("_factory", "_missed", "_pinged", "_road", "_session", "_slot", "heard")
+    __slots__ = ("_factory", "_missed", "_pinged", "_session", "_slot", "heard")
 
-    def __init__(self, session: Session, road: Road, factory: SessionFactory) -> None:
-        self._session, self._road, self._factory = session, road, factory
+    def __init__(self, session: Session, factory: SessionFactory) -> None:
+        self._session, self._factory = session, factory
         self.heard = self._pinged = factory.clock.seconds()
         self._missed = 0
         self._slot: Slot | None = None
@@ -491,14 +500,14 @@ class Heartbeat:
                 session.close_with(messages.error("timeout", text), "timeout")
                 return
             self._pinged, self._missed = when, self._missed + 1
-            self._road.probe(session.queue, self._ping)
+            session.probe(self._ping)
         self.start()
 
     def _due(self) -> float:
         silent_since = min(self.heard, self._session.queue.last_write)
         heartbeat = self._factory.settings.heartbeat
         if not self._session.served:
-            heartbeat = max(heartbeat, self._road.idle)
+            heartbeat = max(heartbeat, self._session.idle)
         return max(silent_since, self._pinged) + heartbeat
 
     def _ping(self) -> bytes:

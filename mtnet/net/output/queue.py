@@ -66,7 +66,8 @@ class OutputBuffer:
 
     Attributes:
         ready: whether more may be written.
-        since: seconds of `clock` at which the oldest byte that may still wait was written.
+        since: seconds of `clock` at which the oldest byte that may still wait was written; 0 = none
+            has waited.
         writer: past the transport; None while something waits, and where there is none.
     """
 
@@ -86,7 +87,7 @@ class OutputBuffer:
         self._groups: tuple[Group, ...] = ()
         self._direct: DirectWriter | None = None
         self.writer: DirectWriter | None = None
-        self.since = clock.seconds()
+        self.since = 0.0
         # A pull producer is resumed each time the buffer is empty. TLS would poll it endlessly,
         # so it is registered with the transport below, whose buffer TLS fills.
         self._below: StreamTransport = innermost(transport)  # type: ignore[assignment]
