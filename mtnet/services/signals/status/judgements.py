@@ -27,7 +27,8 @@ class Judged(Struct, eq=False):
         facts: what is known of it.
         judgement: the same object for as long as it says the same.
         follower: None = it is a provider.
-        name: its role, channel and `who`; the same object for as long as they are the same.
+        named: its name, once somebody has asked for it; the same object for as long as it is the
+            same.
         begin, until: milliseconds since the Unix epoch, between which the judgement holds; 0 =
             the end is not computed yet.
     """
@@ -35,14 +36,21 @@ class Judged(Struct, eq=False):
     facts: Facts
     judgement: Judgement
     follower: Follower | None
-    name: tuple[Role, str, str]
+    named: tuple[Role, str, str] | None
     begin: int
     until: int = 0
 
     @property
     def role(self) -> Role:
         """Its role in the channel."""
-        return self.name[0]
+        return "provider" if self.follower is None else "follower"
+
+    @property
+    def name(self) -> tuple[Role, str, str]:
+        """Its role, channel and `who`."""
+        if self.named is None:
+            self.named = self.role, self.facts.channel.name, self.facts.who
+        return self.named
 
     @property
     def warnings(self) -> list[StatusWarning]:
@@ -121,12 +129,16 @@ class Judgements:
         if before is not None and before.holds(facts, when):
             return before
         judgement, follower = judge(facts, when), known.follower
-        role: Role = "provider" if follower is None else "follower"
-        name = role, facts.channel.name, facts.who
+        named = None
         if before is not None:
             judgement = before.judgement if before.judgement == judgement else judgement
-            name = before.name if before.name == name else name
-        return Judged(facts, judgement, follower, name, when)
+            named = before.named if _is_of(before.facts, facts) else None
+        return Judged(facts, judgement, follower, named, when)
+
+
+def _is_of(before: Facts, facts: Facts) -> bool:
+    """Return whether facts are about the same name in the same channel."""
+    return before.who == facts.who and before.channel.name == facts.channel.name
 
 
 def _progress(facts: FollowerFacts, count: int, since: int | None) -> Row:
