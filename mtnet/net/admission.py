@@ -58,12 +58,15 @@ class PeerFactory(Factory):
 
     The protocol calls `peer.connected` when it is connected, and `peer.disconnected` at its end. A
     subclass has `build`.
+
+    Attributes:
+        env: of the service.
     """
 
     noisy = False
 
     def __init__(self, env: Environment, listener: Listener) -> None:
-        self._env, self._access = env, ListenerAccess(env, listener)
+        self.env, self._access = env, ListenerAccess(env, listener)
 
     def buildProtocol(self, addr: IAddress | None) -> IProtocol | None:  # type: ignore[override]
         peer = self._access.admit(addr)
@@ -76,7 +79,7 @@ class PeerFactory(Factory):
 
     def at(self, listener: Listener) -> "PeerFactory":
         """Return the factory for the connections of `listener`."""
-        return type(self)(self._env, listener)
+        return type(self)(self.env, listener)
 
     def build(self, peer: Peer) -> IProtocol | None:
         """Return the protocol of an admitted peer; None = the connection is closed."""

@@ -75,7 +75,7 @@ class SessionPortFactory(PeerFactory):
 
     def build(self, peer: Peer) -> SessionProtocol:
         """Return the protocol of a connection."""
-        return SessionProtocol(self._env, peer)
+        return SessionProtocol(self.env, peer)
 
 
 @implementer(IStreamListener)

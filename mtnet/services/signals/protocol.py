@@ -320,7 +320,7 @@ class SignalsFactory(PeerFactory):
 
     def at(self, listener: Listener) -> "SignalsFactory":
         """Return the factory for the connections of `listener`."""
-        return SignalsFactory(self._env, listener, self.signals, self.sessions, self.grace)
+        return SignalsFactory(self.env, listener, self.signals, self.sessions, self.grace)
 
     def build(self, peer: Peer) -> SignalsProtocol:
         """Return the protocol of a connection."""
@@ -328,7 +328,7 @@ class SignalsFactory(PeerFactory):
         if channel != self.channel:
             port = copy(self)
             port.channel = channel
-        return SignalsProtocol(self._env, peer, port)
+        return SignalsProtocol(self.env, peer, port)
 
     def channel_for(self, host: str) -> str:
         """Return the channel of classic programs at an address: the port's, or its network's."""

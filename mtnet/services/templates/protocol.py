@@ -362,7 +362,7 @@ class TemplatesFactory(PeerFactory):
 
     def build(self, peer: Peer) -> TemplatesProtocol:
         """Return the protocol of a connection."""
-        return TemplatesProtocol(self._env, peer, self._library, self._codepage, self._raw)
+        return TemplatesProtocol(self.env, peer, self._library, self._codepage, self._raw)
 
 
 class TemplatesPort(SharedPortFactory):
@@ -392,4 +392,4 @@ class TemplatesPort(SharedPortFactory):
 
     def at(self, listener: Listener) -> "TemplatesPort":
         """Return the factory for the connections of `listener`."""
-        return TemplatesPort(self._env, listener, self._library, self._site)
+        return TemplatesPort(self.env, listener, self._library, self._site)

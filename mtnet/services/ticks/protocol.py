@@ -183,8 +183,8 @@ class TicksFactory(PeerFactory):
 
     def at(self, listener: Listener) -> "TicksFactory":
         """Return the factory for the connections of `listener`."""
-        return TicksFactory(self._env, listener, self.reader, self.slicer)
+        return TicksFactory(self.env, listener, self.reader, self.slicer)
 
     def build(self, peer: Peer) -> TicksProtocol:
         """Return the protocol of a connection."""
-        return TicksProtocol(self._env, peer, self)
+        return TicksProtocol(self.env, peer, self)

@@ -136,15 +136,15 @@ class SentimentFactory(PeerFactory):
 
     def __init__(self, env: Environment, listener: Listener, sentiment: SentimentService) -> None:
         super().__init__(env, listener)
-        self._env, self._sentiment = env, sentiment
+        self.env, self._sentiment = env, sentiment
 
     def at(self, listener: Listener) -> "SentimentFactory":
         """Return the factory for the connections of `listener`."""
-        return SentimentFactory(self._env, listener, self._sentiment)
+        return SentimentFactory(self.env, listener, self._sentiment)
 
     def build(self, peer: Peer) -> SentimentProtocol:
         """Return the protocol of a connection."""
-        return SentimentProtocol(self._env, peer, self._sentiment)
+        return SentimentProtocol(self.env, peer, self._sentiment)
 
 
 @implementer(IStreamListener)
