@@ -293,7 +293,7 @@ class SignalService:
                 self._accept(pending, outcome)
                 continue
             self._answer(pending, outcome)
-            if _flattens(pending.draft):
+            if isinstance(outcome, Taken) and _flattens(pending.draft):
                 flattened.append(pending.draft.channel)
         if stored.entries:
             self.channels.append(stored.entries)

@@ -150,7 +150,7 @@ class Rules:
         if isinstance(draft, WholeState):
             self._check_whole(truth, draft, outcome)
             return
-        pending, word = self._asked[id(draft)], word_of(outcome)
+        pending, word = self._asked[id(draft)], word_of(draft, outcome)
         held = {key: entry.volume for key, entry in truth.held.items()}
         # A classic reduction that was refused is one of the net position still.
         classic = not (draft.id or draft.ticket) and bool(_number(pending) or draft.volume)
@@ -432,15 +432,15 @@ def breaks(rails, draft, start):
     )
 
 
-def word_of(outcome):
-    """Name what became of a draft."""
+def word_of(draft, outcome):
+    """Name what became of a draft; one without a symbol closes what there is, perhaps nothing."""
     if isinstance(outcome, Entry):
         return "taken"
     if not isinstance(outcome, Taken):
         return outcome.code
     if outcome.refused:
         return "closed"
-    if outcome.entries:
+    if outcome.entries or not draft.symbol:
         return "taken"
     return "repeated" if outcome.seq else "nothing"
 

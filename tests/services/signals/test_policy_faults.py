@@ -8,7 +8,7 @@ from signals_peers import told
 from test_pauses import Harness, codes, start, state
 from twisted.internet.defer import Deferred
 
-from mtnet.errors import JournalError
+from mtnet.errors import JournalError, WireError
 from mtnet.services.signals.history.epochs import Epochs
 from mtnet.services.signals.ownership.ownership import Ownership
 from mtnet.services.signals.ownership.pauses import Pauses
@@ -278,6 +278,15 @@ def test_flattened_is_told_behind_its_closings(server):
     assert server.ask("flatten") == 1
     assert [each.split("|")[0] for each in told(follower)] == ["PAUSED", "SIGNAL", "FLATTENED"]
     assert told(publisher)[-1] == "FLATTENED|channel=main"
+
+
+def test_flattened_is_not_told_of_a_channel_that_could_not_be_closed(server):
+    follower = server.subscribe()
+    publisher = start(server)
+    damage(server, "main")
+    told(follower), told(publisher)
+    assert server.ask("flatten").check(WireError)
+    assert "FLATTENED|channel=main" not in told(follower) + told(publisher)
 
 
 def test_flattened_is_told_though_the_disk_does_not_keep_the_pause(server, monkeypatch):
