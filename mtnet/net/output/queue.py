@@ -104,7 +104,7 @@ class OutputBuffer:
 
     @property
     def untaken(self) -> InFlight | None:
-        """What the peer's machine has not taken; None = unknown, see `in_flight`."""
+        """The bytes that the peer's machine has not taken; None = unknown, see `in_flight`."""
         sent = in_flight(self._below)
         return None if sent is None else sent._replace(size=sent.size + self._waiting)
 
@@ -251,7 +251,7 @@ class SendQueue:
 
     @property
     def untaken(self) -> InFlight | None:
-        """What the peer's machine has not taken; None = unknown, see `in_flight`."""
+        """The bytes that the peer's machine has not taken; None = unknown, see `in_flight`."""
         below = self.output.untaken
         return None if below is None else below._replace(size=below.size + self._size)
 

@@ -92,7 +92,7 @@ class ClassicFollower:
 
     @property
     def untaken(self) -> InFlight | None:
-        """What its machine has not taken; None = unknown."""
+        """The bytes that its machine has not taken; None = unknown."""
         return self._output.untaken
 
     def recheck(self) -> None:

@@ -40,7 +40,7 @@ class Connection(Protocol):
 
     @property
     def untaken(self) -> InFlight | None:
-        """What its machine has not taken; None = unknown."""
+        """The bytes that its machine has not taken; None = unknown."""
 
     @property
     def reported(self) -> Reported | None:
