@@ -313,6 +313,20 @@ def _noted(data: bytes) -> int:
     return int(value) if data == note_of(value) else 0
 
 
+def check_form(data: bytes) -> None:
+    """
+    Check that a segment has no form of an earlier version.
+
+    Raises:
+        JournalError: it has.
+    """
+    if data.startswith(_OLD):
+        raise JournalError(
+            "The log of ticks has the form of an earlier version: "
+            "make blocks of it with `mtnet ticks compact` of that version."
+        )
+
+
 def scan(data: bytes) -> Scan:
     """
     Find the records of a segment.
@@ -320,11 +334,7 @@ def scan(data: bytes) -> Scan:
     Raises:
         JournalError: they have the form of an earlier version.
     """
-    if data.startswith(_OLD):
-        raise JournalError(
-            "The log of ticks has the form of an earlier version: "
-            "make blocks of it with `mtnet ticks compact` of that version."
-        )
+    check_form(data)
     found: list[Place] = []
     at = end = number = damaged = torn = 0
     ends = 0

@@ -28,6 +28,8 @@ from mtnet.services.ticks.storage.commits import (
     unstored_of,
 )
 from mtnet.services.ticks.storage.joiner import BlockJoiner
+from mtnet.services.ticks.storage.log import FOLDER, TickLog
+from mtnet.services.ticks.storage.log_records import check_form
 from mtnet.services.ticks.storage.rows import (
     LAST,
     SEEN,
@@ -117,10 +119,18 @@ class Store:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._database = Database(path, SCHEMA, "", make_tables)
+        self._database = Database(path, SCHEMA, "", self._upgrade)
         self._joiner = BlockJoiner(self._database)
         self._rows = RowWriter()
         self._unsure = self._join_failed = False
+
+    def _upgrade(self, connection: sqlite3.Connection, version: int) -> None:
+        """Make or upgrade the tables, unless the log beside them needs the version before this."""
+        merged = merged_segment(connection) if version else 0
+        # That version does not open a file of a newer schema, even to make blocks of its log.
+        for _, data in TickLog(self.path.parent / FOLDER).pending(merged):
+            check_form(data)
+        make_tables(connection, version)
 
     def load(self, tally: Tally, sources: int, hot: Commit | None = None) -> StoredState:
         """

@@ -7,6 +7,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
+from committing import ask, change, everything
 from failing_commits import fail_commits
 from hypothesis import given, settings, strategies
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -31,7 +32,7 @@ from mtnet.services.ticks.storage.log_records import (
     sources,
 )
 from mtnet.services.ticks.storage.reader import TickReader
-from mtnet.services.ticks.storage.schema import SCHEMA
+from mtnet.services.ticks.storage.schema import NO_SPANS, SCHEMA
 from mtnet.services.ticks.storage.tally import Tally
 
 EURUSD, GBPUSD = b"EURUSD", b"GBPUSD"
@@ -152,14 +153,53 @@ def in_symbols(found):
     return sorted(found, key=lambda block: block.symbol)
 
 
-def test_a_log_of_an_earlier_form_is_refused_and_kept(store, tmp_path):
+def of_earlier_form(data):
+    return b"\xb5\x5b" + data[2:]
+
+
+def of_earlier_schema(store):
+    """Make the file one of a mtnet that wrote logs of the earlier form."""
+    store.close()
+    change(
+        store.path,
+        "DROP TRIGGER span_of_new",
+        "DROP TRIGGER span_of_changed",
+        "DROP TABLE span",
+        f"PRAGMA user_version = {NO_SPANS}",
+    )
+
+
+OPENERS = {
+    "a daemon": lambda path: HotStore(path).load(Tally(path.with_name("ticks.taken")), 10),
+    "a command": lambda path: HotStore(path).prepare(),
+    "an import": lambda path: Importer(path, EURUSD, NOON),
+    "a reader": lambda path: got(path),
+}
+
+
+@pytest.mark.parametrize("opener", OPENERS)
+def test_a_log_of_an_earlier_form_is_refused_and_its_store_is_left_to_that_version(store, opener):
     store.commit(commit_of({EURUSD: [tick(1)]}))
-    (segment,) = (tmp_path / "ticks.log").iterdir()
-    old = b"\xb5\x5b" + segment.read_bytes()[2:]
-    segment.write_bytes(old)
+    old = of_earlier_form(segment(store).read_bytes())
+    segment(store).write_bytes(old)
+    of_earlier_schema(store)
+    before = everything(store.path)
     with pytest.raises(JournalError, match="mtnet ticks compact"):
-        HotStore(tmp_path / "ticks.sqlite").load(Tally(tmp_path / "ticks.taken"), 10)
-    assert segment.read_bytes() == old
+        OPENERS[opener](store.path)
+    assert segment(store).read_bytes() == old
+    assert everything(store.path) == before
+    assert ask(store.path, "PRAGMA user_version") == [(NO_SPANS,)]
+
+
+def test_a_log_of_an_earlier_form_that_is_in_blocks_holds_up_no_upgrade(store):
+    store.commit(commit_of({EURUSD: [tick(1)]}))
+    old = of_earlier_form(segment(store).read_bytes())
+    store.merge()
+    of_earlier_schema(store)
+    segment(store).write_bytes(old)  # as when a daemon was killed before it removed it
+    HotStore(store.path).prepare()
+    assert got(store.path) == [tick(1)]
+    assert ask(store.path, "PRAGMA user_version") == [(SCHEMA,)]
 
 
 @settings(max_examples=int(os.environ.get("MTNET_EXAMPLES", "60")))
