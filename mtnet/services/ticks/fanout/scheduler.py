@@ -57,10 +57,12 @@ class FanoutScheduler:
         """Deliver at once, or once for all that comes before those who gather ticks send them."""
         now, patience = self._clock.seconds(), self._feed.patience()
         seconds = max(0.0, self._rested - now, patience)
-        self._due = now + seconds + PATIENCE
+        due = now + seconds + PATIENCE
         if self._call is None:
+            self._due = due
             self._wait(seconds)
         elif not patience:  # somebody has come who does not wait
+            self._due = min(due, self._due)
             self._call.reset(seconds)
         self._gathers = patience > 0
 

@@ -218,6 +218,29 @@ def test_ticks_for_those_who_gather_them_are_delivered_once_before_they_leave():
     assert [data.count(b"\n") for data in writes] == [4, 1, 1]
 
 
+def test_those_who_gather_ticks_get_them_even_if_there_is_always_more_to_read():
+    world = World()
+    page, program = world.clients[:2]
+    page.ask([EVERYTHING])
+    page.subscriber.patience = lambda: 0.2
+    world.backlog = True
+
+    def load(seconds):
+        for _ in range(round(seconds / 0.01)):
+            world.send([b"EURUSD"])
+            world.clock.advance(0.01)
+
+    load(0.2 + PATIENCE - 0.02)
+    assert lines(page) == 0
+    program.ask([EVERYTHING])  # it does not wait, nor does it let the others wait longer
+    load(0.05)
+    sent = lines(page)
+    assert sent > 0
+    world.feed.leave(program.subscriber)
+    load(0.2 + PATIENCE + 0.05)
+    assert lines(page) > sent
+
+
 def test_after_a_slice_the_fan_out_rests_for_as_long_as_it_took():
     world = World()
     for client in world.clients[:2]:
