@@ -92,7 +92,7 @@ class PostgresTarget:
                     f"{self._positions.rpartition('.')[2]}.seq)",
                     (origin, batch.last),
                 )
-        except (self._psycopg.Error, TargetError) as error:
+        except (self._psycopg.Error, OSError, TargetError) as error:
             raise self._failed(error) from error
         return TAKEN
 
@@ -108,7 +108,7 @@ class PostgresTarget:
                 cursor.copy(f"COPY {self._table} ({names}) FROM STDIN"),
             ):
                 pass  # no row: the rights and the columns are looked at all the same
-        except (self._psycopg.Error, TargetError) as error:
+        except (self._psycopg.Error, OSError, TargetError) as error:
             raise self._failed(error) from error
 
     def close(self) -> None:
@@ -155,11 +155,13 @@ class PostgresTarget:
             with suppress(OSError):
                 copy.shutdown(socket.SHUT_RDWR)
 
-        # A copy, since another connection may have the number once this one is closed.
-        with socket.socket(fileno=os.dup(connection.fileno())) as copy:
+        with _copy_of(connection.fileno()) as copy:
             timer = Timer(self._timeout, end)
             timer.daemon = True
-            timer.start()
+            try:
+                timer.start()
+            except RuntimeError as error:  # the system has no thread left
+                raise TargetError(f"The time cannot be limited: {error}.") from error
             try:
                 yield
             except self._psycopg.Error as error:
@@ -193,6 +195,16 @@ class PostgresTarget:
     def _failed(self, error: Exception) -> TargetError:
         self.close()
         return TargetError(" ".join(str(error).split()) or type(error).__name__)
+
+
+def _copy_of(file: int) -> socket.socket:
+    """Copy a connection: once it is closed, another one may have its number."""
+    copied = os.dup(file)
+    try:
+        return socket.socket(fileno=copied)
+    except OSError:
+        os.close(copied)
+        raise
 
 
 def _values(origin: str, rows: Iterator[Row]) -> Iterator[tuple[object, ...]]:
