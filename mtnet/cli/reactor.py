@@ -209,8 +209,7 @@ class Conversation:
             await run_until(runner.service, self._over, reactor, seconds)
         finally:
             self._over.addErrback(lambda _: None)
-            for descriptor in list(self._watched):
-                self.unwatch(descriptor)
+            self._unwatch_all()
             # A ClientService cannot be stopped from its own callback.
             await deferLater(reactor, 0)
             runner.run(self._core.stop())
@@ -227,6 +226,12 @@ class Conversation:
         else:
             if self._ended():
                 self._over.callback(None)
+        if self._over.called:
+            self._unwatch_all()
+
+    def _unwatch_all(self) -> None:
+        for descriptor in list(self._watched):
+            self.unwatch(descriptor)
 
 
 @implementer(IReadDescriptor)

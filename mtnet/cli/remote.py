@@ -76,6 +76,7 @@ def converse(
     framing: Callable[[Any], Any] = session_framing,
     speaks_http: bool = False,
     begun: Callable[[Any], object] = noop,
+    ending: Callable[[], object] = noop,
 ) -> None:
     """
     Talk to the server until `ended` is true, or so many seconds have passed; then say good-bye.
@@ -86,6 +87,7 @@ def converse(
         framing: makes the codec of a connection.
         speaks_http: whether the session is about signals alone, which can go over HTTP.
         begun: given what runs the conversation, a `BlockingRunner` or its like, before it does.
+        ending: called before it disconnects, whatever the reason.
 
     Raises:
         ClientError: the first attempt to connect failed, or `--server` is not a valid endpoint.
@@ -106,6 +108,8 @@ def converse(
             begun(runner)
             runner.run(ended, seconds)
         finally:
+            with uninterrupted():
+                ending()
             runner.close()
 
 
@@ -127,6 +131,21 @@ def _terminable() -> "Iterator[None]":
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def uninterrupted() -> "Iterator[None]":
+    """Let Ctrl-C and SIGTERM wait until something is done."""
+    came: list[int] = []
+    numbers = signal.SIGINT, signal.SIGTERM
+    before = [signal.signal(each, lambda number, _: came.append(number)) for each in numbers]
+    try:
+        yield
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
+    if came:
+        raise KeyboardInterrupt
 
 
 class StreamReporter:

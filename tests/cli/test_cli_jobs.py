@@ -4,15 +4,20 @@ import csv
 import json
 import os
 import re
+import signal
+import subprocess
+from types import SimpleNamespace
 
 import pytest
 from fakes.daemon import FakeDaemon
 from twisted.internet.error import ConnectionRefusedError
 
+from mtnet.callbacks import noop
 from mtnet.cli.jobs import tables
+from mtnet.cli.jobs.work import Processes
 from mtnet.errors import ClientError, JournalError
 from mtnet.interfaces import IMetrics
-from mtnet.services.jobs.wire import Ended
+from mtnet.services.jobs.wire import Ended, Task
 from mtnet.testing import connect
 
 
@@ -225,6 +230,34 @@ def test_a_command_that_does_not_exist_is_said(command_line, daemon):
     assert command_line(*DO, "--", "/no/such/program").status == 0
     said = rb"reason=/no/such/program does not start: .*No such file or directory"
     assert re.search(said, peer.terminal.received())
+
+
+def test_a_task_that_comes_again_while_it_is_under_way_begins_anew():
+    processes = Processes(["sleep", "60"], None)
+    processes.begin(SimpleNamespace(watch=noop, unwatch=noop, send=noop))
+    task, started = Task("q", "1", "a", 30, 1), []
+    for _ in range(2):
+        processes.start(task)
+        started.append(processes._running["1"]._process)
+    assert (started[0].returncode, started[1].returncode) == (-9, None)
+    processes.kill_all()
+    assert started[1].returncode == -9
+
+
+def test_a_signal_while_a_command_starts_leaves_no_command_behind(
+    command_line, daemon, tmp_path, monkeypatch
+):
+    offers(daemon, 1)
+    started, popen = [], subprocess.Popen
+
+    def start(*command, **options):
+        os.kill(os.getpid(), signal.SIGTERM)
+        started.append(popen(*command, **options))
+        return started[-1]
+
+    monkeypatch.setattr(subprocess, "Popen", start)
+    assert command_line(*DO, "--", "sleep", "60").status == 130
+    assert started[0].returncode == -9
 
 
 def test_a_command_that_lasts_longer_than_its_lease_keeps_its_task(command_line, daemon, tmp_path):

@@ -4,7 +4,7 @@ import os
 import socket
 import ssl
 import threading
-import time
+from selectors import EVENT_READ
 from types import SimpleNamespace
 
 import pytest
@@ -74,6 +74,9 @@ class Socket:
     def settimeout(self, seconds):
         pass
 
+    def sendall(self, data):
+        assert not data
+
     def wait(self, seconds):
         """Return whether there is something to read before so many seconds have passed."""
         self.waits.append(seconds)
@@ -122,7 +125,7 @@ class Selector:
     def select(self, seconds):
         if not self._keys:
             self._clock.advance(seconds)
-        return [(key, None) for watched, key in self._keys.items() if watched.wait(seconds)]
+        return [(key, EVENT_READ) for watched, key in self._keys.items() if watched.wait(seconds)]
 
 
 @pytest.fixture
@@ -146,7 +149,7 @@ def connect(clock, monkeypatch):
         return notes, timeouts
 
     monkeypatch.setattr(module, "monotonic", clock.seconds)
-    monkeypatch.setattr(module, "PollSelector", lambda: Selector(clock))
+    monkeypatch.setattr(module, "Selector", lambda: Selector(clock))
     return run
 
 
@@ -195,7 +198,7 @@ def test_a_port_that_breaks_off_the_handshake_is_asked_whether_it_speaks_tls(mon
 
 def test_half_a_record_of_tls_is_waited_for(connect, clock):
     notes, _ = connect(
-        Socket(clock, [TimeoutError(), b"whole"]),
+        Socket(clock, [ssl.SSLWantReadError(2, "later"), b"whole"]),
         seconds=None,
         ended=lambda notes: notes[-1] == b"whole",
     )
@@ -222,24 +225,70 @@ def test_a_pipe_is_read_while_nothing_comes_from_the_server_and_while_there_is_n
     os.close(writer)
 
 
-def test_a_write_that_the_peer_takes_slowly_is_no_lost_connection(monkeypatch):
-    """Each piece leaves in time, all of them together do not."""
-    here, there = socket.socketpair()
-    monkeypatch.setattr(module, "SEND_TIMEOUT", 0.2)
+@pytest.fixture
+def pair():
+    """Two ends of a connection with little room, over TCP, on which an end can be a reset."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+        here = socket.create_connection(server.getsockname())
+        there, _ = server.accept()
     here.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4_096)
-    data, came = bytes(range(256)) * 256, bytearray()
+    with here, there:
+        yield here, there
+
+
+DATA = bytes(range(256)) * 2_048
+
+
+def read_all(connection):
+    return b"".join(iter(lambda: connection.recv(65_536), b""))
+
+
+class Writing(NotingCore):
+    """A core that writes `DATA` on each connection."""
+
+    def begin(self, framing, when, clear_peer=""):
+        waiting = [DATA]
+        self.session.data_to_send = lambda: waiting.pop() if waiting else b""
+        return ["begun"]
+
+
+def test_what_the_peer_takes_slowly_is_sent_while_files_and_answers_are_read(pair):
+    here, there = pair
+    came, notes = bytearray(), []
+    client = BlockingRunner(ADDRESS, Writing(None), notes.append, lambda _: None)
+    client._connect = lambda timeout: here
 
     def take():
-        while len(came) < len(data):
-            came.extend(there.recv(8_192))
-            time.sleep(0.04)
+        came.extend(there.recv(65_536))
+        if len(came) >= len(DATA):
+            client.unwatch(there.fileno())
+            there.sendall(b"answer")
 
-    taking = threading.Thread(target=take)
-    client = BlockingRunner(ADDRESS, NotingCore(None), noop, lambda _: None)
-    client._connect = lambda timeout: here
-    taking.start()
-    client.run(lambda: client.write(data) is None, None)
-    taking.join()
+    client.watch(there.fileno(), take)
+    client.run(lambda: len(came) >= len(DATA) and b"answer" in notes, 20.0)
     client.close()
-    there.close()
-    assert came == data
+    assert came == DATA
+
+
+def test_what_is_cut_in_its_middle_ends_in_a_reset_and_not_as_if_it_were_whole(pair):
+    here, there = pair
+    client = BlockingRunner(ADDRESS, Writing(None), noop, lambda _: None)
+    client._connect = lambda timeout: here
+    client.run(lambda: client._unsent, None)
+    client.abort()
+    with pytest.raises(ConnectionResetError):
+        read_all(there)
+
+
+def test_the_last_bytes_leave_before_the_connection_is_closed(pair):
+    here, there = pair
+    came = []
+    client = BlockingRunner(ADDRESS, Writing(None), noop, lambda _: None)
+    client._connect = lambda timeout: here
+    client.run(lambda: client._unsent, None)
+    taking = threading.Thread(target=lambda: came.append(read_all(there)))
+    taking.start()
+    client.close()
+    taking.join()
+    assert came == [DATA]

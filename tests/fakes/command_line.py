@@ -3,7 +3,7 @@
 import io
 import json
 from errno import ECONNREFUSED, ECONNRESET
-from selectors import PollSelector
+from selectors import EVENT_READ, PollSelector
 from types import SimpleNamespace
 from typing import NamedTuple
 
@@ -66,14 +66,18 @@ class MemorySocket:
 
     Attributes:
         said: everything that was ever sent.
+        unread: what the command has not read.
     """
 
     def __init__(self, terminal, clock):
         self._terminal, self._clock = terminal, clock
-        self._is_cut, self._unread, self.said = False, b"", b""
+        self._is_cut, self.unread, self.said = False, b"", b""
 
     def settimeout(self, seconds):
         pass
+
+    def sendall(self, data):
+        assert not data
 
     def getpeername(self):
         return ("127.0.0.1", 8081)
@@ -84,12 +88,12 @@ class MemorySocket:
         return len(data)
 
     def is_ready(self):
-        self._unread += self._terminal.received()
+        self.unread += self._terminal.received()
         ended = self._terminal.closed or self._terminal.transport.ended
-        return bool(self._unread) or self._is_cut or ended
+        return bool(self.unread) or self._is_cut or ended
 
     def recv(self, size):
-        found, self._unread = self._unread, b""
+        found, self.unread = self.unread, b""
         if not found and self._is_cut:
             raise ConnectionResetError(ECONNRESET, "reset")
         return found
@@ -137,7 +141,7 @@ class MemorySelector:
         return found
 
     def _ready(self):
-        found = [(key, None) for at, key in self._sockets.items() if at.is_ready()]
+        found = [(key, EVENT_READ) for at, key in self._sockets.items() if at.is_ready()]
         if not self._files.get_map():
             return found
         waits = not found and self._command_line.waits_for_files
@@ -177,7 +181,7 @@ class CommandLine:
         monkeypatch.setattr(reactor, "server_from_string", self._endpoint)
         monkeypatch.setattr(blocking, "dial", self._dial)
         monkeypatch.setattr(blocking, "monotonic", clock.seconds)
-        monkeypatch.setattr(blocking, "PollSelector", lambda: MemorySelector(self))
+        monkeypatch.setattr(blocking, "Selector", lambda: MemorySelector(self))
 
     def __call__(self, *words, typed="", at=()):
         """

@@ -4,6 +4,7 @@ import os
 import subprocess
 from argparse import Namespace
 from collections.abc import Callable, Sequence
+from threading import Thread
 from typing import Any
 
 from mtnet.cli import remote
@@ -50,10 +51,7 @@ def work(arguments: Namespace) -> None:
             LeftOut: lambda event: watch.note(str(event)),
         }
     )
-    try:
-        remote.stream(arguments, core, watch, handle, begun=processes.begin)
-    finally:
-        processes.kill_all()
+    remote.stream(arguments, core, watch, handle, begun=processes.begin, ending=processes.kill_all)
 
 
 class Processes:
@@ -69,16 +67,18 @@ class Processes:
         self._runner = runner
 
     def start(self, task: Task) -> None:
-        """Begin with a task."""
+        """Begin with a task; if it was under way already, anew."""
+        self.kill(task.id)
         environment = {**os.environ, "MTNET_QUEUE": task.queue, "MTNET_JOB": task.id}
         try:
-            process = CommandProcess(self._command, task.data, environment)
+            with remote.uninterrupted():  # else a command could go on that nobody knows
+                process = CommandProcess(self._command, task.data, environment)
+                self._running[task.id] = process
         except OSError as error:
             self._core.fail(task.id, f"{self._command[0]} does not start: {error}")
             self._runner.send()
-            return
-        self._running[task.id] = process
-        process.begin(self._runner, lambda: self._ended(task.id, process))
+        else:
+            process.begin(self._runner, lambda: self._ended(task.id, process))
 
     def kill(self, id: str) -> None:
         """End a command whose result would not count."""
@@ -113,19 +113,27 @@ class CommandProcess:
     """
 
     def __init__(self, command: Sequence[str], data: str, environment: dict[str, str]) -> None:
-        # A pipe would have to be written to while the command reads.
-        with open(os.memfd_create("task"), "w+b") as stdin:
-            stdin.write(data.encode())
-            stdin.seek(0)
-            self._process = subprocess.Popen(
-                command,
-                bufsize=0,
-                stdin=stdin,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                env=environment,
-            )
-        self._exit = os.pidfd_open(self._process.pid)
+        from tempfile import TemporaryFile
+
+        self._exit, end = os.pipe()
+        try:
+            # A pipe would have to be written to while the command reads.
+            with TemporaryFile() as stdin:
+                stdin.write(data.encode())
+                stdin.seek(0)
+                self._process = subprocess.Popen(
+                    command,
+                    bufsize=0,
+                    stdin=stdin,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.PIPE,
+                    env=environment,
+                )
+        except BaseException:
+            os.close(self._exit)
+            os.close(end)
+            raise
+        Thread(target=_wait, args=(self._process, end), daemon=True).start()
         self._output, self._errors = bytearray(), bytearray()
         self._overflow = False
         self._watched: set[int] = set()
@@ -167,6 +175,7 @@ class CommandProcess:
         self._ended = None
         self._process.kill()
         self._close()
+        self._process.wait()
 
     def _read_output(self) -> None:
         process: Any = self._process
@@ -204,7 +213,12 @@ class CommandProcess:
         process.stdout.close()
         process.stderr.close()
         os.close(self._exit)
-        process.wait()
         ended, self._ended = self._ended, None
         if ended is not None:
             ended()
+
+
+def _wait(process: "subprocess.Popen[bytes]", end: int) -> None:
+    """Close a pipe when a command has ended: it is watched with what the command writes."""
+    process.wait()
+    os.close(end)

@@ -84,7 +84,7 @@ def _opened(file: Path | None) -> Iterator[int]:
         yield sys.stdin.fileno()
         return
     try:
-        descriptor = os.open(file, os.O_RDONLY | os.O_NONBLOCK)
+        descriptor = os.open(file, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
     except OSError as error:
         raise _unreadable(file, error) from error
     try:

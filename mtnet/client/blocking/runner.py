@@ -1,11 +1,13 @@
 """Runs the state machine of a client over sockets, in the thread of the caller."""
 
 import math
+import selectors
 import socket
+import struct
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from selectors import EVENT_READ, PollSelector
+from selectors import EVENT_READ, EVENT_WRITE
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from mtnet.client.blocking.tls import context, why
@@ -19,8 +21,11 @@ if TYPE_CHECKING:
 
 CONNECT_TIMEOUT = 30.0
 """Seconds for an attempt to connect, and as many for the TLS handshake."""
-SEND_TIMEOUT = 5.0
-"""Seconds in which some bytes of a write must have left: a peer that takes none is gone."""
+CLOSE_TIMEOUT = 5.0
+"""Seconds in which the last bytes must have left."""
+RESET = struct.pack("ii", 1, 0)
+"""`SO_LINGER` of a connection that ends in the middle of what was written: the peer must not take
+half a line for a whole one."""
 SHORTEST = 0.001
 """Seconds that a wait takes at least: 0 would not wait for the socket at all."""
 READ_SIZE = 65_536
@@ -29,6 +34,10 @@ LONGEST = 3_600.0
 """Seconds that one wait takes at most: the system knows no endless one as a number."""
 E = TypeVar("E")
 monotonic = time.monotonic
+Selector: type[selectors.BaseSelector] = getattr(
+    selectors, "PollSelector", selectors.DefaultSelector
+)
+"""Of all selectors this one takes files as well as pipes; Windows has none for either."""
 
 
 def dial(address: Address, timeout: float) -> socket.socket:
@@ -88,10 +97,10 @@ class BlockingRunner(Generic[E]):
         self._address, self._framing = address, framing
         self._driver = Driver(core, self, handle)
         self._core = core
-        # Of all selectors it alone takes files as well as pipes.
-        self._selector = PollSelector()
+        self._selector = Selector()
         self._socket: socket.socket | None = None
         self._peer = self._reason = ""
+        self._unsent, self._is_sending, self._is_full = bytearray(), False, False
         self._call: Callable[[], object] | None = None
         self._due = 0.0
 
@@ -131,14 +140,17 @@ class BlockingRunner(Generic[E]):
         for _ in self._core.stop():
             pass
         self._driver.run()
-        if self._socket is not None:
+        if self._socket is not None and not self._is_sending:
             with suppress(OSError):
+                self._socket.settimeout(CLOSE_TIMEOUT)
+                self._socket.sendall(self._unsent)
+                self._unsent.clear()
                 self._socket.shutdown(socket.SHUT_WR)
         self.abort()
 
     def watch(self, descriptor: int, ready: Callable[[], object]) -> None:
         """Call a function whenever a file or a pipe can be read, or has ended."""
-        self._selector.register(descriptor, EVENT_READ, ready)
+        self._selector.register(descriptor, EVENT_READ, lambda _: ready())
 
     def unwatch(self, descriptor: int) -> None:
         """Call it no more."""
@@ -151,22 +163,41 @@ class BlockingRunner(Generic[E]):
     # As the connection of the driver
 
     def write(self, data: bytes) -> None:
-        """Send bytes; a connection that takes none is noticed at the next read."""
-        if self._socket is not None:
-            try:
-                self._socket.settimeout(SEND_TIMEOUT)
-                left = memoryview(data)
-                while left:
-                    left = left[self._socket.send(left) :]
-            except OSError:
-                self.abort()
+        """Send bytes as the peer takes them; a connection that is lost is noticed by a read."""
+        if self._socket is not None and not self._is_sending:
+            self._unsent += data
+            self._send()
 
     def abort(self) -> None:
         """Disconnect."""
         if self._socket is not None:
+            if self._unsent or self._is_sending:
+                with suppress(OSError):
+                    self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
             self._selector.unregister(self._socket)
             self._socket.close()
             self._socket = None
+
+    def _send(self) -> None:
+        """Send what the peer takes now; the rest waits until it takes more."""
+        connection: Any = self._socket
+        try:
+            connection.settimeout(0.0)
+            while self._unsent:
+                # A signal between both would leave it unknown what has left.
+                self._is_sending = True
+                del self._unsent[: connection.send(self._unsent)]
+                self._is_sending = False
+        except OSError as error:
+            self._is_sending = False
+            if not can_be_tried_again(error):
+                self._reason = why(error)
+                self.abort()
+                return
+        if bool(self._unsent) != self._is_full:
+            self._is_full = bool(self._unsent)
+            wanted = EVENT_READ | EVENT_WRITE if self._is_full else EVENT_READ
+            self._selector.modify(connection, wanted, self._ready)
 
     # As its clock
 
@@ -196,7 +227,8 @@ class BlockingRunner(Generic[E]):
     def _serve(self, found: socket.socket, over: Callable[[], bool], until: float) -> None:
         """Read until the connection is lost, or nothing more is to be done."""
         self._socket, self._reason = found, "it was closed"
-        self._selector.register(found, EVENT_READ, self._read)
+        self._unsent, self._is_sending, self._is_full = bytearray(), False, False
+        self._selector.register(found, EVENT_READ, self._ready)
         self._driver.connected(self, self._framing(self._address), self._peer)
         while self._socket is not None and not over():
             self._turn(until)
@@ -214,20 +246,24 @@ class BlockingRunner(Generic[E]):
             self._expire()  # also while bytes never stop coming
             return
         wait = min(until, until if self._call is None else self._due) - monotonic()
-        for key, _ in self._selector.select(min(max(wait, SHORTEST), LONGEST)):
-            if self._selector.get_map().get(key.fd) is key:  # not if one before it let go of it
-                key.data()
+        for key, events in self._selector.select(min(max(wait, SHORTEST), LONGEST)):
+            known = self._selector.get_map().get(key.fd)
+            if known is not None and known.data is key.data:  # one before it may have let go of it
+                key.data(events)
 
-    def _read(self) -> None:
-        if self._socket is None:
-            return
+    def _ready(self, events: int) -> None:
+        if events & EVENT_WRITE:
+            self._send()
+        if events & EVENT_READ and self._socket is not None:
+            self._read(self._socket)
+
+    def _read(self, connection: socket.socket) -> None:
         try:
-            # Of TLS the rest of a record may not have come.
-            self._socket.settimeout(SHORTEST)
-            data = self._socket.recv(READ_SIZE)
-        except TimeoutError:
-            return
+            connection.settimeout(0.0)
+            data = connection.recv(READ_SIZE)
         except OSError as error:
+            if can_be_tried_again(error):
+                return
             self._reason, data = why(error), b""
         else:
             self._reason = self._reason if data else "the server closed it"
@@ -240,3 +276,10 @@ class BlockingRunner(Generic[E]):
         call, self._call = self._call, None
         if call is not None:
             call()
+
+
+def can_be_tried_again(error: OSError) -> bool:
+    """Return whether a connection only has nothing to read, or no room, at present."""
+    # By name: nothing imports ssl for a connection in clear text.
+    again = "SSLWantReadError", "SSLWantWriteError"
+    return isinstance(error, BlockingIOError) or type(error).__name__ in again
