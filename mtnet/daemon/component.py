@@ -4,13 +4,22 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
+from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from mtnet.interfaces import IBackup, IControlCommands, IHttpResources, IService, IStatus
 from mtnet.storage.sqlite import copy_database
 
 Command = Callable[[Mapping[str, Any]], Any]
+
+
+log = Logger()
+
+
+def _log_failure(failure: Failure) -> None:
+    log.failure("A part of a service did not stop as it should", failure)
 
 
 @implementer(IService)
@@ -41,8 +50,9 @@ class Component:
             each()
 
     def stop(self) -> "Deferred[Any]":
-        """Stop the parts; an error of one does not keep the others from it."""
-        return gatherResults(map(maybeDeferred, self._stop), consumeErrors=True)
+        """Stop the parts, and fire when all have stopped; errors of parts are logged."""
+        stopping = [maybeDeferred(each).addErrback(_log_failure) for each in self._stop]
+        return DeferredList(stopping)
 
 
 @implementer(IControlCommands)
