@@ -7,7 +7,7 @@ memory alone, since the follower came first.
 """
 
 from collections.abc import Callable
-from decimal import Decimal
+from decimal import Context, Decimal
 
 from msgspec import Struct
 
@@ -20,6 +20,10 @@ from mtnet.values import PRICE_DECIMALS
 KEPT = 100
 """Symbols of one follower, of some 300 bytes; of further ones nothing is counted. A provider can
 name new symbols all day."""
+MOST_PRICE = 10**12
+"""A price from here on is no price: one absurd ACK would hide what the others lost."""
+WIDE = Context(prec=60)
+"""The sums of a hundred symbols at `MOST_PRICE` have less than as many digits."""
 CENT = Decimal("0.01")
 TENTH = Decimal("0.1")
 Specs = Callable[[str], Spec | None]
@@ -86,7 +90,8 @@ class SlippageTable:
             return  # enlarged or reduced
         change = entry.volume - previous
         digits = max(_decimals(price), _decimals(ack.price))
-        if not change or digits > PRICE_DECIMALS:
+        size = max(abs(Decimal(price)), abs(Decimal(ack.price)))
+        if not change or digits > PRICE_DECIMALS or size >= MOST_PRICE:
             return
         known = self._by_symbol.get(entry.symbol)
         if known is None:
@@ -107,8 +112,9 @@ class SlippageTable:
             return None
         points = sum((each.prices.scaleb(each.digits) for each in self._by_symbol.values()), FLAT)
         cost, currency = self._cost(specs)
-        shown = None if cost is None else f"{cost.quantize(CENT)}"
-        return Slippage(who, channel, fills, f"{(points / fills).quantize(TENTH)}", shown, currency)
+        shown = None if cost is None else f"{cost.quantize(CENT, context=WIDE)}"
+        average = (points / fills).quantize(TENTH, context=WIDE)
+        return Slippage(who, channel, fills, f"{average}", shown, currency)
 
     def _cost(self, specs: Specs) -> tuple[Decimal | None, str]:
         total, currencies = FLAT, set[str]()

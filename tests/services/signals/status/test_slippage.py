@@ -88,3 +88,18 @@ def test_a_price_with_absurd_decimals_is_left_out():
     table = SlippageTable()
     fill(table, "1", "1e-300", "1.1")
     assert told(table) is None
+
+
+def test_an_absurd_price_hides_nothing_that_others_lost():
+    table = SlippageTable()
+    fill(table, "0.5", "1.10000", "1.10004")
+    fill(table, "0.5", "1.10000", "1e300")
+    fill(table, "0.5", "1e12", "1.1")
+    assert told(table) == Slippage("bob", "gold", 1, "4.0", "2.00", "USD")
+
+
+def test_sums_of_many_digits_are_told():
+    table = SlippageTable()
+    fill(table, "9999", "1", "999999999999")
+    spec = Spec("EURUSD", tick=Decimal("1e-10"), tickvalue=Decimal("1000"), currency="JPY")
+    assert told(table, spec).cost == "99989999999800020000000000000.00"
