@@ -3,7 +3,7 @@
 from operator import attrgetter
 from typing import Any, NamedTuple
 
-from twisted.internet.defer import Deferred, fail
+from twisted.internet.defer import Deferred, fail, maybeDeferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
@@ -110,7 +110,7 @@ class HttpPublisher:
                 self._last = before  # it is tried again when it comes again
             last.fire(result)
 
-        self.replace(whole, take).addBoth(answer)
+        maybeDeferred(self.replace, whole, take).addBoth(answer)
         return done
 
 

@@ -6,6 +6,7 @@ import pytest
 from fakes.ports import FakePort
 from signals_web import Web, at, signal
 
+from mtnet.errors import WireError
 from mtnet.net.endpoints import Listener
 from mtnet.services.signals import wire
 from mtnet.services.signals.ownership import policy_store
@@ -124,6 +125,18 @@ def test_a_state_as_it_stands_stores_nothing(web):
     same = web.put(2, at("EURUSD", "1.0", sl=1.1, magic="7", comment="x", time=1700000000000))
     assert same.json["stored"] == 0
     assert web.put(3, at("EURUSD", "1", magic=7, comment="x")).json["stored"] == 1
+
+
+def test_a_state_that_was_refused_at_once_is_tried_again_when_it_comes_again(web, monkeypatch):
+    web.put(1, at("EURUSD", "1"))
+    with monkeypatch.context() as damaged:
+
+        def refuse(*asked):
+            raise WireError("server", "The channel is damaged.")
+
+        damaged.setattr(web.signals, "replace", refuse)
+        assert web.put(2, at("EURUSD", "2")).error == (503, "server")
+    assert web.put(2, at("EURUSD", "2")).json["stored"] == 1
 
 
 def test_a_state_speaks_for_its_symbols_alone(web):
