@@ -2,6 +2,7 @@
 
 import pytest
 from twisted.internet.defer import CancelledError
+from twisted.logger import capturedLogs
 
 from mtnet.net.output import queue
 from mtnet.net.output.queue import SendQueue
@@ -224,6 +225,18 @@ def test_news_that_is_made_is_made_when_it_leaves(people, clock):
     second.queue.post_made(lambda: b"")
     clock.advance(0.25)
     assert second.queue.last_write == 0
+
+
+def test_news_that_cannot_be_made_holds_back_no_other(people, clock):
+    first, _ = people
+    first.queue.post(b"a")
+    first.queue.post_made([].pop)
+    with capturedLogs() as logged:
+        clock.advance(0.25)
+    assert logged[0]["log_failure"].check(IndexError)
+    first.queue.post(b"b")
+    clock.advance(0.25)
+    assert first.transport.value() == b"ab"
 
 
 def test_nothing_is_made_for_one_who_has_gone(people, clock):

@@ -38,11 +38,11 @@ class TopicFanout(FanoutQueue):
     def detach(self, topic: Hashable, receiver: Receiver) -> None:
         """Send it nothing more."""
         groups = self._groups.get(topic, {})
-        group = groups.get(receiver.queue.encoder)
-        if group is not None:
+        # Its encoder may be another one than when it came: a new login can change it.
+        for encoder, group in [*groups.items()]:
             group.discard(receiver)
             if not group:
-                del groups[receiver.queue.encoder]
+                del groups[encoder]
         if not groups:
             self._groups.pop(topic, None)
 

@@ -311,10 +311,12 @@ class SendQueue:
 
     def fire(self) -> None:
         """Send what was posted."""
-        makers, self._makers = self._makers, ()
-        made = b"".join([make() for make in makers])
-        if made or self._posted:
-            self.write(made)
+        makers, self._makers, made = self._makers, (), b""
+        try:
+            made = b"".join([make() for make in makers])
+        finally:  # as posted, it would wait for a turn that does not come
+            if made or self._posted:
+                self.write(made)
 
     def when_empty(self) -> "Deferred[None]":
         """Return a Deferred that fires when nothing is queued."""

@@ -407,6 +407,9 @@ class ApiRequest(PlainRequest):
 
     def hold(self, poll: LongPoll) -> None:
         """Let a long poll know when the client leaves, and when its account changes."""
+        if self.gone:
+            poll.leave()
+            return
         self._poll = poll
         if self.identity is not None:
             self._site.env.access.accounts.watch(self.identity.name, poll)
