@@ -3,6 +3,7 @@
 import json
 import re
 import signal
+from time import sleep
 from urllib.parse import quote
 from urllib.request import Request, urlopen
 
@@ -158,6 +159,7 @@ def test_the_money_of_a_follower_stands_beside_that_of_its_provider(people, admi
             bob.report(equity=bobs, balance=500, currency="USD", server="Two", mode="hedging")
             page.shows("#terminals td", f"{alices} USD")
             page.shows("#terminals td", f"{bobs} USD")
+            sleep(1.1)  # reports of one second count as one
         alice.publish("EURUSD", "0.25", price="1.09870")
         bob.fill(2, volume="0.25", price="1.09880")
         row = page.shows("#terminals .scroll tr", "bob/money")

@@ -132,8 +132,11 @@ def test_ticks_that_the_store_will_not_have_are_counted_and_said_and_stop_no_oth
     assert health["healthy"] is False
     clock.pump([1.0] * 5)
     assert here.health["healthy"] is True
-    counts = here.rows("SELECT name, received, dropped FROM source WHERE id > 2 ORDER BY name")
-    assert counts == [("desk", 2, 0), ("other", 3, 3)]
+    counts = here.rows(
+        "SELECT source.name, received, dropped, total.value FROM source LEFT JOIN total"
+        " ON total.name = 'unstored ' || id WHERE id > 2 ORDER BY source.name"
+    )
+    assert counts == [("desk", 2, 0, None), ("other", 3, 0, 3)]
     lines = logged("error")
     assert [line["what"] for line in lines] == ["ticks of GBPUSD"]
     here.kill()

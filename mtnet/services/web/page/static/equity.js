@@ -56,6 +56,7 @@ export class Equity {
     }
     const { points } = known;
     if (points.length > 1 && time - points.at(-2)[0] < STEP) points.pop();
+    if (time === points.at(-1)?.[0]) points.pop(); // Reports of one second have one time.
     if (points.length === 0 || time > points.at(-1)[0]) points.push([time, Number(report.equity)]);
     if (points.length > KEPT) points.shift();
   }

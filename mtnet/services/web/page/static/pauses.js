@@ -7,8 +7,9 @@ const KINDS = ["channel_paused", "channel_frozen", "channel_flattened"];
 const MODES = { close_only: "paused: closes only", frozen: "frozen: takes nothing" };
 const CODES = { paused: "close_only", frozen: "frozen" };
 
-// Who has not logged in is known by an address.
-const ADDRESS = /^[\d.]+$|:/;
+// Who has not logged in is known by an address, or by the number of a user of the machine.
+const ADDRESS = /^\d+\.\d+\.\d+\.\d+$|:/;
+const LOCAL = /^uid:(\d+)$/;
 
 export class Pauses {
   // `changed(what)` is called when more is known.
@@ -58,5 +59,7 @@ export class Pauses {
 }
 
 function named(who) {
+  const [, user] = who.match(LOCAL) ?? [];
+  if (user !== undefined) return `user ${user} of the server's machine`;
   return ADDRESS.test(who) ? `${who} (an address, no login)` : who;
 }

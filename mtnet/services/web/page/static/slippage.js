@@ -31,8 +31,9 @@ export class Slippage {
       const rows = await ask("GET", "/v1/slippage");
       this.found = Map.groupBy(rows, (each) => each.who);
       this.changed();
-    } catch {
-      this.found = new Map(); // Who may not know them is shown none.
+    } catch (error) {
+      this.known = 0;
+      if (error.status === 401 || error.status === 403) this.found = new Map();
     }
   }
 

@@ -30,6 +30,7 @@ export class Sound {
   // The first click or key makes sounds possible.
   wake() {
     if (this.on && !this.player && globalThis.AudioContext) this.player = new AudioContext();
+    void this.player?.resume(); // Some browsers suspend it, as behind a locked screen.
     this.tell();
   }
 

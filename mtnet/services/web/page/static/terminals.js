@@ -22,7 +22,7 @@ export class Terminals {
         { title: "Trading", titled: true, text: (row) => ({ 1: "on", 0: "off" })[Number(row.report.trading)] ?? "", none: untold, class: (row) => (Number(row.report.trading) === 0 ? "bad" : "") },
         { title: "Balance", text: (row) => money(row.report, "balance"), number: true, none: untold },
         { title: "Equity", text: (row) => money(row.report, "equity"), number: true, none: untold, class: (row) => (Number(row.report.equity) < Number(row.report.balance) ? "sell" : "") },
-        { title: "Profit", text: (row) => percent(row.profit?.own), number: true, none: "Its equity is known once alone.", class: (row) => side(row.profit?.own), more: (row) => since(row.profit), hint: "The change of its equity over the line above" },
+        { title: "Profit", text: (row) => percent(row.profit?.own), number: true, none: "Its equity is known once alone, or 50 others are compared already.", class: (row) => side(row.profit?.own), more: (row) => since(row.profit), hint: "The change of its equity over the line above" },
         { title: "Against provider", text: (row) => percent(row.against?.more), number: true, none: ALONE, class: (row) => side(row.against?.more), more: against, hint: "How much more or less than its provider it has won, in percent of its equity" },
         { title: "Slippage cost", text: slipped, number: true, none: "No price of a fill can be compared with one of its provider yet.", class: (row) => (row.slipped ? side(-(row.slipped.cost ?? row.slipped.points)) : "quiet"), more: (row) => compared(row.slipped), hint: "What prices that were worse than the provider\u2019s have cost it; less than 0: they were better" },
         { title: "Account", text: (row) => row.report.account ?? "", number: true, wide: true, none: untold },
@@ -43,9 +43,9 @@ export class Terminals {
   show(rows) {
     const pairs = rows.below("service/signals/terminals/").filter(([, row]) => row.time);
     this.node.hidden = pairs.length === 0;
-    if (this.node.hidden) return;
     this.equity.show(pairs);
-    this.slippage.refresh(rows);
+    if (this.node.hidden) this.slippage.clear();
+    else this.slippage.refresh(rows);
     this.table.show(pairs.map(([who, row]) => [who, { ...row, who, ...this.outcome(who, rows) }]));
   }
 
