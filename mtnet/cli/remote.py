@@ -75,8 +75,7 @@ def converse(
     seconds: float | None,
     framing: Callable[[Any], Any] = session_framing,
     speaks_http: bool = False,
-    begun: Callable[[Any], object] = noop,
-    ending: Callable[[], object] = noop,
+    begin: Callable[[Any], Callable[[], object]] = lambda runner: noop,
 ) -> None:
     """
     Talk to the server until `ended` is true, or so many seconds have passed; then say good-bye.
@@ -86,8 +85,8 @@ def converse(
         seconds: from the first connection on; None = for ever.
         framing: makes the codec of a connection.
         speaks_http: whether the session is about signals alone, which can go over HTTP.
-        begun: given what runs the conversation, a `BlockingRunner` or its like, before it does.
-        ending: called before it disconnects, whatever the reason.
+        begin: given what runs the conversation, a `BlockingRunner` or its like, before it does;
+            returns what is done before it disconnects, whatever the reason.
 
     Raises:
         ClientError: the first attempt to connect failed, or `--server` is not a valid endpoint.
@@ -104,12 +103,13 @@ def converse(
 
         runner = BlockingRunner(address, core, handle, framing)
     with _terminable():
+        leave: Callable[[], object] = noop
         try:
-            begun(runner)
+            leave = begin(runner)
             runner.run(ended, seconds)
         finally:
             with uninterrupted():
-                ending()
+                leave()
             runner.close()
 
 

@@ -51,7 +51,7 @@ def work(arguments: Namespace) -> None:
             LeftOut: lambda event: watch.note(str(event)),
         }
     )
-    remote.stream(arguments, core, watch, handle, begun=processes.begin, ending=processes.kill_all)
+    remote.stream(arguments, core, watch, handle, begin=processes.begin)
 
 
 class Processes:
@@ -62,9 +62,10 @@ class Processes:
         self._running: dict[str, CommandProcess] = {}
         self._runner: Any = None
 
-    def begin(self, runner: Any) -> None:
-        """Let the commands be watched by `runner`, and their results be sent by it."""
+    def begin(self, runner: Any) -> Callable[[], None]:
+        """Let the commands be watched by `runner`, and their results be sent; return the end."""
         self._runner = runner
+        return self.kill_all
 
     def start(self, task: Task) -> None:
         """Begin with a task; if it was under way already, anew."""

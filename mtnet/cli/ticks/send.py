@@ -10,6 +10,7 @@ from pathlib import Path
 from socket import gethostname
 from typing import Any
 
+from mtnet.callbacks import noop
 from mtnet.cli import remote
 from mtnet.cli.output import print_result
 from mtnet.client.core.events import Connected, Lost, Refused
@@ -41,7 +42,7 @@ def send_ticks(arguments: Namespace) -> None:
             lambda: watch.over or (reader.has_ended and not core.waiting),
             None,
             framing=remote.tick_framing,
-            begun=reader.begin,
+            begin=reader.begin,
         )
     watch.check()
     refused = core.refused + reader.lines.bad
@@ -157,10 +158,11 @@ class Reader:
         self._runner: Any = None
         self._is_reading = self.has_ended = False
 
-    def begin(self, runner: Any) -> None:
-        """Read, as soon as `runner` runs."""
+    def begin(self, runner: Any) -> Callable[[], None]:
+        """Read, as soon as `runner` runs; return the end, at which there is nothing to do."""
         self._runner = runner
         self.go_on()
+        return noop
 
     def go_on(self) -> None:
         """Read as long as there is something to read, and not too much is unconfirmed."""
