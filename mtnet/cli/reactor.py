@@ -167,7 +167,6 @@ class Conversation:
 
     def run(self, ended: Callable[[], object], seconds: float | None) -> None:
         """As of `BlockingRunner`; it is closed afterwards."""
-
         self._ended = ended
         run(lambda server, reactor: self._run(server, reactor, seconds), self._arguments)
 

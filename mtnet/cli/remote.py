@@ -108,9 +108,11 @@ def converse(
             leave = begin(runner)
             runner.run(ended, seconds)
         finally:
-            with uninterrupted():
-                leave()
-            runner.close()
+            try:
+                with uninterrupted():
+                    leave()
+            finally:
+                runner.close()
 
 
 def socket_address(arguments: Namespace) -> Address | None:

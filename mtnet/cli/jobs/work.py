@@ -122,7 +122,7 @@ class CommandProcess:
             with TemporaryFile() as stdin:
                 stdin.write(data.encode())
                 stdin.seek(0)
-                self._process = subprocess.Popen(
+                self._process: Any = subprocess.Popen(
                     command,
                     bufsize=0,
                     stdin=stdin,
@@ -144,10 +144,9 @@ class CommandProcess:
     def begin(self, runner: Any, ended: Callable[[], object]) -> None:
         """Read what it writes; `ended` is called when it has ended, unless it is killed before."""
         self._runner, self._ended = runner, ended
-        process: Any = self._process
         for descriptor, ready in (
-            (process.stdout.fileno(), self._read_output),
-            (process.stderr.fileno(), self._read_errors),
+            (self._process.stdout.fileno(), self._read_output),
+            (self._process.stderr.fileno(), self._read_errors),
             (self._exit, self._exited),
         ):
             self._watched.add(descriptor)
@@ -179,22 +178,22 @@ class CommandProcess:
         self._process.wait()
 
     def _read_output(self) -> None:
-        process: Any = self._process
-        data = os.read(process.stdout.fileno(), READ_SIZE)
+        descriptor = self._process.stdout.fileno()
+        data = os.read(descriptor, READ_SIZE)
         self._output += data
         if len(self._output) > MOST_OUTPUT:
             self._overflow = True
             self._process.kill()
             self._close()
         elif not data:
-            self._let_go(process.stdout.fileno())
+            self._let_go(descriptor)
 
     def _read_errors(self) -> None:
-        process: Any = self._process
-        data = os.read(process.stderr.fileno(), READ_SIZE)
+        descriptor = self._process.stderr.fileno()
+        data = os.read(descriptor, READ_SIZE)
         self._errors = (self._errors + data)[-MOST_ERRORS:]
         if not data:
-            self._let_go(process.stderr.fileno())
+            self._let_go(descriptor)
 
     def _exited(self) -> None:
         self._let_go(self._exit)
@@ -210,9 +209,8 @@ class CommandProcess:
         for descriptor in self._watched:
             self._runner.unwatch(descriptor)
         self._watched.clear()
-        process: Any = self._process
-        process.stdout.close()
-        process.stderr.close()
+        self._process.stdout.close()
+        self._process.stderr.close()
         os.close(self._exit)
         ended, self._ended = self._ended, None
         if ended is not None:
