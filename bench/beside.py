@@ -15,10 +15,10 @@ import tempfile
 import time
 from abc import ABC, abstractmethod
 from pathlib import Path
-from statistics import median, quantiles
+from statistics import median
 from typing import ClassVar
 
-from harness import PINNED, add_folder, pin_load
+from harness import PINNED, add_folder, cpu_of, idle, pin_load, quartiles
 from peers import HOST
 
 from live_daemon import RealDaemon  # isort: skip  # peers knows where it is
@@ -32,8 +32,6 @@ FLUSHED = 1.3
 """Seconds after which the ticks of a block are on disk: `ticks.flush` and a little."""
 PAUSE = 0.004
 """Seconds between two hundreds of ticks: 25,000 a second, which either version takes."""
-IDLE = 20.0
-"""Seconds in which nothing happens."""
 
 
 class Daemon(RealDaemon):
@@ -52,8 +50,7 @@ class Daemon(RealDaemon):
 
     def cpu(self) -> float:
         """Return the seconds for which its threads ran."""
-        tasks = Path(f"/proc/{self.process.pid}/task").glob("*/schedstat")
-        return sum(int(each.read_text("ascii").split()[0]) for each in tasks) / 1e9
+        return cpu_of(self.process.pid)
 
     def datagram_port(self) -> int:
         """Return its port of ticks by UDP."""
@@ -136,14 +133,6 @@ class Ticks(Load):
         return b"EURUSD 1.%05d 1.%05d" % (price, price + 3)
 
 
-def idle(daemons: list[Daemon]) -> dict[str, float]:
-    """Return the milliseconds of CPU a second that daemons use when nothing happens."""
-    before = [each.cpu() for each in daemons]
-    time.sleep(IDLE)
-    used = [each.cpu() - was for each, was in zip(daemons, before, strict=True)]
-    return {each.name: round(cpu / IDLE * 1e3, 2) for each, cpu in zip(daemons, used, strict=True)}
-
-
 def compare(now: Load, before: Load, blocks: int) -> dict[str, str]:
     """Do blocks of a load in turn; return the medians, and the quartiles of the ratios."""
     for each in (now, before):
@@ -152,12 +141,10 @@ def compare(now: Load, before: Load, blocks: int) -> dict[str, str]:
     for number in range(blocks):
         for each in (now, before) if number % 2 else (before, now):
             each.measure()
-    pairs = zip(now.used, before.used, strict=True)
-    low, middle, high = quantiles((a / b for a, b in pairs), n=4)
     return {
         f"before, {now.unit}": f"{median(before.used):.1f}",
         f"now, {now.unit}": f"{median(now.used):.1f}",
-        "now / before": f"{middle:.3f} ({low:.3f}–{high:.3f})",
+        "now / before": quartiles(now.used, before.used),
     }
 
 

@@ -14,7 +14,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from peers import HOST, free_port
 
@@ -24,6 +24,8 @@ START = 60.0
 """Seconds that a server may take to start."""
 IDLE, LOOK, CALM = 0.002, 0.1, 20.0
 """Seconds of CPU in LOOK seconds below which a server has nothing left to do, CALM at most."""
+QUIET = 20.0
+"""Seconds for which servers that nobody uses are measured."""
 SPARE = 64
 """Descriptors that a process needs beside those of its followers."""
 
@@ -109,8 +111,7 @@ class Server:
     def cpu(self) -> float:
         """Return the seconds that all its threads have run."""
         assert self.process is not None
-        tasks = Path(f"/proc/{self.process.pid}/task").glob("*/schedstat")
-        return sum(int(task.read_text("ascii").split()[0]) for task in tasks) / 1e9
+        return cpu_of(self.process.pid)
 
     def calm_down(self) -> None:
         """Wait until it has nothing left to do."""
@@ -211,6 +212,27 @@ def add_folder(parser: argparse.ArgumentParser) -> None:
 
 
 # Statistics
+
+
+def cpu_of(process: int) -> float:
+    """Return the seconds that all threads of a process have run."""
+    tasks = Path(f"/proc/{process}/task").glob("*/schedstat")
+    return sum(int(task.read_text("ascii").split()[0]) for task in tasks) / 1e9
+
+
+def idle(servers: Sequence[Any]) -> dict[str, float]:
+    """Return the milliseconds of CPU a second that servers use when nothing happens."""
+    before = [each.cpu() for each in servers]
+    time.sleep(QUIET)
+    used = [each.cpu() - was for each, was in zip(servers, before, strict=True)]
+    return {each.name: round(cpu / QUIET * 1e3, 2) for each, cpu in zip(servers, used, strict=True)}
+
+
+def quartiles(values: Sequence[float], others: Sequence[float]) -> str:
+    """Return the median of the ratios of neighbours, with their quartiles."""
+    pairs = zip(values, others, strict=True)
+    low, middle, high = statistics.quantiles((a / b for a, b in pairs), n=4)
+    return f"{middle:.3f} ({low:.3f}–{high:.3f})"
 
 
 def percentile(seconds: Sequence[float], part: float) -> float:

@@ -32,7 +32,7 @@ from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 
-from harness import PINNED
+from harness import PINNED, cpu_of
 from peers import HOST, SignalsDaemon
 
 SETTINGS = ("jobs.enabled=true", "signals.frames=100000", "signals.heartbeat=3000")
@@ -164,20 +164,14 @@ class Daemon(SignalsDaemon):
             time.sleep(0.1)
         raise SystemExit(f"The daemon does not start: {self.logged()[-2000:]}")
 
-    def cpu(self) -> float:
+    def cpu_of(self) -> float:
         """Return the seconds that all its threads have run."""
-        return cpu(self.process.pid)
+        return cpu_of(self.process.pid)
 
     def kill(self, number: int) -> None:
         """End it by a signal."""
         self.process.send_signal(number)
         self.process.wait()
-
-
-def cpu(pid: int) -> float:
-    """Return the seconds that all threads of a process have run."""
-    tasks = Path(f"/proc/{pid}/task").glob("*/schedstat")
-    return sum(int(task.read_text("ascii").split()[0]) for task in tasks) / 1e9
 
 
 def cost(asked: argparse.Namespace) -> None:
@@ -330,10 +324,10 @@ def compare(asked: argparse.Namespace) -> None:
                 for name in seconds:
                     one = _mtnet if name == "mtnet" else _huey
                     server = daemon.process if name == "mtnet" else consumer
-                    before = cpu(server.pid)
+                    before = cpu_of(server.pid)
                     took, own = one(asked, folder, daemon.number)
                     seconds[name].append(took / asked.jobs * 1e3)
-                    spent[name].append((cpu(server.pid) - before + own) / asked.jobs * 1e3)
+                    spent[name].append((cpu_of(server.pid) - before + own) / asked.jobs * 1e3)
         finally:
             consumer.terminate()
             consumer.wait()
@@ -361,7 +355,7 @@ def _huey(asked: argparse.Namespace, folder: Path, _: int) -> tuple[float, float
     own = 0.0
     while process.poll() is None:
         try:
-            own = cpu(process.pid)
+            own = cpu_of(process.pid)
         except OSError:
             break
         time.sleep(0.02)

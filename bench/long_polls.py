@@ -28,7 +28,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-from harness import PINNED, Server, add_folder, allow_descriptors, percentile, pin_load
+from harness import PINNED, Server, add_folder, allow_descriptors, cpu_of, percentile, pin_load
 from peers import HOST, SignalsDaemon, Speaker, free_port
 
 from mtnet.services.signals import wire
@@ -301,8 +301,7 @@ def signals(id: str) -> dict[str, Any]:
 
 def cpu(daemon: Any) -> float:
     """Return the seconds that all threads of the daemon have run."""
-    tasks = Path(f"/proc/{daemon.process.pid}/task").glob("*/schedstat")
-    return sum(int(task.read_text("ascii").split()[0]) for task in tasks) / 1e9
+    return cpu_of(daemon.process.pid)
 
 
 def main() -> None:

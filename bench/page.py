@@ -37,6 +37,7 @@ from statistics import median, quantiles
 from typing import Any
 from urllib.parse import quote
 
+from harness import cpu_of
 from peers import HOST, SignalsDaemon, Speaker, free_port, wait_for
 from websockets.asyncio.client import connect
 from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFactory
@@ -226,12 +227,6 @@ class Page:
             await http.get("/v1/channels/main/fills")
             self.loaded.set()
             await asyncio.sleep(FILLS)
-
-
-def cpu_of(process: int) -> float:
-    """Return the seconds of CPU of a process so far, all threads included."""
-    tasks = Path(f"/proc/{process}/task").glob("*/schedstat")
-    return sum(int(each.read_text("ascii").split()[0]) for each in tasks) / 1e9
 
 
 def renderers() -> list[int]:

@@ -27,9 +27,19 @@ from collections import deque
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
-from statistics import median, quantiles
+from statistics import median
 
-from harness import PINNED, add_folder, allow_descriptors, percentile, pin_load, spread
+from harness import (
+    PINNED,
+    add_folder,
+    allow_descriptors,
+    cpu_of,
+    idle,
+    percentile,
+    pin_load,
+    quartiles,
+    spread,
+)
 from peers import HOST, SignalsDaemon, free_port
 
 from mtnet.services.signals import wire
@@ -38,8 +48,6 @@ from mtnet.session import messages
 
 WARM = 100
 """Signals before each measurement that do not count."""
-IDLE = 20.0
-"""Seconds for which daemons without connections are measured."""
 STREAM = {"name": "S", "subjects": ["s.>"], "storage": "file", "discard": "old"}
 
 
@@ -106,8 +114,7 @@ class Server(ABC):
 
     def cpu(self) -> float:
         """Return the seconds for which its threads ran."""
-        tasks = Path(f"/proc/{self.process.pid}/task").glob("*/schedstat")
-        return sum(int(each.read_text("ascii").split()[0]) for each in tasks) / 1e9
+        return cpu_of(self.process.pid)
 
     def one_at_a_time(self, count: int) -> list[float]:
         """Publish signals, each after the acknowledgement of the one before; return seconds."""
@@ -334,20 +341,8 @@ class Blocks:
 
     def compared(self, before: "Blocks") -> dict[str, str]:
         """Return the medians of the ratios to the blocks of another one, with their quartiles."""
-        found = {}
-        for name in ("p50", "cpu", "rate"):
-            pairs = zip(getattr(self, name), getattr(before, name), strict=True)
-            low, median, high = quantiles((a / b for a, b in pairs), n=4)
-            found[name] = f"{median:.3f} ({low:.3f}–{high:.3f})"
-        return found
-
-
-def idle(servers: list[Mtnet]) -> dict[str, float]:
-    """Return the milliseconds of CPU a second of daemons that nobody is connected to."""
-    before = [each.cpu() for each in servers]
-    time.sleep(IDLE)
-    used = [each.cpu() - was for each, was in zip(servers, before, strict=True)]
-    return {each.name: round(cpu / IDLE * 1e3, 2) for each, cpu in zip(servers, used, strict=True)}
+        names = "p50", "cpu", "rate"
+        return {each: quartiles(getattr(self, each), getattr(before, each)) for each in names}
 
 
 def compare(servers: list[Mtnet], options: argparse.Namespace) -> dict[str, object]:

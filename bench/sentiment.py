@@ -21,7 +21,7 @@ from itertools import pairwise
 from pathlib import Path
 from statistics import median
 
-from harness import PINNED, allow_descriptors, machine, percentile, pin_load
+from harness import PINNED, allow_descriptors, cpu_of, machine, percentile, pin_load
 from peers import HOST, SignalsDaemon
 
 WAIT = 120.0
@@ -104,12 +104,6 @@ class Load:
         return sent
 
 
-def cpu(pid: int) -> float:
-    """Return the seconds that all threads of a process have run."""
-    tasks = Path(f"/proc/{pid}/task").glob("*/schedstat")
-    return sum(int(task.read_text("ascii").split()[0]) for task in tasks) / 1e9
-
-
 def main() -> None:
     """Measure, and print what was found."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -155,10 +149,10 @@ def measure(load: Load, daemon: SignalsDaemon, asked: argparse.Namespace) -> Non
     for _ in range(asked.rounds):
         for changes, found in shares.items():
             load.delays.clear()
-            marks = [(cpu(pid), time.monotonic(), load.taken)]
+            marks = [(cpu_of(pid), time.monotonic(), load.taken)]
             sent = load.run(changes, asked.seconds)
             load.settle()
-            marks.append((cpu(pid), time.monotonic(), load.taken))
+            marks.append((cpu_of(pid), time.monotonic(), load.taken))
             ((spent, took, size),) = [
                 [after - before for before, after in zip(*pair, strict=True)]
                 for pair in pairwise(marks)

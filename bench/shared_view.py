@@ -18,7 +18,7 @@ from contextlib import ExitStack
 from decimal import Decimal
 from pathlib import Path
 
-from harness import allow_descriptors, percentile, ratio, spread
+from harness import allow_descriptors, cpu_of, percentile, ratio, spread
 from peers import HOST, SignalsDaemon
 
 from mtnet.daemon.control.client import ask
@@ -81,8 +81,7 @@ class FollowedViews:
 
     def cpu(self) -> float:
         """Return the seconds that all threads of the daemon have run."""
-        tasks = Path(f"/proc/{self.daemon.process.pid}/task").glob("*/schedstat")
-        return sum(int(task.read_text("ascii").split()[0]) for task in tasks) / 1e9
+        return cpu_of(self.daemon.process.pid)
 
     def visit(self, signals: int) -> tuple[float, list[float]]:
         """Send signals; return µs of CPU for each one and follower, and the times to STORED."""

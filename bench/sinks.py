@@ -14,7 +14,7 @@ import time
 from contextlib import ExitStack
 from pathlib import Path
 
-from harness import machine, spread
+from harness import cpu_of, machine, spread
 from peers import HOST, SignalsDaemon, free_port
 from postgres_server import PostgresServer
 
@@ -36,8 +36,7 @@ class TickDaemon:
 
     def cpu(self) -> float:
         """Return the seconds for which its threads ran."""
-        tasks = Path(f"/proc/{self.daemon.process.pid}/task").glob("*/schedstat")
-        return sum(int(each.read_text("ascii").split()[0]) for each in tasks) / 1e9
+        return cpu_of(self.daemon.process.pid)
 
     def waiting(self) -> int:
         """Return the ticks that wait for its sink."""

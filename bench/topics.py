@@ -20,7 +20,7 @@ from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 
-from harness import PINNED, allow_descriptors, pin_load
+from harness import PINNED, allow_descriptors, cpu_of, pin_load
 from peers import HOST, SignalsDaemon, free_port
 
 DATA = "x" * 60
@@ -98,8 +98,7 @@ class Fanout:
 
     def cpu(self) -> float:
         """Return the seconds that all threads of the server have run."""
-        tasks = Path(f"/proc/{self.pid}/task").glob("*/schedstat")
-        return sum(int(task.read_text("ascii").split()[0]) for task in tasks) / 1e9
+        return cpu_of(self.pid)
 
 
 def session(verb: bytes, answer: bytes) -> Callable[[int], list[tuple[bytes, bytes]]]:
