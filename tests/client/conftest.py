@@ -20,3 +20,10 @@ def dial(clock, authority):
 def harness():
     """A follower, its server, and what it was told; files on other clients have their own."""
     return Harness()
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """Connect again after hundredths of a second."""
+    monkeypatch.setattr("mtnet.client.core.session.backoff", lambda attempt: 0.01)
+    monkeypatch.setattr("mtnet.client.core.lines.backoff", lambda attempt: 0.01)
