@@ -6,7 +6,9 @@ import pytest
 from committing import batch, commit_of
 
 from mtnet.services.ticks.model import Source
+from mtnet.services.ticks.storage import log
 from mtnet.services.ticks.storage.commits import snapshot
+from mtnet.services.ticks.storage.hot import HotStore
 from mtnet.services.ticks.storage.store import Store
 from mtnet.services.ticks.storage.tally import Tally
 
@@ -24,6 +26,16 @@ def tally(tmp_path):
 @pytest.fixture
 def store(path):
     made = Store(path)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def hot_store(tmp_path, monkeypatch):
+    """A store with a log, loaded."""
+    monkeypatch.setattr(log, "ROOM", 0)  # a segment ends where its last record does
+    made = HotStore(tmp_path / "ticks.sqlite")
+    made.load(Tally(tmp_path / "ticks.taken"), 10)
     yield made
     made.close()
 
