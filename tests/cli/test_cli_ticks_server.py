@@ -2,7 +2,6 @@
 
 import json
 import os
-from types import SimpleNamespace
 
 import pytest
 from fakes.daemon import PASSWORD, FakeDaemon
@@ -312,18 +311,3 @@ def test_seconds_are_a_number_above_0_within_a_year(command_line, seconds):
     status, out, error = command_line("ticks", "tail", "--seconds", seconds)
     assert (status, out) == (2, "")
     assert error.startswith("mtnet: argument --seconds: invalid ")
-
-
-def test_a_closed_standard_input_is_named_with_what_to_do(command_line, daemon, monkeypatch):
-    monkeypatch.setattr("sys.stdin", None)
-    with pytest.raises(ClientError, match="is closed; name a FILE"), send_command._opened(None):
-        pass
-
-
-def test_an_input_that_fails_while_it_is_read_ends_the_command_with_its_name(monkeypatch):
-    ended = []
-    reader = send_command.Reader.__new__(send_command.Reader)
-    reader._descriptor, reader._name = -1, "ticks.txt"
-    reader._watch = SimpleNamespace(end=ended.append)
-    reader._read()
-    assert str(ended[0]).startswith("ticks.txt cannot be read")

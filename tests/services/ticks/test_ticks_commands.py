@@ -10,9 +10,6 @@ from mtnet.errors import JournalError
 from mtnet.interfaces import ITicks
 from mtnet.services.ticks.storage import hot
 
-STRANGER = {"host": "192.0.2.1", "peer": "192.0.2.9"}
-
-
 # Commands
 
 
