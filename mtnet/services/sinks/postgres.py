@@ -71,45 +71,50 @@ class PostgresTarget:
 
     def write(self, origin: str, batch: Batch) -> Written:
         """Write ticks in one transaction; as of `Target`."""
-        try:
-            connection = self._connected()
-            with (
-                self._in_time(connection),
-                connection.transaction(),
-                connection.cursor() as cursor,
-            ):
-                done = cursor.execute(
-                    f"SELECT seq FROM {self._positions} WHERE origin = %s FOR UPDATE", (origin,)
-                ).fetchone()
-                rows = (row for row in batch.rows() if done is None or row.seq > done[0])
-                names = ", ".join(name for name, _ in COLUMNS)
-                with cursor.copy(f"COPY {self._table} ({names}) FROM STDIN") as copy:
-                    for values in _values(origin, rows):
-                        copy.write_row(values)
-                cursor.execute(
-                    f"INSERT INTO {self._positions} VALUES (%s, %s) ON CONFLICT (origin) "
-                    "DO UPDATE SET seq = GREATEST(EXCLUDED.seq, "
-                    f"{self._positions.rpartition('.')[2]}.seq)",
-                    (origin, batch.last),
-                )
-        except (self._psycopg.Error, OSError, TargetError) as error:
-            raise self._failed(error) from error
+        with self._transaction() as cursor:
+            done = cursor.execute(
+                f"SELECT seq FROM {self._positions} WHERE origin = %s FOR UPDATE", (origin,)
+            ).fetchone()
+            rows = (row for row in batch.rows() if done is None or row.seq > done[0])
+            with cursor.copy(self._copying) as copy:
+                for values in _values(origin, rows):
+                    copy.write_row(values)
+            cursor.execute(
+                f"INSERT INTO {self._positions} VALUES (%s, %s) ON CONFLICT (origin) "
+                "DO UPDATE SET seq = GREATEST(EXCLUDED.seq, "
+                f"{self._positions.rpartition('.')[2]}.seq)",
+                (origin, batch.last),
+            )
         return TAKEN
 
     def check(self) -> None:
         """Connect, make the tables, and look whether rows can be written; as of `Target`."""
+        with self._transaction(force_rollback=True) as cursor, cursor.copy(self._copying):
+            pass  # no row: the rights and the columns are looked at all the same
+
+    @contextmanager
+    def _transaction(self, **options: bool) -> Iterator[Any]:
+        """
+        Yield the cursor of a transaction that has to end in time.
+
+        Raises:
+            TargetError: something failed; the connection is closed.
+        """
         try:
             connection = self._connected()
-            names = ", ".join(name for name, _ in COLUMNS)
             with (
                 self._in_time(connection),
-                connection.transaction(force_rollback=True),
+                connection.transaction(**options),
                 connection.cursor() as cursor,
-                cursor.copy(f"COPY {self._table} ({names}) FROM STDIN"),
             ):
-                pass  # no row: the rights and the columns are looked at all the same
+                yield cursor
         except (self._psycopg.Error, OSError, TargetError) as error:
             raise self._failed(error) from error
+
+    @property
+    def _copying(self) -> str:
+        names = ", ".join(name for name, _ in COLUMNS)
+        return f"COPY {self._table} ({names}) FROM STDIN"
 
     def close(self) -> None:
         """Close the connection."""

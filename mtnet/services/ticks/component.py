@@ -173,9 +173,7 @@ def build(env: Environment) -> Component:
             ITextStreams: streams,
             IDatagramListener: TickDatagrams(env),
             ISessionVerbs: tick_verbs(collector),
-            IHttpResources: Resources(
-                lambda: tick_routes(env, collector, lambda: streams.shared.reader)
-            ),
+            IHttpResources: Resources(lambda: tick_routes(env, collector, streams.reader)),
             IAlertConditions: TickConditions(collector, env.now, TradingHours(settings)),
             IMetrics: TickMetrics(collector, cold),
             IControlCommands: cold.commands(),

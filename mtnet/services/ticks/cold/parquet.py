@@ -83,10 +83,15 @@ SELECT *, plain(b) AS bp, plain(a) AS ap, plain(l) AS lp, plain(v) AS vp FROM (
     FROM (SELECT *, string_split(rest, ' ') AS f FROM {lines})
 )
 """
-_SCALE = """
-SELECT coalesce(max(decimals(x)), 0), coalesce(max(length(split_part(x, '.', 1))), 0)
-FROM (SELECT unnest([{names}]) AS x FROM ({fields}))
-"""
+_PRICES, _VOLUMES = ("bp", "ap", "lp"), ("vp",)
+_SCALES = "SELECT {} FROM ({{fields}})".format(
+    ", ".join(
+        f"coalesce(max(greatest({', '.join(map(each.format, names))})), 0)"
+        for names in (_PRICES, _VOLUMES)
+        for each in ("decimals({})", "length(split_part({}, '.', 1))")
+    )
+)
+"""The most decimals, and digits before them, of prices, and those of volumes: in one pass."""
 _TOO_LARGE = """
 SELECT count(*) FROM (SELECT unnest([{names}]) AS x FROM ({fields}))
 WHERE x IS NOT NULL AND whole(x, {scale}) IS NULL
@@ -193,8 +198,9 @@ def write(
     """
     fields = _FIELDS.format(lines=_lines(lines))
     with connected(target, lines.parent) as run:
-        exact, digits = _exact(run, fields, ("bp", "ap", "lp"))
-        exact_volume, volume_digits = _exact(run, fields, ("vp",))
+        scale, longest, *of_volumes = run(_SCALES.format(fields=fields)).fetchone()
+        exact, digits = _exact(run, fields, _PRICES, scale, longest)
+        exact_volume, volume_digits = _exact(run, fields, _VOLUMES, *of_volumes)
         columns = _COLUMNS.format(
             symbols=", ".join(map(literal, symbols)),
             digits=digits,
@@ -219,12 +225,18 @@ def write(
         return Content(*run(_CONTENT.format(file=literal(str(target)))).fetchone())
 
 
-def _exact(run: Any, fields: str, names: Sequence[str]) -> tuple[dict[str, str], int]:
-    """Return the expressions of exact numbers that have a scale together, and the scale."""
-    numbers = {"names": ", ".join(names), "fields": fields}
-    scale, longest = run(_SCALE.format(**numbers)).fetchone()
+def _exact(
+    run: Any, fields: str, names: Sequence[str], scale: int, longest: int
+) -> tuple[dict[str, str], int]:
+    """
+    Return the expressions of exact numbers that have a scale together, and the scale.
+
+    Args:
+        scale, longest: their most decimals, and digits before them.
+    """
     if scale + longest > LONGEST_WHOLE:
-        (too_large,) = run(_TOO_LARGE.format(scale=scale, **numbers)).fetchone()
+        asked = _TOO_LARGE.format(scale=scale, names=", ".join(names), fields=fields)
+        (too_large,) = run(asked).fetchone()
         if too_large:
             return {name: f"try_cast({name} AS DECIMAL(38, 10))" for name in names}, 0
     return {name: f"whole({name}, {scale})" for name in names}, scale

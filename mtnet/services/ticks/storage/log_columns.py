@@ -347,7 +347,7 @@ class _ColumnReader:
                 number, digit = divmod(number, radix)
                 add(digit)
         whole, rest = divmod(count, GROUP)
-        self._at += whole * size + (_size(rest, radix) if rest else 0)
+        self._at += whole * size + _size(rest, radix)
         return digits
 
 

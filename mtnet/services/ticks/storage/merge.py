@@ -121,9 +121,7 @@ def summary_of(segments: Iterable[bytes]) -> Commit:
     snapshots: list[SourceSnapshot] = []
     for data in segments:
         found = scan(data)
-        begin = 0
-        if not found.damaged:
-            begin = max((at for at, each in enumerate(found.records) if each.is_first), default=0)
+        begin = 0 if found.damaged else _last_chunk(found)
         summary, reader = Summary(), BlockReader()
         for at, record in enumerate(read_records(data, found.records)):
             read = details(record.text)
@@ -157,11 +155,15 @@ def ticks_of(symbol: bytes, segments: Iterable[bytes], low: int, high: int) -> l
     return builder.take()
 
 
+def _last_chunk(found: Scan) -> int:
+    """Return which record begins the last chunk."""
+    return max((at for at, each in enumerate(found.records) if each.is_first), default=0)
+
+
 def _reaches(data: bytes, found: Scan, symbol: bytes, low: int, high: int) -> bool:
     """Return whether a segment has ticks of a symbol between two order times: by its last chunk."""
-    begin = max((at for at, each in enumerate(found.records) if each.is_first), default=0)
-    summary, reader = Summary(), BlockReader()
-    for at, record in enumerate(read_records(data, found.records[begin:])):
+    summary, reader = Summary(), BlockReader(symbol)
+    for at, record in enumerate(read_records(data, found.records[_last_chunk(found) :])):
         if at == 0:
             summary.put(details(record.text))
         for block in reader.blocks(record):
