@@ -18,8 +18,8 @@ class LongPoll:
     """
     A request that is held until there is news, until its time is over, or until its client leaves.
 
-    A handler makes one, subscribes it to something that calls `notify`, gives it to
-    `request.hold`, and returns its `deferred`.
+    What makes one subscribes it to something that calls `notify`, and answers with its
+    `deferred`; handlers call `request.wait`.
 
     Args:
         seconds: after which it is answered anyway.

@@ -10,16 +10,16 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, NoReturn, Protocol
 
 import msgspec
 from msgspec import Struct, inspect
 from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
 
 from mtnet.access.accounts.identity import Identity
 from mtnet.access.rights import Rights
-from mtnet.errors import ConfigError
-from mtnet.net.http.long_poll import LongPoll
+from mtnet.errors import ConfigError, JournalError, WireError
 from mtnet.net.peer import Peer
 
 JSON = "application/json"
@@ -77,9 +77,6 @@ class HttpRequest(Protocol):
             subscribe: is given what it calls at news, and returns what undoes the subscription.
         """
         raise NotImplementedError
-
-    def hold(self, poll: LongPoll) -> None:
-        """Let a long poll know when the client leaves, and when its account changes."""
 
 
 class BodyLimit(NamedTuple):
@@ -250,3 +247,9 @@ def _is_array(kind: inspect.Type) -> bool:
     if isinstance(kind, inspect.UnionType):
         return any(map(_is_array, kind.types))
     return isinstance(kind, _ARRAYS)
+
+
+def refuse_disk(failure: Failure, text: str) -> NoReturn:
+    """Refuse with a sentence of the service, in place of that of the disk."""
+    failure.trap(JournalError)
+    raise WireError("server", text)

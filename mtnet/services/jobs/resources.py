@@ -1,15 +1,13 @@
 """Jobs by HTTP: a job by POST, and results by long poll."""
 
 from functools import partial
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 from msgspec import Meta, Struct
 from twisted.internet.defer import Deferred
-from twisted.python.failure import Failure
 
-from mtnet.errors import JournalError, WireError
 from mtnet.net.http.long_poll import MAX_WAIT
-from mtnet.net.http.route import HttpRequest, Route
+from mtnet.net.http.route import HttpRequest, Route, refuse_disk
 from mtnet.services.jobs import wire
 from mtnet.services.jobs.service import JobService
 from mtnet.services.jobs.verbs import NOT_READ, NOT_STORED
@@ -146,7 +144,7 @@ class JobResources:
         wire.check_size("OFFER", offer.data, escaped=False)
         wire.check_task(offer)
         done = self._jobs.offer(offer)
-        return done.addCallbacks(_stored, partial(_refuse, NOT_STORED))
+        return done.addCallbacks(_stored, refuse_disk, errbackArgs=(NOT_STORED,))
 
     def get(self, request: HttpRequest, asked: ResultsQuery) -> "Deferred[JobResults]":
         """Return results, at once or with the first that comes."""
@@ -161,16 +159,11 @@ class JobResources:
         known, last = feed.known(epoch, asked.epoch, asked.after), feed.seq
         read = self._jobs.read(lambda store: store.results(asked.queue, known, asked.limit))
         show = partial(JobResults.of, epoch, last, asked.limit)
-        return read.addCallbacks(show, partial(_refuse, NOT_READ))
+        return read.addCallbacks(show, refuse_disk, errbackArgs=(NOT_READ,))
 
 
 def _stored(answer: Offered) -> StoredJob:
     return StoredJob(answer.id, answer.seq)
-
-
-def _refuse(text: str, failure: Failure) -> NoReturn:
-    failure.trap(JournalError)
-    raise WireError("server", text)
 
 
 def job_routes(jobs: JobService) -> list[Route]:

@@ -5,11 +5,9 @@ from typing import Annotated
 
 from msgspec import Meta, Struct, field
 from twisted.internet.defer import Deferred
-from twisted.python.failure import Failure
 
-from mtnet.errors import JournalError, WireError
 from mtnet.net.http.long_poll import MAX_WAIT
-from mtnet.net.http.route import HttpRequest, Route
+from mtnet.net.http.route import HttpRequest, Route, refuse_disk
 from mtnet.services.topics import wire
 from mtnet.services.topics.service import TopicService
 from mtnet.services.topics.verbs import NOT_STORED
@@ -114,7 +112,7 @@ class TopicResources:
         wire.check_addressee(given)
         wire.check_size(given.data, escaped=False)
         done = self._topics.send(given, _member(request))
-        return done.addCallbacks(_answer, _refuse)
+        return done.addCallbacks(_answer, refuse_disk, errbackArgs=(NOT_STORED,))
 
     def get(
         self, request: HttpRequest, asked: TopicQuery
@@ -156,11 +154,6 @@ def _row(post: Post) -> TopicMessage:
 
 def _answer(sent: Sent) -> SentMessage:
     return SentMessage(sent.seq, sent.receivers, sent.id)
-
-
-def _refuse(failure: Failure) -> SentMessage:
-    failure.trap(JournalError)
-    raise WireError("server", NOT_STORED)
 
 
 def topic_routes(topics: TopicService) -> list[Route]:

@@ -402,10 +402,10 @@ class ApiRequest(PlainRequest):
         """Wait for news; see `mtnet.net.http.route.HttpRequest`."""
         poll = LongPoll(self._site.env.clock, seconds, answer, lambda: release())
         release = subscribe(poll.notify)
-        self.hold(poll)
+        self._hold(poll)
         return poll.deferred
 
-    def hold(self, poll: LongPoll) -> None:
+    def _hold(self, poll: LongPoll) -> None:
         """Let a long poll know when the client leaves, and when its account changes."""
         if self.gone:
             poll.leave()

@@ -1,14 +1,13 @@
 """Channels by HTTP: the list, one of them, and its signals by long poll."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IReactorTime
 
 from mtnet.coroutines import run
 from mtnet.errors import PrunedError
-from mtnet.net.http.long_poll import LongPoll
 from mtnet.net.http.route import JSON_HEADERS, Answer, HttpRequest, json_bytes
 from mtnet.services.signals.book import Channel
 from mtnet.services.signals.history.catch_up import Known, compare, read_page, wanted, wants
@@ -89,10 +88,8 @@ class ChannelReading:
 class SignalReading:
     """Tells the signals of a channel, and waits for new ones."""
 
-    def __init__(
-        self, signals: SignalService, followers: PollingFollowers, clock: IReactorTime
-    ) -> None:
-        self._signals, self._followers, self._clock = signals, followers, clock
+    def __init__(self, signals: SignalService, followers: PollingFollowers) -> None:
+        self._signals, self._followers = signals, followers
         self._pages = Pages(signals)
 
     def get(self, request: HttpRequest, asked: SignalQuery) -> "Answer | Deferred[Answer]":
@@ -107,9 +104,7 @@ class SignalReading:
         found = await reading.answer(channel)
         if reading.has_news or not (asked.wait and access.here):
             return found
-        poll = reading.wait(self._clock)
-        request.hold(poll)
-        return poll.deferred
+        return request.wait(asked.wait, reading.again, reading.subscribe)
 
 
 class Reading:
@@ -148,17 +143,14 @@ class Reading:
         follower.shown = page.state
         return page.answer
 
-    def wait(self, clock: IReactorTime) -> LongPoll:
-        """Wait for news; what the client may see is looked up again then."""
-        self._poll = LongPoll(clock, self._query.wait, self._again, self._release)
-        self._follower.hold(self._poll, self._asked.symbols)
-        return self._poll
-
-    def _again(self) -> "Answer | Deferred[Answer]":
+    def again(self) -> "Answer | Deferred[Answer]":
+        """Return the answer at news; what the client may see is looked up again."""
         return run(self.answer(self._access.find(self._query.channel)))
 
-    def _release(self) -> None:
-        self._follower.release(self._poll)
+    def subscribe(self, notify: Callable[..., None]) -> Callable[[], object]:
+        """Call a function at news; return what undoes that."""
+        self._follower.hold(notify, self._asked.symbols)
+        return partial(self._follower.release, notify)
 
 
 class Page(NamedTuple):

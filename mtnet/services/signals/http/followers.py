@@ -10,7 +10,6 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from mtnet.net.http.long_poll import LongPoll
 from mtnet.net.time_slices import TimeSlicer
 from mtnet.services.signals.book import Channel
 from mtnet.services.signals.fanout import Batch, ITail
@@ -29,6 +28,10 @@ AT_ONCE = 8
 Filter = frozenset[str] | None
 
 
+Wake = Callable[..., None]
+"""Answers a poll that waits."""
+
+
 class WokenPolls:
     """
     Answers the polls that there is news for, in time slices: one signal wakes a thousand, and the
@@ -39,9 +42,9 @@ class WokenPolls:
 
     def __init__(self, clock: IReactorTime) -> None:
         self._slicer = TimeSlicer(clock, TURN)
-        self._waiting: dict[LongPoll, None] = {}
+        self._waiting: dict[Wake, None] = {}
 
-    def add(self, poll: LongPoll) -> None:
+    def add(self, poll: Wake) -> None:
         """Answer a poll soon; what happens until then is in the same answer."""
         self._waiting[poll] = None
         if len(self._waiting) == 1:
@@ -50,7 +53,7 @@ class WokenPolls:
     def _answer(self) -> Iterator[None]:
         while self._waiting:
             for poll in [*islice(self._waiting, AT_ONCE)]:
-                poll.notify()
+                poll()
                 del self._waiting[poll]
             yield
 
@@ -87,14 +90,14 @@ class PollingFollower:
         clock: IReactorTime,
         host: str,
         join: Callable[["PollingFollower"], Follower],
-        wake: Callable[[LongPoll], None],
+        wake: Callable[[Wake], None],
     ) -> None:
         self._channel, self._clock, self._wake_poll = channel, clock, wake
         self.client, self.position = "", 0
         self.shown: object = None
         self.reported: Reported | None = None
         self._symbols: Filter = None
-        self._polls: dict[LongPoll, Filter] = {}
+        self._polls: dict[Wake, Filter] = {}
         self._last = clock.seconds()
         self._address, self.follower = host, join(self)
         self.follower.feed = self
@@ -124,11 +127,11 @@ class PollingFollower:
 
     # Waiting
 
-    def hold(self, poll: LongPoll, symbols: Filter) -> None:
+    def hold(self, poll: Wake, symbols: Filter) -> None:
         """Wake a poll with the next news."""
         self._polls[poll] = symbols
 
-    def release(self, poll: LongPoll) -> None:
+    def release(self, poll: Wake) -> None:
         """A poll waits no longer."""
         self._polls.pop(poll, None)
         self._last = self._clock.seconds()

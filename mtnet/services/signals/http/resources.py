@@ -57,7 +57,7 @@ def signal_routes(
     """
     followers, publishers = PollingFollowers(signals, clock), HttpPublishers(signals, clock)
     return [
-        *_reads(ChannelReading(signals), SignalReading(signals, followers, clock)),
+        *_reads(ChannelReading(signals), SignalReading(signals, followers)),
         *_writes(SignalPublishing(signals, publishers), StatePublishing(signals, publishers)),
         *_reports(Acknowledging(signals, followers), Reporting(signals, followers, store)),
         *FillReading(signals).routes(),

@@ -2,12 +2,13 @@
 
 import re
 from collections.abc import Iterable
+from functools import cached_property
 
 from msgspec import Struct
 
 from mtnet.errors import HttpError
 from mtnet.net.http.route import Answer, Content, HttpRequest, Route
-from mtnet.services.web.page.files import INDEX, VENDOR, labelled, static_files
+from mtnet.services.web.page.files import INDEX, VENDOR, StaticFile, labelled, static_files
 
 _ETAG = re.compile(r'"([^"]*)"')
 HTML = Content("text/html; charset=utf-8")
@@ -29,7 +30,11 @@ class PageResources:
     """
 
     def __init__(self, label: str = "") -> None:
-        self._files = {**static_files(), INDEX: labelled(label)}
+        self._label = label
+
+    @cached_property
+    def _files(self) -> dict[str, StaticFile]:
+        return {**static_files(), INDEX: labelled(self._label)}
 
     def routes(self) -> list[Route]:
         """Return the routes."""
