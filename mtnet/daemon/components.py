@@ -1,6 +1,6 @@
 """Component container: builds the services of all plugins, and lets them find each other."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -57,7 +57,6 @@ class Components:
         self.services: dict[str, IService] = {}
         self.workers: dict[str, dict[str, Any]] = {}
         self.patient: dict[str, dict[str, Any]] = {}
-        self._reports: dict[str, tuple[IService, Any]] = {}
         if DAEMON in plugins:
             raise ConfigError(f"A service cannot be named {DAEMON}: this is the daemon's own name.")
         for name, plugin in plugins.items():
@@ -113,20 +112,11 @@ class Components:
 
     def health(self) -> dict[str, Any]:
         """Return the health of each component that reports any."""
-        return {name: each.health() for name, each in self._reporting()}
+        return {name: each.health() for name, each in self.find_all(IStatus).items()}
 
     def status(self) -> dict[str, Any]:
         """Return the status of each component that reports any."""
-        return {name: each.status() for name, each in self._reporting()}
-
-    def _reporting(self) -> Iterator[tuple[str, Any]]:
-        """Yield the `IStatus` of each component by name; each is asked once for what it offers."""
-        for name, each in self.services.items():
-            known = self._reports.get(name)
-            if known is None or known[0] is not each:
-                known = self._reports[name] = each, IStatus(each, None)
-            if known[1] is not None:
-                yield name, known[1]
+        return {name: each.status() for name, each in self.find_all(IStatus).items()}
 
     async def start(self) -> None:
         """Start every component, in the order of building; none waits for another."""

@@ -187,6 +187,9 @@ class SessionConnection(FrameRoad, FrameProtocol):
         """Read messages as long as those of a session may be."""
         self.decoder.expect_session()
 
+    def writeConnectionLost(self) -> None:
+        """Our half is closed; the peer closes its own."""
+
     def session_ended(self) -> None:
         """
         Close behind what is on its way, as long as it moves.

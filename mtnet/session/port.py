@@ -48,9 +48,6 @@ class SessionProtocol(SessionConnection):
             self._peer_ended = True
             self._session.finish()
 
-    def writeConnectionLost(self) -> None:
-        """Our half is closed; the peer closes its own."""
-
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self.lost()
         self._session.close()

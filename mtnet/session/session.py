@@ -95,7 +95,6 @@ class SessionFactory:
     Opens sessions, and holds what they share.
 
     Args:
-        services: those whose verbs the sessions have.
         clock: of heartbeats.
         now: milliseconds since the Unix epoch, UTC.
 
@@ -109,7 +108,6 @@ class SessionFactory:
     def __init__(
         self,
         settings: SessionSettings,
-        services: Iterable[ISessionVerbs],
         clock: IReactorTime,
         now: Callable[[], int],
     ) -> None:
@@ -120,7 +118,6 @@ class SessionFactory:
             verb: (each, None) for verb, each in _COMMON.items()
         }
         self.services: tuple[ISessionVerbs, ...] = ()
-        self.add(services)
 
     def add(self, services: Iterable[ISessionVerbs]) -> None:
         """Let the sessions that are opened from now on have the verbs of more services."""

@@ -134,7 +134,8 @@ class Server:
         self.clock = clock
         self.factory = Factory.forProtocol(Port)
         self.factory.access = ListenerAccess(env, Listener("signals", "tcp:1"))
-        self.factory.sessions = SessionFactory(SETTINGS, [self.toys, *services], clock, env.now)
+        self.factory.sessions = SessionFactory(SETTINGS, clock, env.now)
+        self.factory.sessions.add([self.toys, *services])
 
     def dial(self, *frames, **addresses):
         terminal = connect(self.factory, self.clock, **addresses)

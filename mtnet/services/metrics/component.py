@@ -1,6 +1,6 @@
 """Metrics as a component of the daemon: `/metrics`."""
 
-from functools import cache
+from functools import cache, partial
 
 from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
@@ -18,9 +18,7 @@ METRICS = "metrics"
 def build(env: Environment) -> Component:
     """Build the component, which shows the counters and gauges of all components."""
 
-    @cache
-    def registry() -> CollectorRegistry:
-        return registry_of(env)
+    registry = cache(partial(registry_of, env))
 
     def show(request: HttpRequest) -> Answer:
         if not env.find(IHttpServer).metrics_open:

@@ -146,7 +146,7 @@ def build(env: Environment) -> Component:
     commands = SignalCommands(signals, participants.refresh)
     records = RecordReader(path, env.worker("record"))
     status = SignalStatus(signals, participants, terminals)
-    sessions = open_sessions(env, [])
+    sessions = open_sessions(env)
     listener, sources = SignalsListener(env, signals, sessions), Sources(env, signals)
 
     def start() -> None:

@@ -104,6 +104,11 @@ class Taken(Struct, frozen=True):
     refused: tuple[tuple[Entry, WireError], ...] = ()
     h: str = ""
 
+    @property
+    def accepted(self) -> bool:
+        """Whether a whole state takes its channel; nobody holds one that has no entry."""
+        return self.seq > 0 and bool(self.entries or not self.refused)
+
 
 Outcome: TypeAlias = Entry | Taken | WireError
 

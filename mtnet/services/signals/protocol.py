@@ -130,9 +130,6 @@ class SignalsProtocol(SessionConnection):
             self._stored, self._not_stored
         )
 
-    def writeConnectionLost(self) -> None:
-        """Our half is closed; the peer closes its own."""
-
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         if self.decoder.unframed and not self.ended:
             self.warn(f"ended without a frame: {self._unframed()}", "end")

@@ -355,9 +355,7 @@ class SignalService:
         if publisher is OWNER:
             pass
         elif isinstance(draft, WholeState):
-            # Nobody holds a channel that is not there.
-            whole = isinstance(outcome, Taken) and (outcome.entries or not outcome.refused)
-            if outcome.seq and whole:
+            if isinstance(outcome, Taken) and outcome.accepted:
                 self.rules.ownership.take(publisher, draft.channel)
         elif not draft.id:
             self.rules.ownership.claim(publisher, SymbolKey(draft.channel, draft.symbol))

@@ -1,6 +1,6 @@
 """The verbs of signals in a session: PUBLISH, SUBSCRIBE, UNSUBSCRIBE, ACK, REPORT and SPEC."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from typing import ClassVar, TypeVar
 
 from msgspec.structs import replace
@@ -564,8 +564,8 @@ class SignalVerbs:
         return SignalClient(ChannelAccess(session, self._signals), self._store)
 
 
-def open_sessions(env: Environment, services: Sequence[ISessionVerbs]) -> SessionFactory:
+def open_sessions(env: Environment) -> SessionFactory:
     """Return the factory of sessions with the verbs of some services; `[signals]` limits them."""
     own = env.section
     settings = SessionSettings(own.heartbeat, own.queue, own.errors, own.codepage, own.frames)
-    return SessionFactory(settings, services, env.clock, env.now.time)
+    return SessionFactory(settings, env.clock, env.now.time)

@@ -509,20 +509,16 @@ def _entry(verb: str, entry: model.Entry, end: str = "") -> bytes:
     return enclose(payload + end)
 
 
-def read_fields(message: Message, time: str) -> Fields:
+def _read_fields(message: Message) -> Fields:
     """
     Return the optional fields of a position; an empty comment, which terminals send, is absent.
-
-    Args:
-        time: the key of the publisher's own clock.
 
     Raises:
         WireError: `field`.
     """
     found = []
     for name, type in OPTIONAL.items():
-        key = time if name == "ptime" else name
-        text = message.get(key, type) if key in message.fields else None
+        text = message.get(name, type) if name in message.fields else None
         if text:
             found.append((name, text))
     return tuple(found)
@@ -641,7 +637,7 @@ def _read_entry(
         message.require("time", NUMBER),
         message.get("ticket", TICKET) or "",
         message.get("type", KIND) or "position",
-        read_fields(message, "ptime"),
+        _read_fields(message),
     )
 
 

@@ -71,7 +71,8 @@ class Server:
         self.signals.open()
         self.reports = ReportStore(folder / "signals.reports", clock, self.disk)
         verbs = SignalVerbs(self.signals, self.reports)
-        sessions = open_sessions(env.of("signals"), [verbs])
+        sessions = open_sessions(env.of("signals"))
+        sessions.add([verbs])
         self.env = env.of("signals")
         self.factory = SignalsFactory(self.env, listener, self.signals, sessions)
 

@@ -6,14 +6,13 @@ from typing import Any
 from msgspec import Struct
 from twisted.internet.defer import Deferred, maybeDeferred
 
+from mtnet.access.rights import ADMIN
 from mtnet.net.http.route import HttpRequest, Route
 from mtnet.services.signals.http.access import RequestAccess
 from mtnet.services.signals.http.channels import state_of
 from mtnet.services.signals.http.wire import ChannelChanged, ChannelPath, Confirmation
 from mtnet.services.signals.service import SignalService
 
-ADMIN = "admin"
-"""The right of people."""
 PAUSES: Mapping[str, str] = {
     "pause": "Take only what reduces positions.",
     "freeze": "Take nothing, not even closings.",

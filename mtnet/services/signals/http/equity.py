@@ -2,14 +2,12 @@
 
 from msgspec import Struct
 
+from mtnet.access.rights import ADMIN
 from mtnet.errors import HttpError
 from mtnet.net.http.route import HttpRequest, Route
 from mtnet.services.signals.reports.history import Point
 from mtnet.services.signals.reports.registry import TerminalKey
 from mtnet.services.signals.reports.store import ReportStore
-
-ADMIN = "admin"
-"""The right of those who may know balances."""
 
 
 class EquityQuery(Struct):

@@ -2,15 +2,13 @@
 
 from functools import partial
 
+from mtnet.access.rights import ADMIN
 from mtnet.net.http.route import HttpRequest, Route
 from mtnet.services.signals.reports.registry import TerminalKey
 from mtnet.services.signals.reports.store import ReportStore
 from mtnet.services.signals.reports.wire import Spec
 from mtnet.services.signals.service import SignalService
 from mtnet.services.signals.status.slippage import Slippage
-
-ADMIN = "admin"
-"""The right of those who may know what accounts lose."""
 
 
 class SlippageReading:

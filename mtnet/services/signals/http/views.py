@@ -7,8 +7,9 @@ from typing import Any, Literal
 from msgspec import Struct, to_builtins
 from twisted.internet.defer import Deferred, maybeDeferred
 
+from mtnet.access.rights import ADMIN
 from mtnet.net.http.route import Answer, HttpRequest, Route
-from mtnet.services.signals.http.commands import ADMIN, Commands, author
+from mtnet.services.signals.http.commands import Commands, author
 from mtnet.services.signals.http.wire import ChannelName
 
 Ask = Callable[..., Awaitable[Any]]

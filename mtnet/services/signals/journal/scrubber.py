@@ -5,13 +5,13 @@ from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
-from twisted.internet.task import LoopingCall, deferLater
+from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from mtnet.durations import DAY
 from mtnet.errors import JournalError
-from mtnet.recurring import Recurring
+from mtnet.recurring import RecurringCall
 from mtnet.services.signals.journal.journal import Journal
 from mtnet.services.signals.journal.verify import Progress
 
@@ -38,19 +38,17 @@ class Scrubber:
 
     def __init__(self, journal: Journal, clock: IReactorTime, thread: Thread) -> None:
         self._journal, self._clock, self._in_thread = journal, clock, thread
-        self._loop = LoopingCall(Recurring("The check of the journal", self._begin))
-        self._loop.clock = clock
+        self._loop = RecurringCall("The check of the journal", self._begin, PERIOD, clock)
         self._running: Deferred[None] | None = None
         self.findings: list[str] = []
 
     def start(self) -> None:
         """Check now, and each day."""
-        self._loop.start(PERIOD)
+        self._loop.start()
 
     def stop(self) -> None:
         """Check no more."""
-        if self._loop.running:
-            self._loop.stop()
+        self._loop.stop()
         if self._running is not None:
             self._running.cancel()
 

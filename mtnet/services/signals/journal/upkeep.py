@@ -2,10 +2,9 @@
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
-from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
-from mtnet.recurring import Recurring
+from mtnet.recurring import RecurringCall
 from mtnet.services.signals.service import SignalService
 
 LOOK = 5.0
@@ -27,24 +26,21 @@ class Upkeep:
     def __init__(self, signals: SignalService, clock: IReactorTime) -> None:
         self._signals = signals
         self.loops = {
-            EXPIRY: LoopingCall(Recurring("The forgetting of flat symbols", self.expire)),
-            LOOK: LoopingCall(Recurring("The look at the journal's files", self.look)),
+            EXPIRY: RecurringCall("The forgetting of flat symbols", self.expire, EXPIRY, clock),
+            LOOK: RecurringCall("The look at the journal's files", self.look, LOOK, clock, False),
         }
-        for loop in self.loops.values():
-            loop.clock = clock
 
     def start(self) -> None:
         """Begin."""
-        for seconds, loop in self.loops.items():
-            loop.start(seconds, now=seconds == EXPIRY)
+        for each in self.loops.values():
+            each.start()
         self._signals.worker.scrubber.start()
 
     def stop(self) -> None:
         """Begin nothing more."""
         self._signals.worker.scrubber.stop()
         for each in self.loops.values():
-            if each.running:
-                each.stop()
+            each.stop()
 
     def expire(self) -> "Deferred[None]":
         """Forget the symbols that went flat long ago."""

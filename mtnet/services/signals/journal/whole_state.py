@@ -32,12 +32,11 @@ def store_whole(transaction: Transaction, whole: WholeState, policy: CommitPolic
             refused.append((draft, outcome))
         elif isinstance(outcome, Taken):
             refused += outcome.refused
-    # Nobody holds a channel that has no entry.
-    accepted = transaction.seq > 0 and (bool(entries) or not refused)
-    counted = policy.replaced(whole, accepted)
+    taken = Taken(tuple(entries), transaction.seq, tuple(refused), transaction.hash[:4].hex())
+    counted = policy.replaced(whole, taken.accepted)
     if counted is not None:
         transaction.row = replace(transaction.row, counted=counted)
-    return Taken(tuple(entries), transaction.seq, tuple(refused), transaction.hash[:4].hex())
+    return taken
 
 
 def _differences(transaction: Transaction, whole: WholeState, policy: CommitPolicy) -> list[Entry]:

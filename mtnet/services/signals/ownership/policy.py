@@ -414,11 +414,6 @@ class PublishRules:
         self.store.count({name: each.counted for name, each in states.items() if each.counted})
         self.ownership.restore(self.store.held, when)
 
-    @property
-    def max_symbols(self) -> int:
-        """Symbols that a channel has room for."""
-        return self._settings.max_symbols
-
     def pause_mode(self, channel: str) -> PauseMode | None:
         """Return how a channel or a view is paused; None = it is not."""
         if channel in self.views.known:

@@ -62,13 +62,12 @@ class Presence:
 
     def status(self, channel: str) -> tuple[bool, int]:
         """Return whether a channel has a publisher, and since when, in milliseconds."""
-        found = self.channels.get(channel)
-        return (False, self._began) if found is None else (bool(found.present), found.since)
+        found = self.of(channel)
+        return bool(found.present), found.since
 
     def names(self, channel: str) -> list[str]:
         """Name the publishers of a channel."""
-        found = self.channels.get(channel)
-        return [] if found is None else [publisher.shown for publisher in found.present]
+        return [publisher.shown for publisher in self.of(channel).present]
 
     def newest(self) -> dict[str, str]:
         """Return who came last of those who set a channel now, by channel."""

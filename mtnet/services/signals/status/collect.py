@@ -12,7 +12,7 @@ from mtnet.services.signals.ownership.ownership import Ownership
 from mtnet.services.signals.ownership.publishers import Connection, Publisher
 from mtnet.services.signals.reports.registry import Reported
 from mtnet.services.signals.service import SignalService
-from mtnet.services.signals.status.engine import SILENCE, STALL, is_older
+from mtnet.services.signals.status.engine import hangs
 from mtnet.services.signals.status.facts import (
     ChannelFacts,
     FollowerFacts,
@@ -123,7 +123,7 @@ class FactCollector:
     def _providers_of(self, name: str) -> set[str]:
         ownership = self._rules.ownership
         expected = ownership.presence.expected.of(name)
-        present = {each.shown for each in ownership.presence.of(name).present}
+        present = {*ownership.presence.names(name)}
         return present if expected is None else {*present, expected.who}
 
     def _channel(self, name: str, moment: Moment) -> ChannelFacts:
@@ -280,8 +280,9 @@ def _untaken(
     connection: Connection | None, heard: int | None, stalled: int | None, when: int
 ) -> tuple[int | None, bool]:
     """Ask the kernel about those in trouble alone: it is two system calls for each."""
-    silent = is_older(heard, SILENCE, when) or is_older(stalled, STALL, when)
-    found = connection.untaken if silent and connection is not None else None
+    if connection is None or not hangs(heard, stalled, when):
+        return None, False
+    found = connection.untaken
     return (None, False) if found is None else found
 
 

@@ -50,7 +50,7 @@ WANTED = 2, 0
 def judge(facts: FollowerFacts | ProviderFacts, when: int) -> Judgement:
     """Return the status of a participant at one moment."""
     if isinstance(facts, FollowerFacts):
-        late = any(is_older(since, LATE, when) for since in _waits(facts))
+        late = any(_is_older(since, LATE, when) for since in _waits(facts))
         return judgement("follower", _of_follower(facts, when), late)
     return judgement("provider", _of_provider(facts, when))
 
@@ -59,7 +59,7 @@ def lasts(facts: FollowerFacts | ProviderFacts, when: int) -> int:
     """Return until when `judge` says the same of these facts as at one moment."""
     ends = [_lasts(since, most, when) for since, most in _ages(facts)]
     waits = _waits(facts) if isinstance(facts, FollowerFacts) else ()
-    ends += [since + LATE for since in waits if not is_older(since, LATE, when)]
+    ends += [since + LATE for since in waits if not _is_older(since, LATE, when)]
     return min(ends, default=FOR_EVER)
 
 
@@ -120,18 +120,18 @@ def _presence(facts: FollowerFacts, when: int) -> Iterator[Finding]:
 
 
 def _connection(facts: FollowerFacts, when: int) -> Iterator[Finding]:
-    if is_older(facts.heard, SILENCE, when):
+    if _is_older(facts.heard, SILENCE, when):
         yield Finding("blind", {**_ago(facts.heard, when), "why": _why_silent(facts)})
-    if is_older(facts.stalled, STALL, when):
+    if _is_older(facts.stalled, STALL, when):
         waiting = f": {_size(facts.untaken)} wait for it" if facts.untaken else ""
         yield Finding("slow", {**_ago(facts.stalled, when), "waiting": waiting})
-    if is_older(facts.waits, CATCH_UP, when):
+    if _is_older(facts.waits, CATCH_UP, when):
         names = {"channel": facts.channel.name, "behind": facts.channel.seq - facts.sent}
         yield Finding("behind", {**_ago(facts.waits, when), **names})
 
 
 def _acknowledgements(facts: FollowerFacts, when: int) -> Iterator[Finding]:
-    if facts.expected and is_older(facts.due, ACK_TIME, when):
+    if facts.expected and _is_older(facts.due, ACK_TIME, when):
         names = {"next": facts.next, "why": _why_unacknowledged(facts, when)}
         yield Finding("not_acknowledged", {**_ago(facts.due, when), **names})
     elif not facts.acknowledges and (facts.channel.seq or not facts.expected):
@@ -154,8 +154,7 @@ def _why_silent(facts: FollowerFacts) -> str:
 
 def _why_unacknowledged(facts: FollowerFacts, when: int) -> str:
     """Return whether it is the program that acknowledges nothing, and what to do."""
-    hangs = is_older(facts.heard, SILENCE, when) or is_older(facts.stalled, STALL, when)
-    if facts.heard is None or hangs:
+    if facts.heard is None or hangs(facts.heard, facts.stalled, when):
         return ": look whether its program trades, and what its journal says"
     return ": its connection works, so its program waits or cannot trade; see its journal"
 
@@ -209,7 +208,7 @@ def _provider(channel: ChannelFacts, when: int) -> Iterator[Finding]:
         return
     if state.missing:
         yield Finding("some_providers", {**names, "names": " and ".join(state.missing)})
-    if is_older(state.heard, SILENCE, when):
+    if _is_older(state.heard, SILENCE, when):
         yield Finding("provider_silent", {**names, "ago": duration(when - (state.heard or 0))})
     if state.trading is False:
         yield Finding("provider_trading_off", names)
@@ -232,7 +231,7 @@ def _of_provider(facts: ProviderFacts, when: int) -> Iterator[Finding]:
         names["ago"] = duration(when - facts.since)
         yield Finding(_absence(facts.who, facts.left), names)
         return
-    if is_older(facts.heard, SILENCE, when):
+    if _is_older(facts.heard, SILENCE, when):
         yield Finding("provider_silent", {**names, "ago": duration(when - (facts.heard or 0))})
     if facts.reports and facts.reports[0].report.trading is False:
         yield Finding("provider_trading_off", names)
@@ -248,7 +247,7 @@ def _terminal(facts: FollowerFacts, when: int) -> Iterator[Finding]:
 def _reports(facts: FollowerFacts | ProviderFacts, when: int) -> Iterator[Finding]:
     """Yield what REPORTs show of the terminal of somebody who is connected."""
     reports = facts.reports
-    if reports and is_older(max(reports[0].time, facts.since), FRESH, when):
+    if reports and _is_older(max(reports[0].time, facts.since), FRESH, when):
         yield Finding("report_stale", _ago(reports[0].time, when))
     if len(reports) > 1 and account(reports[0].report) != account(reports[1].report):
         yield Finding("two_accounts", {"accounts": _accounts(reports)})
@@ -258,7 +257,12 @@ def _reports(facts: FollowerFacts | ProviderFacts, when: int) -> Iterator[Findin
         yield Finding("old_client", names)
 
 
-def is_older(since: int | None, most: int, when: int) -> bool:
+def hangs(heard: int | None, stalled: int | None, when: int) -> bool:
+    """Return whether somebody is silent, or takes nothing, for longer than it may."""
+    return _is_older(heard, SILENCE, when) or _is_older(stalled, STALL, when)
+
+
+def _is_older(since: int | None, most: int, when: int) -> bool:
     """Return whether something has lasted for longer than it may; None = there is nothing."""
     return since is not None and when - since > most
 

@@ -19,12 +19,12 @@ class Status:
         """Report for `/healthz` and `mtnet status`; the former leaves the folders out."""
         signals = self._signals
         rules, worker, queue = signals.rules, signals.worker, signals.commits.queue
-        full = signals.full()
+        full, most = signals.full(), signals.settings.max_symbols
         diverged = signals.histories.sentences(public=True)
         causes = [
             *worker.causes(queue.trouble),
             *diverged,
-            *(f"{name} has {rules.max_symbols} symbols and was sent one more" for name in full),
+            *(f"{name} has {most} symbols and was sent one more" for name in full),
         ]
         return {
             "healthy": not causes,

@@ -82,24 +82,21 @@ class SlippageTable:
         Args:
             before: lots of the symbol that the follower held; None = it has not said.
         """
-        price = dict(entry.fields).get("price")
+        text = dict(entry.fields).get("price") if entry.type == POSITION else None
         previous = entry.previous or FLAT
-        if price is None or ack.price is None or entry.type != POSITION:
-            return
-        if entry.volume * previous > 0:
-            return  # enlarged or reduced
         change = entry.volume - previous
-        digits = max(_decimals(price), _decimals(ack.price))
-        size = max(abs(Decimal(price)), abs(Decimal(ack.price)))
-        if not change or digits > PRICE_DECIMALS or size >= MOST_PRICE:
+        if text is None or ack.price is None or not change or entry.volume * previous > 0:
+            return  # unknown, unchanged, enlarged or reduced
+        wanted, got = Decimal(text), Decimal(ack.price)
+        digits = max(_decimals(wanted), _decimals(got))
+        if digits > PRICE_DECIMALS or max(abs(wanted), abs(got)) >= MOST_PRICE:
             return
         known = self._by_symbol.get(entry.symbol)
         if known is None:
             if len(self._by_symbol) >= KEPT:
                 return
             known = self._by_symbol[entry.symbol] = Lost()
-        worse = Decimal(ack.price) - Decimal(price)
-        worse = worse if change > 0 else -worse
+        worse = got - wanted if change > 0 else wanted - got
         known.fills += 1
         known.prices += worse
         known.amount += worse * _lots(entry, ack, previous, before)
@@ -134,6 +131,6 @@ def _lots(entry: Entry, ack: Ack, previous: Decimal, before: Decimal | None) -> 
     return (abs(closed) if previous else FLAT) + (abs(opened) if entry.volume else FLAT)
 
 
-def _decimals(price: str) -> int:
-    exponent = Decimal(price).as_tuple().exponent
+def _decimals(price: Decimal) -> int:
+    exponent = price.as_tuple().exponent
     return max(0, -exponent) if isinstance(exponent, int) else 0
