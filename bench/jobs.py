@@ -164,7 +164,7 @@ class Daemon(SignalsDaemon):
             time.sleep(0.1)
         raise SystemExit(f"The daemon does not start: {self.logged()[-2000:]}")
 
-    def cpu_of(self) -> float:
+    def cpu(self) -> float:
         """Return the seconds that all its threads have run."""
         return cpu_of(self.process.pid)
 
