@@ -7,14 +7,10 @@ import sys
 import time
 from pathlib import Path
 
-ROOT = Path(__file__).parent.parent
-sys.path += [str(ROOT / "tests"), str(ROOT / "tests" / "live")]
-
-from live_daemon import RealDaemon  # noqa: E402
-
-from mtnet.access.accounts.passwords import hash_password  # noqa: E402
-from mtnet.access.accounts.store import AccountStore  # noqa: E402
-from mtnet.daemon.registry import permissions  # noqa: E402
+from mtnet.access.accounts.passwords import hash_password
+from mtnet.access.accounts.store import AccountStore
+from mtnet.daemon.registry import permissions
+from tests.live.live_daemon import RealDaemon
 
 HOST = "127.0.0.1"
 LOGIN, PASSWORD = "bench", "correct horse battery"

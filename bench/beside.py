@@ -14,14 +14,14 @@ import sys
 import tempfile
 import time
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 from typing import ClassVar
 
-from harness import PINNED, add_folder, cpu_of, idle, pin_load, quartiles
-from peers import HOST
-
-from live_daemon import RealDaemon  # isort: skip  # peers knows where it is
+from bench.harness import PINNED, add_folder, cpu_of, idle, pin_load, quartiles
+from bench.peers import HOST
+from tests.live.live_daemon import RealDaemon
 
 SIZES = {"8 kB": 8_192, "64 kB": 65_536}
 FETCHES = 40
@@ -133,9 +133,10 @@ class Ticks(Load):
         return b"EURUSD 1.%05d 1.%05d" % (price, price + 3)
 
 
-def compare(now: Load, before: Load, blocks: int) -> dict[str, str]:
+def compare(loads: Sequence[Load], blocks: int) -> dict[str, str]:
     """Do blocks of a load in turn; return the medians, and the quartiles of the ratios."""
-    for each in (now, before):
+    now, before = loads
+    for each in loads:
         each.measure()
         each.used.clear()
     for number in range(blocks):
@@ -169,12 +170,12 @@ def main() -> None:
                 each.start()
             if "templates" in what:
                 for name, size in SIZES.items():
-                    loads = [Fetching(each, size) for each in daemons]
-                    found[f"{name} by FETCH"] = compare(*loads, options.blocks)
+                    fetching = [Fetching(each, size) for each in daemons]
+                    found[f"{name} by FETCH"] = compare(fetching, options.blocks)
             if "ticks" in what:
                 for together in (1, 20):
-                    loads = [Ticks(each, together) for each in daemons]
-                    found[f"ticks, {together} in a datagram"] = compare(*loads, options.blocks)
+                    ticks = [Ticks(each, together) for each in daemons]
+                    found[f"ticks, {together} in a datagram"] = compare(ticks, options.blocks)
             if "idle" in what:
                 found["idle, CPU ms a second"] = idle(daemons)
         finally:

@@ -20,12 +20,10 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
-ROOT = Path(__file__).parent.parent
-sys.path += [str(ROOT / "tests"), str(ROOT / "tests" / "live")]
-
-from live_daemon import RealDaemon, until  # noqa: E402
-from tls_samples import Authority, Files, client_context, key_pem, new_key, pem  # noqa: E402
+from tests.live.live_daemon import RealDaemon, until
+from tests.tls_samples import Authority, Files, client_context, key_pem, new_key, pem
 
 SECURE = "secure:0:interface=127.0.0.1"
 KINDS = ("good", "broken", "mismatched", "half-written")
@@ -86,7 +84,8 @@ class SwapTest:
         self.result.handshakes += 1
         try:
             with self.dial() as connection:
-                return [name for _, name in connection.getpeercert()["subjectAltName"]]
+                found: Any = connection.getpeercert()
+                return [name for _, name in found["subjectAltName"]]
         except OSError:
             self.result.failed_handshakes += 1
             return []
@@ -94,9 +93,8 @@ class SwapTest:
     def dial(self) -> ssl.SSLSocket:
         """Connect a follower."""
         plain = socket.create_connection(("127.0.0.1", self.port), timeout=20)
-        return self.context.wrap_socket(
-            plain, server_hostname="localhost", suppress_ragged_eofs=False
-        )
+        context: ssl.SSLContext = self.context
+        return context.wrap_socket(plain, server_hostname="localhost", suppress_ragged_eofs=False)
 
     def swap(self, number: int) -> None:
         """Put the pair of this number there, and see what becomes of it."""

@@ -13,8 +13,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness import PINNED, BenchError, add_options, machine, percentile, run_bench, spread
-from publish import WARM, Mtnet, positions
+from bench.harness import PINNED, BenchError, add_options, machine, percentile, run_bench, spread
+from bench.publish import WARM, Mtnet, positions
 
 ENTRIES = 300_000
 WINDOW = 100

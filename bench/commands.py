@@ -17,10 +17,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from harness import machine
-from peers import HOST, RealDaemon
-
+from bench.harness import machine
+from bench.peers import HOST
 from mtnet.cli.main import parser
+from tests.live.live_daemon import RealDaemon
 
 COUNT = (
     "import atexit, sys; atexit.register(lambda: print(len(sys.modules), file=sys.__stderr__)); "

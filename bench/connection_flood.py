@@ -23,7 +23,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from accounts_daemon import (
+from bench.accounts_daemon import (
     HOST,
     LOGIN,
     PASSWORD,
@@ -31,8 +31,7 @@ from accounts_daemon import (
     dial,
     network,
 )
-from harness import allow_descriptors
-
+from bench.harness import allow_descriptors
 from mtnet.session import messages
 
 PATIENCE = 15.0

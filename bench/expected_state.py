@@ -6,13 +6,21 @@ from collections.abc import Iterable, Mapping
 from decimal import ROUND_HALF_UP, Decimal
 from typing import NamedTuple
 
+from mtnet.services.signals.values import Kind
 from mtnet.services.signals.wire import Entry, Publish
 
 NETTING, TICKETED = 12, 6
 """Symbols with one net position, and with several by ticket."""
 MOST_TICKETS = 5
 COMMENTS = ("", "", "grid #7", "100 % | <safe>", "Überhang", "a=b")
-KINDS = ("position", "position", "buy_limit", "sell_limit", "buy_stop", "sell_stop")
+KINDS: tuple[Kind, ...] = (
+    "position",
+    "position",
+    "buy_limit",
+    "sell_limit",
+    "buy_stop",
+    "sell_stop",
+)
 CENT = Decimal("0.01")
 FLAT = Decimal("0.00")
 
@@ -152,7 +160,7 @@ class Market:
 
     def _set(self, identity: str, symbol: str, ticket: str, close: bool) -> Publish:
         chance = self.chance
-        kind = chance.choice(KINDS) if ticket else "position"
+        kind: Kind = chance.choice(KINDS) if ticket else "position"
         lots = Decimal(chance.randint(1, 99_999)).scaleb(-chance.choice((2, 2, 3, 5)))
         if kind.startswith("sell") or (kind == "position" and chance.random() < 0.5):
             lots = -lots

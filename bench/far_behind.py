@@ -21,10 +21,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness import PINNED, BenchError, add_options, machine, percentile, run_bench, spread
-from peers import HOST, SignalsDaemon
-from publish import Mtnet, positions
-
+from bench.harness import PINNED, BenchError, add_options, machine, percentile, run_bench, spread
+from bench.peers import HOST, SignalsDaemon
+from bench.publish import Mtnet, positions
 from mtnet.services.signals import wire
 from mtnet.session import messages
 
@@ -60,11 +59,12 @@ class Follower:
         self.socket.sendall(messages.hello(name=f"follower-{number}") + wire.subscribe())
         self.socket.setblocking(False)
         self._rest, self.received = b"", 0
-        self.epoch, self.synced = "", None
+        self.epoch = ""
+        self.synced: int | None = None
 
     def ask(self, after: int) -> None:
         """Fetch all that came behind an entry once more."""
-        self.received, self.synced = 0, None
+        self.received, self.synced, self._rest = 0, None, b""
         again = wire.unsubscribe("main") + wire.subscribe("main", None, self.epoch, after)
         self.socket.sendall(messages.pong() + again)
 
@@ -258,7 +258,8 @@ def main() -> int:
     columns = (quiet, behind, times, [run.seconds for run in runs], [run.cpu for run in runs])
     print(f"| {' | '.join(spread(each, 2) for each in columns)} |")
     everything = [each for run in runs for each in run.behind]
-    print(f"\n{len(everything)} signals meanwhile; the longest took {max(everything):.1f} ms.")
+    longest = max(everything, default=0.0)
+    print(f"\n{len(everything)} signals meanwhile; the longest took {longest:.1f} ms.")
     return 0 if statistics.median(times) <= GOAL else 1
 
 

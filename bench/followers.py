@@ -3,9 +3,8 @@
 import time
 from decimal import Decimal
 
-from expected_state import FLAT, ExpectedState, State, apply, chosen
-from peers import Peer, Speaker
-
+from bench.expected_state import FLAT, ExpectedState, State, apply, chosen
+from bench.peers import Peer, Speaker
 from mtnet.services.signals import wire
 from mtnet.services.signals.wire import Answer, Signal, Snapshot, SnapshotPosition, Synced, Welcome
 from mtnet.session.classic import parse_position

@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from peers import HOST, free_port
+from bench.peers import HOST, free_port
 
 SERVER_CPU, LOAD_CPU = 0, 1
 PINNED = ("taskset", "-c", str(SERVER_CPU))
@@ -135,7 +135,8 @@ class Server:
             self.process.wait()
 
 
-Key, Run = TypeVar("Key"), TypeVar("Run")
+Key = TypeVar("Key")
+Run = TypeVar("Run")
 
 
 def run_bench(
@@ -170,10 +171,10 @@ def compile_programs(
 ) -> list[Path]:
     """Compile `source/NAME.c` into `folder`; return the programs."""
     for name in names:
-        words = ("-O2", "-Wall", "-Wextra", "-o", folder / name, source / f"{name}.c")
-        words += tuple(f"-l{each}" for each in libraries)
+        words = ["-O2", "-Wall", "-Wextra", "-o", str(folder / name), str(source / f"{name}.c")]
+        words += [f"-l{each}" for each in libraries]
         try:
-            subprocess.run(["cc", *map(str, words)], check=True)
+            subprocess.run(["cc", *words], check=True)
         except FileNotFoundError as error:
             raise BenchError("There is no cc here: install gcc and libssl-dev.") from error
         except subprocess.CalledProcessError as error:

@@ -31,9 +31,10 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from statistics import median
+from typing import Any
 
-from harness import PINNED, cpu_of
-from peers import HOST, SignalsDaemon
+from bench.harness import PINNED, cpu_of
+from bench.peers import HOST, SignalsDaemon
 
 SETTINGS = ("jobs.enabled=true", "signals.frames=100000", "signals.heartbeat=3000")
 QUEUE, WORKERS, SLOTS, FLIGHT = "bench", 8, 8, 100
@@ -323,7 +324,7 @@ def compare(asked: argparse.Namespace) -> None:
             for _ in range(asked.rounds):
                 for name in seconds:
                     one = _mtnet if name == "mtnet" else _huey
-                    server = daemon.process if name == "mtnet" else consumer
+                    server: Any = daemon.process if name == "mtnet" else consumer
                     before = cpu_of(server.pid)
                     took, own = one(asked, folder, daemon.number)
                     seconds[name].append(took / asked.jobs * 1e3)

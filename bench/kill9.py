@@ -23,15 +23,15 @@ import tempfile
 import time
 from collections import deque
 from pathlib import Path
+from typing import Any
 
-from expected_state import ExpectedState, Market, State
-from followers import ClassicFollower, Follower
-from peers import HOST, SignalsDaemon, Speaker, free_port, wait_for
-from skins import KEEPERS, SkinPrograms
-from tls_samples import Authority, Files
-
+from bench.expected_state import ExpectedState, Market, State
+from bench.followers import ClassicFollower, Follower
+from bench.peers import HOST, SignalsDaemon, Speaker, free_port, wait_for
+from bench.skins import KEEPERS, SkinPrograms
 from mtnet.services.signals import wire
 from mtnet.services.signals.wire import Answer, Stored, Welcome
+from tests.tls_samples import Authority, Files
 
 SETTINGS = ("signals.pace=0", "signals.grace=0.05", "signals.repeat=0")
 FLIGHT = 100
@@ -217,7 +217,7 @@ class KillTest:
         """Let everybody come to the truth."""
         self.publisher.busy = False
         programs = () if self.programs is None else self.programs.everybody
-        everybody = (*self.followers, *self.published, *programs)
+        everybody: list[Any] = [*self.followers, *self.published, *programs]
         if not await wait_for(lambda: not self.publisher.waiting, PATIENCE):
             self.expected.broken("stuck", f"{len(self.publisher.waiting)} signals have no answer")
         if not await wait_for(lambda: all(each.finished() for each in everybody), PATIENCE):

@@ -20,8 +20,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from harness import add_folder
-from peers import HOST, SignalsDaemon, free_port
+from bench.harness import add_folder
+from bench.peers import HOST, SignalsDaemon, free_port
 
 SYMBOLS = [f"S{number}" for number in range(8)]
 PATIENCE = 120.0

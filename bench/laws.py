@@ -15,26 +15,26 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from harness import machine
+from twisted.internet.defer import Deferred, maybeDeferred, succeed
+from twisted.internet.task import Clock
 
-ROOT = Path(__file__).parent.parent
-sys.path += [str(ROOT / "tests"), str(ROOT / "tests" / "services" / "signals")]
-
-from signals_peers import Server, frame  # noqa: E402
-from twisted.internet.defer import Deferred, maybeDeferred, succeed  # noqa: E402
-from twisted.internet.task import Clock  # noqa: E402
-
-from mtnet.access.accounts.commands import AccountCommands  # noqa: E402
-from mtnet.access.accounts.model import Accounts  # noqa: E402
-from mtnet.access.accounts.store import AccountStore  # noqa: E402
-from mtnet.access.bans.policy import Bans, Offence  # noqa: E402
-from mtnet.access.security_log import SecurityLog  # noqa: E402
-from mtnet.clock import WallClock, system_time  # noqa: E402
-from mtnet.config.schema import Bans as BanSettings  # noqa: E402
-from mtnet.daemon.registry import permissions  # noqa: E402
+from bench.harness import machine
+from mtnet.access.accounts.commands import AccountCommands
+from mtnet.access.accounts.model import Accounts
+from mtnet.access.accounts.store import AccountStore
+from mtnet.access.bans.policy import Bans, Offence
+from mtnet.access.security_log import SecurityLog
+from mtnet.clock import WallClock, system_time
+from mtnet.config.schema import Bans as BanSettings
+from mtnet.daemon.registry import permissions
+from mtnet.services.signals import wire
+from mtnet.services.signals.wire import Publish
+from mtnet.session import messages
+from mtnet.testing import Terminal, connect, make_environment
 
 Step = Callable[[], object]
 MANY_ACCOUNTS, MANY_CHANNELS, MANY_FOLLOWERS = 50_000, 900, 1_000
+LIMIT = "access.connections.signals.total=100000"
 GOAL = 1.5
 """Times that a step may take as long at the larger size."""
 
@@ -118,19 +118,27 @@ class Publishing:
     """Signals of one symbol into one channel, beside others."""
 
     def __init__(self, folder: Path, channels: int = 1, followers: int = 0) -> None:
-        self._server = Server(folder, UnsortedClock(), "signals.frames=1000000000")
-        self._publisher, self._number = self._server.greet(), 0
+        self._clock = UnsortedClock()
+        env = make_environment(folder, self._clock, "signals.frames=1000000000", LIMIT)
+        self._factory = env.factory("signals")
+        self._publisher, self._number = self._greet(), 0
         for number in range(channels):
             self._publish(f"c{number}")
-        self._followers = [
-            self._server.subscribe(channel="c0", symbols=["GBPUSD"]) for _ in range(followers)
-        ]
+        self._followers = [self._greet() for _ in range(followers)]
+        for each in self._followers:
+            each.send(wire.subscribe("c0", ["GBPUSD"]))
+
+    def _greet(self) -> Terminal:
+        terminal = connect(self._factory, self._clock)
+        terminal.send(messages.hello())
+        terminal.received()
+        return terminal
 
     def _publish(self, channel: str) -> None:
         self._number += 1
-        fields = {"id": f"n{self._number}", "channel": channel, "symbol": "EURUSD"}
-        self._publisher.send(frame("PUBLISH", **fields, volume=Decimal(self._number % 9 + 1)))
-        self._publisher.received()
+        lots = Decimal(self._number % 9 + 1)
+        self._publisher.send(wire.publish(Publish(f"n{self._number}", "EURUSD", lots, channel)))
+        assert b"<<STORED" in self._publisher.received()
 
     def step(self) -> None:
         """Publish."""

@@ -14,8 +14,7 @@ from collections.abc import Iterator
 from itertools import count, cycle, islice
 from typing import Any
 
-from peers import HOST
-
+from bench.peers import HOST
 from mtnet.session import messages
 
 BIND_LATER = getattr(socket, "IP_BIND_ADDRESS_NO_PORT", 24)

@@ -24,13 +24,20 @@ import sys
 import tempfile
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
-from harness import PINNED, Server, add_folder, allow_descriptors, cpu_of, percentile, pin_load
-from peers import HOST, SignalsDaemon, Speaker, free_port
-
+from bench.harness import (
+    PINNED,
+    Server,
+    add_folder,
+    allow_descriptors,
+    cpu_of,
+    percentile,
+    pin_load,
+)
+from bench.peers import HOST, SignalsDaemon, Speaker, free_port
 from mtnet.services.signals import wire
 
 POSITIONS = 20
@@ -120,9 +127,12 @@ class Follower(Client):
             self.signals += len(known.get("signals", ()))
 
 
-async def paced(rate: float, seconds: float, call: Callable[[int], Awaitable[None]]) -> None:
+async def paced(
+    rate: float, seconds: float, call: Callable[[int], Coroutine[Any, Any, None]]
+) -> None:
     """Call at a steady rate, whether the last call is over or not."""
-    begin, tasks = time.monotonic(), []
+    begin = time.monotonic()
+    tasks: list[asyncio.Task[None]] = []
     for number in range(int(rate * seconds)):
         await asyncio.sleep(max(0.0, begin + number / rate - time.monotonic()))
         tasks.append(asyncio.create_task(call(number)))
@@ -159,11 +169,11 @@ class Pollers:
     @property
     def answers(self) -> int:
         """How many answers there were."""
-        return sum(self._answers)
+        return sum(self._answers[:])
 
     def behind(self, signals: int) -> int:
         """Return how many of them have had fewer signals."""
-        return sum(each < signals for each in self._signals)
+        return sum(each < signals for each in self._signals[:])
 
     def stop(self) -> None:
         """Leave."""
@@ -208,7 +218,7 @@ class Turns:
         self.costs: list[float] = []
         self.answers = 0
 
-    async def take(self, work: Awaitable[None]) -> None:
+    async def take(self, work: Coroutine[Any, Any, None]) -> None:
         """Measure while `work` is done."""
         before, answers = cpu(self._server), self._pollers.answers
         await work

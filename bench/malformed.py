@@ -19,12 +19,11 @@ from pathlib import Path
 from random import Random
 from typing import Any, NamedTuple
 
-from accounts_daemon import HOST, AccountsDaemon, dial, network
-from fakes.websocket_bytes import request, text
-from harness import allow_descriptors, percentile
-
+from bench.accounts_daemon import HOST, AccountsDaemon, dial, network
+from bench.harness import allow_descriptors, percentile
 from mtnet.daemon.control.client import ask
 from mtnet.session import messages
+from tests.fakes.websocket_bytes import request, text
 
 WARM = 0.25
 """The share of the frames after which memory counts: by then everything was loaded and full."""

@@ -19,12 +19,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from accounts_daemon import dial, network
-from harness import BenchError, Server, add_options, machine, run_bench, spread
-
-sys.path.append(str(Path(__file__).parent / "fanout"))
-
-from servers import Mtnet, Nats
+from bench.accounts_daemon import dial, network
+from bench.fanout.servers import Mtnet, Nats
+from bench.harness import BenchError, Server, add_options, machine, run_bench, spread
 
 FIRST = 100
 """Followers that are there before the first look: what is made once does not count."""
@@ -122,7 +119,7 @@ class Run:
     def each(self, what: str) -> float:
         """Return the kB of one more follower."""
         before, after, _ = getattr(self, what)
-        return (after - before) / (self.followers - FIRST)
+        return float(after - before) / (self.followers - FIRST)
 
 
 @dataclass(frozen=True)
@@ -216,16 +213,16 @@ def parse(words: list[str]) -> argparse.Namespace:
 
 def list_cases(options: argparse.Namespace) -> list[Case]:
     """Return who is visited in each round."""
-    cases = [Case("mtnet", Mtnet, count, False) for count in options.plain]
-    secure = functools.partial(Mtnet, secure=True)
-    cases += [Case("mtnet, TLS", secure, count, True) for count in options.tls]
+    makes: list[tuple[str, Callable[..., Server]]] = [("mtnet", Mtnet)]
     if options.nats:
         if not shutil.which(options.nats):
             raise BenchError(f"{options.nats} is no program that can be run.")
-        nats = functools.partial(Nats, binary=options.nats)
-        cases += [Case("nats", nats, count, False) for count in options.plain]
-        secure = functools.partial(nats, secure=True)
-        cases += [Case("nats, TLS", secure, count, True) for count in options.tls]
+        makes.append(("nats", functools.partial(Nats, binary=options.nats)))
+    cases = []
+    for name, make in makes:
+        cases += [Case(name, make, count, False) for count in options.plain]
+        secure = functools.partial(make, secure=True)
+        cases += [Case(f"{name}, TLS", secure, count, True) for count in options.tls]
     return cases
 
 

@@ -37,11 +37,11 @@ from statistics import median, quantiles
 from typing import Any
 from urllib.parse import quote
 
-from harness import cpu_of
-from peers import HOST, SignalsDaemon, Speaker, free_port, wait_for
 from websockets.asyncio.client import connect
 from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFactory
 
+from bench.harness import cpu_of
+from bench.peers import HOST, SignalsDaemon, Speaker, free_port, wait_for
 from mtnet.access.accounts.store import AccountStore
 from mtnet.daemon.registry import permissions
 from mtnet.services.signals import wire
@@ -73,7 +73,15 @@ SETTLE = 2.0
 NOBODY = 3
 """Blocks without followers: those that have gone offline are judged, too, so they come first."""
 SPEC = reports.spec(
-    Spec("EURUSD", *map(Decimal, ("0.01", "100", "0.01", "100000")), 5, Decimal("0.00001"))
+    Spec(
+        "EURUSD",
+        min=Decimal("0.01"),
+        max=Decimal(100),
+        step=Decimal("0.01"),
+        contract=Decimal(100_000),
+        digits=5,
+        tick=Decimal("0.00001"),
+    )
 )
 
 

@@ -32,10 +32,9 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from harness import PINNED, add_folder, allow_descriptors, percentile, pin_load, spread
-from login_flood import ask, attempt, dial, hello, login_flood, networks, tries
-from peers import HOST, SignalsDaemon, free_port
-
+from bench.harness import PINNED, add_folder, allow_descriptors, percentile, pin_load, spread
+from bench.login_flood import ask, attempt, dial, hello, login_flood, networks, tries
+from bench.peers import HOST, SignalsDaemon, free_port
 from mtnet.services.signals import wire
 from mtnet.services.signals.wire import Publish
 from mtnet.session import messages
@@ -115,7 +114,8 @@ def accounts_daemon(options: argparse.Namespace, *settings: str) -> Iterator[Acc
 @contextmanager
 def under_attack(port: int, **plan: Any) -> Iterator[tuple[float, dict[str, Any]]]:
     """Let a storm rage; yield when it begins, and what is told of it once it is over."""
-    begin, told = multiprocessing.Value("d", 0.0), multiprocessing.Queue()
+    begin = multiprocessing.Value("d", 0.0)
+    told: multiprocessing.Queue[dict[str, Any]] = multiprocessing.Queue()
     plan.setdefault("logins", [*ACCOUNTS, NOBODY])
     process = multiprocessing.Process(target=login_flood, args=(port, plan, begin, told))
     process.start()

@@ -9,19 +9,15 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-ROOT = Path(__file__).parent.parent
-sys.path += [str(ROOT / "tests" / "live"), str(ROOT / "tests")]
-
-from live_daemon import RealDaemon  # noqa: E402
-
-from mtnet.errors import WireError  # noqa: E402
-from mtnet.services.signals.wire import Answer, Heartbeat, Welcome, read_answer  # noqa: E402
-from mtnet.session import messages  # noqa: E402
-from mtnet.session.grammar import (  # noqa: E402
+from mtnet.errors import WireError
+from mtnet.services.signals.wire import Answer, Heartbeat, Welcome, read_answer
+from mtnet.session import messages
+from mtnet.session.grammar import (
     MAX_FRAME,
     FrameDecoder,
     parse,
 )
+from tests.live.live_daemon import RealDaemon
 
 HOST = "127.0.0.1"
 AGAIN = 0.01

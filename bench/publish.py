@@ -28,8 +28,9 @@ from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 from statistics import median
+from typing import Any
 
-from harness import (
+from bench.harness import (
     PINNED,
     add_folder,
     allow_descriptors,
@@ -40,8 +41,7 @@ from harness import (
     quartiles,
     spread,
 )
-from peers import HOST, SignalsDaemon, free_port
-
+from bench.peers import HOST, SignalsDaemon, free_port
 from mtnet.services.signals import wire
 from mtnet.services.signals.wire import Publish
 from mtnet.session import messages
@@ -68,10 +68,11 @@ class Server(ABC):
 
     name = ""
     mark = b""
+    port = 0
 
     def __init__(self) -> None:
-        self.process: subprocess.Popen[bytes] | None = None
-        self.socket: socket.socket | None = None
+        self.process: Any = None
+        self.socket: socket.socket
         self._rest = b""
 
     @abstractmethod
@@ -247,6 +248,12 @@ class Floor:
         return times
 
 
+def add_delays(row: dict[str, list[float]], times: list[float]) -> None:
+    """Note the percentiles of a visit."""
+    row["p50"].append(percentile(times, 0.5))
+    row["p99"].append(percentile(times, 0.99))
+
+
 def measure(servers: list[Server], floor: Floor, options: argparse.Namespace) -> dict[str, object]:
     """Visit all in turn, and return what each took."""
     names = [floor.name, *(each.name for each in servers)]
@@ -254,14 +261,12 @@ def measure(servers: list[Server], floor: Floor, options: argparse.Namespace) ->
         name: {"p50": [], "p99": [], "cpu": [], "rate": []} for name in names
     }
     for number in range(1, options.rounds + 1):
-        for each in (floor, *servers):
-            row, before = rows[each.name], 0.0 if each is floor else each.cpu()
-            times = each.one_at_a_time(options.count)
-            row["p50"].append(percentile(times, 0.5))
-            row["p99"].append(percentile(times, 0.99))
-            if each is not floor:
-                row["cpu"].append((each.cpu() - before) / (options.count + WARM) * 1e6)
-                row["rate"].append(each.in_flight(options.many, options.window))
+        add_delays(rows[floor.name], floor.one_at_a_time(options.count))
+        for each in servers:
+            row, before = rows[each.name], each.cpu()
+            add_delays(row, each.one_at_a_time(options.count))
+            row["cpu"].append((each.cpu() - before) / (options.count + WARM) * 1e6)
+            row["rate"].append(each.in_flight(options.many, options.window))
         print(f"round {number}", file=sys.stderr)
     shown: dict[str, object] = {}
     for name, row in rows.items():

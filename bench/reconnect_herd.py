@@ -8,7 +8,6 @@ get the same. See README.md beside this file.
 
 import argparse
 import heapq
-import random
 import re
 import select
 import socket
@@ -21,17 +20,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from accounts_daemon import HOST, network
-from harness import BenchError, add_options, machine, run_bench, spread
-
-from mtnet.client import FIRST_DELAY, LONGEST_DELAY
-from mtnet.client.connection import DELAY_FACTOR
+from bench.accounts_daemon import HOST, network
+from bench.fanout.servers import Mtnet
+from bench.harness import BenchError, add_options, machine, run_bench, spread
+from mtnet.backoff import backoff
 from mtnet.services.signals import wire
 from mtnet.session import messages
-
-sys.path.append(str(Path(__file__).parent / "fanout"))
-
-from servers import Mtnet
 
 MODES = {
     "at once": "all dial as soon as somebody listens",
@@ -314,13 +308,8 @@ class Herd:
 
     def _redial(self, line: Client) -> None:
         line.attempts += 1
-        delay = _delay(line.attempts) if self.policy else AGAIN * (line.attempts > 1)
+        delay = backoff(line.attempts) if self.policy else AGAIN * (line.attempts > 1)
         heapq.heappush(self._due, (time.monotonic() + delay, line.number, line))
-
-
-def _delay(attempts: int) -> float:
-    """Return the seconds for which the client library waits."""
-    return min(FIRST_DELAY * DELAY_FACTOR**attempts, LONGEST_DELAY) * random.uniform(0.5, 1.0)
 
 
 class PersistentMtnet(Mtnet):

@@ -21,8 +21,8 @@ from itertools import pairwise
 from pathlib import Path
 from statistics import median
 
-from harness import PINNED, allow_descriptors, cpu_of, machine, percentile, pin_load
-from peers import HOST, SignalsDaemon
+from bench.harness import PINNED, allow_descriptors, cpu_of, machine, percentile, pin_load
+from bench.peers import HOST, SignalsDaemon
 
 WAIT = 120.0
 """Seconds that all clients may take to come."""

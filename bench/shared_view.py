@@ -18,9 +18,8 @@ from contextlib import ExitStack
 from decimal import Decimal
 from pathlib import Path
 
-from harness import allow_descriptors, cpu_of, percentile, ratio, spread
-from peers import HOST, SignalsDaemon
-
+from bench.harness import allow_descriptors, cpu_of, percentile, ratio, spread
+from bench.peers import HOST, SignalsDaemon
 from mtnet.daemon.control.client import ask
 from mtnet.services.signals import wire
 from mtnet.services.signals.wire import Publish

@@ -18,12 +18,9 @@ import threading
 import time
 from pathlib import Path
 
-ROOT = Path(__file__).parent.parent
-sys.path += [str(ROOT / "tests"), str(ROOT / "tests" / "live")]
-
-from harness import allow_descriptors  # noqa: E402
-from live_daemon import RealDaemon  # noqa: E402
-from tls_samples import Authority, Files, client_context  # noqa: E402
+from bench.harness import allow_descriptors
+from tests.live.live_daemon import RealDaemon
+from tests.tls_samples import Authority, Files, client_context
 
 SERVICES = ("signals", "templates", "ticks", "web")
 PATIENCE = 10.0

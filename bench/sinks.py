@@ -14,9 +14,9 @@ import time
 from contextlib import ExitStack
 from pathlib import Path
 
-from harness import cpu_of, machine, spread
-from peers import HOST, SignalsDaemon, free_port
-from postgres_server import PostgresServer
+from bench.harness import cpu_of, machine, spread
+from bench.peers import HOST, SignalsDaemon, free_port
+from tests.live.postgres_server import PostgresServer
 
 SYMBOLS = 50
 PIECE = 1_000

@@ -14,7 +14,9 @@ import os
 import sys
 import threading
 import time
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from mtnet.client import Follower, aio, server_from_string, sync
 from mtnet.services.signals.wire import Entry
@@ -33,8 +35,13 @@ class Log:
         ]  # fmt: skip
         os.write(self._file, json.dumps(shown).encode() + b"\n")
 
+    def write_all(self, entries: Iterable[Entry]) -> None:
+        """Write entries, a line each."""
+        for each in entries:
+            self.write(each)
 
-def options(name: str, address: str, folder: Path, ca: str) -> dict[str, object]:
+
+def options(name: str, address: str, folder: Path, ca: str) -> dict[str, Any]:
     """Return the options of a follower of aio or sync."""
     secure = address.startswith(("secure:", "wss:", "https:"))
     found = {"state": folder / f"{name}.state", "ca": ca if secure else None, "name": name}
@@ -68,7 +75,7 @@ def follow_by_twisted(targets: list[tuple[str, str]], folder: Path, ca: str) -> 
     """Follow every address by Twisted."""
     from twisted.internet import reactor
 
-    reactor.seconds = time.monotonic
+    vars(reactor)["seconds"] = time.monotonic
     for name, address in targets:
         secure = address.startswith(("secure:", "wss:", "https:"))
         server = server_from_string(reactor, address, Path(ca) if secure else None)
@@ -77,7 +84,7 @@ def follow_by_twisted(targets: list[tuple[str, str]], folder: Path, ca: str) -> 
             server,
             reactor,
             on_signal=log.write,
-            on_snapshot=lambda found, log=log: [log.write(each) for each in found],
+            on_snapshot=log.write_all,
             on_unreachable=lambda sentence: None,
             name=name,
         )

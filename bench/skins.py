@@ -6,9 +6,9 @@ import sys
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
-from expected_state import ExpectedState, State, apply
-
+from bench.expected_state import ExpectedState, State, apply
 from mtnet.services.signals.wire import Entry
 
 PROGRAM = Path(__file__).with_name("skin_followers.py")
@@ -47,7 +47,7 @@ class LoggedFollower:
                 self._read += len(line)
                 self._take(json.loads(line))
 
-    def _take(self, line: list[object]) -> None:
+    def _take(self, line: list[Any]) -> None:
         seq, symbol, ticket, volume, kind, fields = line
         pairs = tuple((key, text) for key, text in fields)
         entry = Entry("main", seq, symbol, Decimal(volume), 0, ticket, kind, pairs)
@@ -57,8 +57,8 @@ class LoggedFollower:
             self.restarted = False
             return
         if seq != self.seq + 1:
-            kind = "twice" if seq <= self.seq else "lost"
-            self._expected.broken(kind, f"{self.name} was handed {seq} behind {self.seq}")
+            fault = "twice" if seq <= self.seq else "lost"
+            self._expected.broken(fault, f"{self.name} was handed {seq} behind {self.seq}")
         self.seq, self.restarted = seq, False
         apply(self.state, seq, self._expected.said[seq - 1])
 

@@ -22,9 +22,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from harness import PINNED, add_folder, allow_descriptors, percentile, pin_load
-from peers import HOST, SignalsDaemon
-
+from bench.harness import PINNED, add_folder, allow_descriptors, percentile, pin_load
+from bench.peers import HOST, SignalsDaemon
 from mtnet.services.signals import wire
 from mtnet.services.signals.wire import Publish
 from mtnet.session import messages

@@ -15,6 +15,7 @@ import tempfile
 import time
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 from twisted.internet.task import Clock
 
@@ -36,7 +37,7 @@ class Scene:
         sets = ("access.trust_loopback=true", "access.connections.signals.total=100000")
         self.env: FakeEnvironment = make_environment(folder, self.clock, *sets)
         self._factory = self.env.factory("signals")
-        self.participants = IParticipants(self.env.components.services["signals"])
+        self.participants: Any = IParticipants(self.env.components.services["signals"])
         self.signals = self.env.find(ISignals)
         self._provider = self._greet("provider")
         self._count = 0

@@ -9,17 +9,13 @@ other versions of what mtnet uses. Run it from a development environment:
 import argparse
 import signal
 import subprocess
-import sys
 import tempfile
 import venv
 from datetime import timedelta
 from pathlib import Path
 
-ROOT = Path(__file__).parent.parent
-sys.path += [str(ROOT / "tests"), str(ROOT / "tests" / "live")]
-
-from live_daemon import RealDaemon  # noqa: E402
-from tls_samples import Authority, Files, new_key  # noqa: E402
+from tests.live.live_daemon import RealDaemon
+from tests.tls_samples import Authority, Files, new_key
 
 SERVICES = ("signals", "templates", "ticks", "web")
 SECURE = "secure:0:interface=127.0.0.1"

@@ -20,8 +20,8 @@ from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 
-from harness import PINNED, allow_descriptors, cpu_of, pin_load
-from peers import HOST, SignalsDaemon, free_port
+from bench.harness import PINNED, allow_descriptors, cpu_of, pin_load
+from bench.peers import HOST, SignalsDaemon, free_port
 
 DATA = "x" * 60
 CONNECT = b"\x10\x10\0\x04MQTT\x04\x02\0\0\0\x04%04d"

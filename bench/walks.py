@@ -71,7 +71,8 @@ class Server:
 
     def __init__(self, folder: Path, *sets: str) -> None:
         self.clock = Clock()
-        make = getattr(mtnet.testing, "make_environment", None) or mtnet.testing.make_hub
+        testing: Any = mtnet.testing
+        make = getattr(testing, "make_environment", None) or testing.make_hub
         self.env = make(folder, self.clock, *sets)
 
     def factory(self, name: str) -> Any:

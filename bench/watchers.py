@@ -59,6 +59,12 @@ class Crew:
         self.changes, self.second = changes, 0
         self.members = [Member(number, 0) for number in range(count)]
 
+    def start(self) -> None:
+        """They are there."""
+
+    def stop(self) -> None:
+        """Nothing has to last."""
+
     def participants(self) -> list[Member]:
         """Return the members: new ones for those who change."""
         changed = [Member(each, (self.second + each) % 7) for each in range(self.changes)]

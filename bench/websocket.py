@@ -21,10 +21,10 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from accounts_daemon import dial, network
-from harness import (
+from bench.accounts_daemon import dial, network
+from bench.fanout.servers import Mtnet, Nats
+from bench.harness import (
     BenchError,
-    Server,
     add_options,
     machine,
     percentile,
@@ -32,16 +32,11 @@ from harness import (
     run_bench,
     spread,
 )
-
-sys.path.append(str(Path(__file__).parent / "fanout"))
-
-from fakes.websocket_bytes import BINARY, PONG, frame, request, text
-from memory import look
-from peers import HOST, free_port
-from servers import Mtnet, Nats
-
+from bench.memory import look
+from bench.peers import HOST, free_port
 from mtnet.session.grammar import parse as parse_frame
 from mtnet.session.grammar import payloads
+from tests.fakes.websocket_bytes import BINARY, PONG, frame, request, text
 
 PATIENCE = 20.0
 """Seconds in which everybody must be served."""
@@ -297,7 +292,7 @@ def rest(road: Road, count: int) -> Idle:
     return Idle(road.name, count, *each)
 
 
-def started(server: Server, stack: ExitStack) -> Server:
+def started(server: Served, stack: ExitStack) -> Served:
     """Start a server that is stopped at the end."""
     stack.callback(server.stop)
     server.start()

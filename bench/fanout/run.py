@@ -19,11 +19,8 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from servers import HERE, Floor, Mtnet, Nats, Redis
-
-sys.path.append(str(HERE.parent))
-
-from harness import (
+from bench.fanout.servers import HERE, Floor, Mtnet, Nats, Redis
+from bench.harness import (
     LOAD_CPU,
     BenchError,
     Server,

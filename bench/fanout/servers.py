@@ -4,15 +4,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+from bench.accounts_daemon import LOGIN, AccountsDaemon
+from bench.harness import Server
+from bench.peers import HOST
+from mtnet.services.signals import wire
+from mtnet.session import messages
+
 HERE = Path(__file__).parent
-sys.path.append(str(HERE.parent))
-
-from accounts_daemon import LOGIN, AccountsDaemon  # noqa: E402
-from harness import Server  # noqa: E402
-from peers import HOST  # noqa: E402
-
-from mtnet.services.signals import wire  # noqa: E402
-from mtnet.session import messages  # noqa: E402
 
 
 def make_certificate(data: Path) -> tuple[Path, Path]:

@@ -18,11 +18,8 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-HERE = Path(__file__).parent
-sys.path.append(str(HERE.parent))
-
-from accounts_daemon import AccountsDaemon  # noqa: E402
-from harness import (  # noqa: E402
+from bench.accounts_daemon import AccountsDaemon
+from bench.harness import (
     LOAD_CPU,
     BenchError,
     Server,
@@ -33,9 +30,10 @@ from harness import (  # noqa: E402
     run_bench,
     spread,
 )
-from peers import HOST  # noqa: E402
+from bench.peers import HOST
+from mtnet.services.templates.library import Library
 
-from mtnet.services.templates.library import Library  # noqa: E402
+HERE = Path(__file__).parent
 
 SYMBOL, PERIOD = "EURUSD", "H1"
 SIZES = {"8 kB": 8_192, "64 kB": 65_536}

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
-from reader import DAY, DAY_MS, compact, measure, rows
 
+from bench.ticks.reader import DAY, DAY_MS, compact, measure, rows
 from mtnet.callbacks import noop
 from mtnet.services.ticks.bars.history import BarHistory
 from mtnet.services.ticks.bars.periods import PERIODS

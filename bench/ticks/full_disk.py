@@ -22,13 +22,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).parents[2]
-sys.path += [str(ROOT / "tests" / "live"), str(ROOT / "tests")]
-
-from live_daemon import LOOPBACK, RealDaemon, until  # noqa: E402
-
-from mtnet.services.ticks.files import mt5  # noqa: E402
-from mtnet.services.ticks.storage.reader import TickReader  # noqa: E402
+from mtnet.services.ticks.files import mt5
+from mtnet.services.ticks.storage.reader import TickReader
+from tests.live.live_daemon import LOOPBACK, RealDaemon, until
 
 MIB = 1_048_576
 SIZE = 64 * MIB

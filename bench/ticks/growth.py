@@ -209,21 +209,12 @@ def compare(path: Path, beside: Path) -> None:
     """Print the CPU of an hour's export from two stores, in turns: medians of many."""
     hours = []
     for each in (beside, path):
-        reader = TickReader(each)
-        extent = reader.extent(b"SYM007")
-        assert extent is not None
-        middle = (extent.earliest + extent.latest) // 2 // (HOUR * 1_000) * HOUR * 1_000
-        for name, at in (
-            ("first", extent.earliest),
-            ("middle", middle),
-            ("last", extent.latest - HOUR * 1_000),
-        ):
-            hours.append((each, name, partial(reader.ticks, b"SYM007", at, at + HOUR * 1_000)))
+        hours += [(each, name, read) for name, read in hours_of(TickReader(each)).items()]
     spent: dict[tuple[Path, str], list[float]] = {}
     for _ in range(TURNS):
-        for each, name, hour in hours:
+        for each, name, read in hours:
             begin = time.process_time()
-            ticks = sum(1 for _ in hour())
+            ticks = read()
             spent.setdefault((each, name), []).append((time.process_time() - begin) / ticks)
     for each, name, _ in hours:
         print(f"  {each.parent.name}, the {name} hour: ", end="")
@@ -233,18 +224,29 @@ def compare(path: Path, beside: Path) -> None:
     timed("  report", reader.report)
 
 
+def hours_of(reader: TickReader) -> dict[str, Callable[[], int]]:
+    """Return what reads the first, the middle and the last hour of a symbol, and counts ticks."""
+    extent = reader.extent(b"SYM007")
+    assert extent is not None
+    hour = HOUR * 1_000
+    middle = (extent.earliest + extent.latest) // 2 // hour * hour
+    begins = {"first": extent.earliest, "middle": middle, "last": extent.latest - hour}
+
+    def read(begin: int) -> int:
+        return sum(1 for _ in reader.ticks(b"SYM007", begin, begin + hour))
+
+    return {name: partial(read, begin) for name, begin in begins.items()}
+
+
 def ask(path: Path) -> None:
     """Print what questions cost."""
     reader = TickReader(path)
     for _ in range(3):
         timed("symbols", reader.symbols)
         timed("report", reader.report)
-    extent = reader.extent(b"SYM007")
-    assert extent is not None
     for _ in range(3):
-        for name, begin in (("first", extent.earliest), ("last", extent.latest - HOUR * 1_000)):
-            hour = partial(reader.ticks, b"SYM007", begin, begin + HOUR * 1_000)
-            timed(f"the {name} hour", lambda hour=hour: list(hour()))
+        for name, read in hours_of(reader).items():
+            timed(f"the {name} hour", read)
     rows = [(n, EPOCH - 86_400_000 + n, b"1.1 1.2 - - %d 6" % (EPOCH - 86_400_000 + n))
             for n in range(IMPORTED)]  # fmt: skip
     importer = Importer(path, b"SYM008", EPOCH)

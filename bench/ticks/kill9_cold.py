@@ -24,14 +24,10 @@ from contextlib import closing, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
-sys.path += [str(ROOT / "tests" / "live"), str(ROOT / "tests")]
-
-from live_daemon import LOOPBACK, RealDaemon  # noqa: E402
-
-from mtnet.services.ticks.cold.layout import date_of  # noqa: E402
-from mtnet.services.ticks.files import mt5  # noqa: E402
-from mtnet.services.ticks.storage.reader import TickReader  # noqa: E402
+from mtnet.services.ticks.cold.layout import date_of
+from mtnet.services.ticks.files import mt5
+from mtnet.services.ticks.storage.reader import TickReader
+from tests.live.live_daemon import LOOPBACK, RealDaemon
 
 DAY_MS = 86_400_000
 OFFLINE = ("import", "compact", "prune", "delete")

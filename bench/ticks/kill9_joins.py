@@ -18,6 +18,7 @@ import time
 from contextlib import closing
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 from mtnet.services.ticks.model import Source
 from mtnet.services.ticks.storage import hot, joiner, rows
@@ -48,7 +49,7 @@ PRAGMA user_version = 1;
 
 def run(path: Path, number: int) -> None:
     """Store and join until the process is killed."""
-    joiner.FULL = rows.FULL = 40
+    vars(joiner)["FULL"] = vars(rows)["FULL"] = 40
     joiner.STEP, joiner.SLICE, joiner.SMALL_BLOCKS = 64, 512, 256
     hot.MERGED_TICKS = 600
     stored, tally = HotStore(path), Tally(path.parent / "ticks.taken")
@@ -97,7 +98,7 @@ def check(path: Path, printed: int) -> int:
     store, tally = HotStore(path), Tally(path.parent / "ticks.taken")
     lost = store.load(tally, 10).lost
     assert lost in (0, len(SYMBOLS)), f"{lost} ticks of one commit are lost"
-    totals = reader.report()["totals"]
+    totals: Any = reader.report()["totals"]
     assert totals["stored"] == end * len(SYMBOLS), f"{totals} are counted, not {end} of each"
     assert totals["stored"] + totals["lost"] == tally.value, f"{totals}, {tally.value} were taken"
     store.close()

@@ -6,7 +6,7 @@ import threading
 import time
 from itertools import cycle
 
-from servers import HOST
+from bench.peers import HOST
 
 EVERY = 1.0
 """Seconds from one change to the next."""

@@ -17,19 +17,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from probe import Probe
-from servers import (
-    Counts,
-    Floor,
-    Mtnet,
-    TickServer,
-    default_mtnet,
-    free_ports,
-)
-
-sys.path.append(str(Path(__file__).parent.parent))
-
-from harness import (
+from bench.harness import (
     LOAD_CPU,
     SERVER_CPU,
     BenchError,
@@ -37,6 +25,15 @@ from harness import (
     machine,
     pin_load,
     spread,
+)
+from bench.ticks.probe import Probe
+from bench.ticks.servers import (
+    Counts,
+    Floor,
+    Mtnet,
+    TickServer,
+    default_mtnet,
+    free_ports,
 )
 
 S = TypeVar("S", bound=TickServer)

@@ -12,10 +12,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-sys.path.append(str(Path(__file__).parent.parent))
-
-from harness import BenchError, Server
-from peers import HOST
+from bench.harness import BenchError, Server
+from bench.peers import HOST
 
 RECEIVE_BUFFER = 4_194_304
 """The same for both servers; `net.core.rmem_max` must allow it."""

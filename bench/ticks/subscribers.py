@@ -13,12 +13,9 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from servers import Mtnet, free_ports
-
-sys.path.append(str(Path(__file__).parent.parent))
-
-from harness import LOAD_CPU, compile_programs, machine, pin_load
-from peers import HOST
+from bench.harness import LOAD_CPU, compile_programs, machine, pin_load
+from bench.peers import HOST
+from bench.ticks.servers import Mtnet, free_ports
 
 HEAD = (
     "| form | ticks/s | subscribers | sent | stored | kernel drops | delivered | skipped "

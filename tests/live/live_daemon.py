@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -33,7 +34,7 @@ class RealDaemon:
 
     def __init__(self, folder: Path):
         self.folder, self.data = folder, folder / "data"
-        self.process = None
+        self.process: Any = None
         self.environ = {
             name: value for name, value in os.environ.items() if not name.startswith("MTNET_")
         }
