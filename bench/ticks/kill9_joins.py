@@ -27,24 +27,10 @@ from mtnet.services.ticks.storage.commits import Commit, snapshot
 from mtnet.services.ticks.storage.hot import HotStore
 from mtnet.services.ticks.storage.reader import TickReader
 from mtnet.services.ticks.storage.tally import Tally
+from tests.services.ticks.old_tick_store import make_old
 
 SYMBOLS = [b"SYM%d" % n for n in range(20)]
 WHEN = 1_767_225_600_000
-OLD = """
-DROP TRIGGER span_of_new;
-DROP TRIGGER span_of_changed;
-DROP TABLE span;
-DROP VIEW block;
-ALTER TABLE large_block RENAME TO block;
-INSERT INTO block SELECT * FROM small_block;
-DROP TABLE small_block;
-DROP TABLE joins;
-DROP TABLE cold_file;
-ALTER TABLE symbol DROP COLUMN numbered;
-ALTER TABLE symbol DROP COLUMN earliest;
-ALTER TABLE symbol DROP COLUMN latest;
-PRAGMA user_version = 1;
-"""
 
 
 def run(path: Path, number: int) -> None:
@@ -105,14 +91,12 @@ def check(path: Path, printed: int) -> int:
     return end
 
 
-def make_old(path: Path) -> None:
-    """Make the file one of an older mtnet, which had no log."""
+def merge_log(path: Path) -> None:
+    """Merge the log: an older mtnet had none."""
     stored = HotStore(path)
     stored.prepare()
     stored.merge()
     stored.close()
-    with closing(sqlite3.connect(path)) as connection:
-        connection.executescript(OLD)
 
 
 def main() -> None:
@@ -132,6 +116,7 @@ def main() -> None:
                 found = connection.execute("SELECT value FROM total WHERE name = 'log'").fetchone()
                 merges = max(merges, found[0] if found else 0)
             if at % 4 == 3:
+                merge_log(path)
                 make_old(path)
             print(f"round {at + 1}: {number} ticks of each symbol", flush=True)
         report = {

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from influx_server import HOST, InfluxServer
 from live_daemon import until
-from tick_load import send_while_killed
+from tick_load import send_while_killed, sink_of
 
 from mtnet.services.sinks.influx import InfluxTarget
 from mtnet.services.sinks.model import Batch, Taken
@@ -166,7 +166,7 @@ def test_each_tick_arrives_once_while_the_server_and_the_daemon_are_killed(
     option = f"--config={path}"
     daemon.start(option)
     sent = send_while_killed(daemon, option, server.kill, server.start)
-    until(lambda: not daemon.status()["sinks"]["sinks"][0]["waiting"])
+    until(lambda: not sink_of(daemon)["waiting"])
     export = ("ticks", "export", "EURUSD", "--format", "jsonl", "--data", str(daemon.data))
     exported = subprocess.run(
         [sys.executable, "-m", "mtnet", *export], capture_output=True, check=True

@@ -10,7 +10,7 @@ import pytest
 from live_daemon import until
 from postgres_server import HOST, PostgresServer
 from stalled_proxy import StalledProxy
-from tick_load import Sender, send_while_killed
+from tick_load import Sender, send_while_killed, sink_of
 
 from mtnet.services.sinks.model import Batch, Taken
 from mtnet.services.sinks.target import TAKEN, TargetError
@@ -136,7 +136,7 @@ def test_each_tick_arrives_once_while_the_server_and_the_daemon_are_killed(
     until(lambda: ask(f"SELECT count(*) FROM {table}")[0][0] >= sent)
     rows = [int(volume) for (volume,) in ask(f"SELECT volume FROM {table} ORDER BY seq")]
     assert rows == list(range(sent))
-    assert until(lambda: not daemon.status()["sinks"]["sinks"][0]["waiting"])
+    assert until(lambda: not sink_of(daemon)["waiting"])
 
 
 def test_a_server_that_stalls_costs_nothing_but_the_oldest_of_a_full_queue(
@@ -160,10 +160,6 @@ def test_a_server_that_stalls_costs_nothing_but_the_oldest_of_a_full_queue(
     assert rows[:100] == list(range(100))
     assert rows[-1] == sender.sent - 1
     assert len(rows) + sink_of(daemon)["dropped"] == sender.sent
-
-
-def sink_of(daemon):
-    return daemon.status()["sinks"]["sinks"][0]
 
 
 def test_the_commands_show_a_sink_and_try_its_server(daemon, server, table):

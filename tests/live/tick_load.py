@@ -37,6 +37,12 @@ class Sender(threading.Thread):
         self.join()
 
 
+def sink_of(daemon):
+    """Return the status of the one sink of a daemon."""
+    (sink,) = daemon.status()["sinks"]["sinks"]
+    return sink
+
+
 def send_while_killed(daemon, option, stop, start):
     """Send while the server of a sink, the daemon and the server again go; return how many."""
     sent = 0
@@ -47,7 +53,7 @@ def send_while_killed(daemon, option, stop, start):
         until(lambda sender=sender, sent=sent: sender.sent > sent + 100)
         if killed == "server":
             stop()
-            until(lambda: daemon.status()["sinks"]["sinks"][0]["failures"])
+            until(lambda: sink_of(daemon)["failures"])
             start()
         sender.stop()
         sent = sender.sent

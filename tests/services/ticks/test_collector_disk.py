@@ -1,8 +1,6 @@
 """A collector whose disk is full, refuses, or fails: nothing is lost without being counted."""
 
-import sqlite3
 import tempfile
-from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -10,6 +8,7 @@ from collecting import EURUSD, GBPUSD, FailingStore, Harness
 from failing_commits import fail_commits
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from refused_symbols import refuse_symbol
 
 from mtnet.errors import JournalError
 from mtnet.services.ticks.model import Batch
@@ -108,21 +107,11 @@ def test_the_last_commit_is_tried_once_more_when_it_fails(harness, failing, logg
 # Rows that no disk would take
 
 
-def refuse(harness, name):
-    """Let the store have no tick of one symbol."""
-    when = f"WHEN NEW.symbol = (SELECT id FROM symbol WHERE name = '{name}')"
-    with closing(sqlite3.connect(harness.folder / "ticks.sqlite", isolation_level=None)) as other:
-        other.execute(
-            f"CREATE TRIGGER poison BEFORE INSERT ON small_block {when} "
-            "BEGIN SELECT RAISE(ABORT, 'not this one'); END"
-        )
-
-
 def test_ticks_that_the_store_will_not_have_are_counted_and_said_and_stop_no_others(
     harness, logged, clock
 ):
     here = harness()
-    refuse(here, "GBPUSD")
+    refuse_symbol(here.folder / "ticks.sqlite", "GBPUSD")
     here.take(2)
     here.take(3, GBPUSD, "other")
     here.flush()
@@ -146,7 +135,7 @@ def test_ticks_that_the_store_will_not_have_are_counted_and_said_and_stop_no_oth
 
 def test_a_second_refusal_of_the_same_symbol_is_counted_and_not_said_again(harness, logged):
     here = harness()
-    refuse(here, "EURUSD")
+    refuse_symbol(here.folder / "ticks.sqlite", "EURUSD")
     for _ in range(3):
         here.take(1)
         here.flush()

@@ -1,10 +1,9 @@
 """Commands and batches on the tick port for streams."""
 
 import re
-import sqlite3
-from contextlib import closing
 
 import pytest
+from refused_symbols import refuse_symbol
 
 from mtnet.errors import JournalError
 from mtnet.interfaces import ITicks
@@ -103,12 +102,7 @@ def test_what_follows_a_sync_is_worked_off_after_its_answer(serve):
 def test_each_connection_is_told_what_the_store_would_not_have_of_its_own(serve, monkeypatch):
     monkeypatch.setattr(hot, "LIMIT", 0)  # the log would have it
     server = serve()
-    with closing(sqlite3.connect(f"{server.env.config.data}/ticks.sqlite")) as other:
-        other.execute(
-            "CREATE TRIGGER poison BEFORE INSERT ON symbol WHEN NEW.name = 'POISON' "
-            "BEGIN SELECT RAISE(ABORT, 'not this one'); END"
-        )
-        other.commit()
+    refuse_symbol(f"{server.env.config.data}/ticks.sqlite", "POISON", "symbol")
     honest, poisoned = server.dial(), server.dial()
     server.say(honest, b"@@honest 1\nEURUSD 1.1\n")
     answer = server.say(poisoned, b"@@poisoned 1\nPOISON 1\nGBPUSD 1.3\nSYNC:\n")

@@ -1,17 +1,18 @@
 """The log before the blocks: what is in it, what is read of it, and how it is merged."""
 
 import os
-import sqlite3
 import tempfile
-from contextlib import closing, suppress
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from committing import ask, change, everything
+from committing import ask, everything
 from failing_commits import fail_commits
 from hot_stores import DESK, EURUSD, GBPUSD, NOON, again, commit_of, got, in_blocks, segment, tick
 from hypothesis import given, settings, strategies
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from old_tick_store import drop_spans
+from refused_symbols import refuse_symbol
 
 from mtnet.errors import JournalError
 from mtnet.services.ticks.export.reading import read_table
@@ -116,13 +117,7 @@ def of_earlier_form(data):
 def of_earlier_schema(store):
     """Make the file one of a mtnet that wrote logs of the earlier form."""
     store.close()
-    change(
-        store.path,
-        "DROP TRIGGER span_of_new",
-        "DROP TRIGGER span_of_changed",
-        "DROP TABLE span",
-        f"PRAGMA user_version = {NO_SPANS}",
-    )
+    drop_spans(store.path, NO_SPANS)
 
 
 OPENERS = {
@@ -308,12 +303,7 @@ def test_ticks_that_come_while_the_log_is_merged_are_in_the_next_segment(store):
 
 
 def test_rows_that_sqlite_rejects_are_left_out_counted_and_kept_aside(store):
-    with closing(sqlite3.connect(store.path)) as other:
-        other.execute(
-            "CREATE TRIGGER poison BEFORE INSERT ON symbol WHEN NEW.name = 'GBPUSD' "
-            "BEGIN SELECT RAISE(ABORT, 'not this one'); END"
-        )
-        other.commit()
+    refuse_symbol(store.path, "GBPUSD", "symbol")
     store.commit(commit_of({EURUSD: [b"1"], GBPUSD: [b"2", b"3"]}))
     store.merge()
     (refusal,) = store.take_left_out()
@@ -328,12 +318,7 @@ def test_rows_that_sqlite_rejects_are_left_out_counted_and_kept_aside(store):
 
 
 def test_what_a_merge_leaves_out_is_counted_though_the_daemon_is_killed_behind_it(store):
-    with closing(sqlite3.connect(store.path)) as other:
-        other.execute(
-            "CREATE TRIGGER poison BEFORE INSERT ON symbol WHEN NEW.name = 'GBPUSD' "
-            "BEGIN SELECT RAISE(ABORT, 'not this one'); END"
-        )
-        other.commit()
+    refuse_symbol(store.path, "GBPUSD", "symbol")
     sender = Source("sender", 3, received=4, dropped=1)
     store.commit(commit_of({EURUSD: [b"1"], GBPUSD: [b"2", b"3"]}, sender))
     store.merge()

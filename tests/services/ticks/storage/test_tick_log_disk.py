@@ -6,6 +6,7 @@ from contextlib import closing
 
 import pytest
 from hot_stores import EURUSD, GBPUSD, NOON, again, commit_of, got, in_blocks, segment, tick
+from old_tick_store import drop_spans
 
 from mtnet.errors import JournalError
 from mtnet.services.ticks.model import Seen, Source
@@ -14,7 +15,7 @@ from mtnet.services.ticks.storage.commits import Commit
 from mtnet.services.ticks.storage.hot import HotStore, copy_store
 from mtnet.services.ticks.storage.log_records import PAGE, noted_in, scan
 from mtnet.services.ticks.storage.reader import TickReader
-from mtnet.services.ticks.storage.schema import SCHEMA
+from mtnet.services.ticks.storage.schema import NO_LOG, SCHEMA
 from mtnet.services.ticks.storage.tally import Tally
 
 
@@ -46,12 +47,8 @@ def test_the_state_after_a_start_is_that_of_the_log_too(store):
 def test_a_file_of_an_mtnet_without_a_log_gets_one(store):
     store.commit(commit_of({EURUSD: [tick(1)]}))
     store.merge()
-    with closing(sqlite3.connect(store.path)) as other:
-        other.executescript(
-            "DROP TRIGGER span_of_new; DROP TRIGGER span_of_changed; DROP TABLE span; "
-            "PRAGMA user_version = 3"
-        )
-        assert got(store.path) == [tick(1)]
+    drop_spans(store.path, NO_LOG)
+    assert got(store.path) == [tick(1)]
     newer, _ = again(store)
     newer.commit(commit_of({EURUSD: [tick(2)]}))
     assert got(store.path) == [tick(1), tick(2)]

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from old_tick_store import drop_spans
 from twisted.internet.task import Clock
 
 from mtnet.errors import ClientError, JournalError
@@ -19,6 +20,7 @@ from mtnet.services.ticks.storage import rows
 from mtnet.services.ticks.storage.blocks import Series
 from mtnet.services.ticks.storage.commits import Commit, snapshot
 from mtnet.services.ticks.storage.reader import LAST_NUMBER, TickReader
+from mtnet.services.ticks.storage.schema import NO_SPANS
 from mtnet.services.ticks.storage.store import Store
 from mtnet.testing import EPOCH, make_environment
 
@@ -241,11 +243,7 @@ def test_an_hour_is_looked_for_no_earlier_than_the_longest_block_could_reach_it(
     assert got(store, NOON + 90, NOON + 100) == [tick(90), tick(99)]
     assert got(store, NOON + 34, NOON + 40) == [tick(35), tick(39)]
     assert begun == [(NOON + 90 - 30 - 1, LAST_NUMBER), (NOON + 34 - 30 - 1, LAST_NUMBER)]
-    with closing(sqlite3.connect(store.path)) as connection:
-        connection.executescript(
-            "DROP TRIGGER span_of_new; DROP TRIGGER span_of_changed; DROP TABLE span; "
-            "PRAGMA user_version = 4"
-        )
+    drop_spans(store.path, NO_SPANS)
     assert got(store, NOON + 34, NOON + 40) == [tick(35), tick(39)]
     store.close()
     store.prepare()

@@ -8,6 +8,7 @@ import pytest
 from committing import COUNTS, ONE, OTHER, TABLES, ask, batch, change, commit_of, everything
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from refused_symbols import refuse_symbol
 
 from mtnet.errors import JournalError
 from mtnet.services.ticks.model import GAPS, WINDOW, Source, Verdict
@@ -270,16 +271,6 @@ def test_a_commit_that_fails_at_any_table_stores_nothing_and_is_taken_later(
 
 
 # Rows that no disk would take
-
-
-def refuse_symbol(path, name):
-    """Let the store have no tick of one symbol."""
-    when = f"WHEN NEW.symbol = (SELECT id FROM symbol WHERE name = '{name}')"
-    change(
-        path,
-        f"CREATE TRIGGER poison BEFORE INSERT ON small_block {when} "
-        "BEGIN SELECT RAISE(ABORT, 'not this one'); END",
-    )
 
 
 @pytest.mark.parametrize("others", [0, 1, 2, 3, 40])
