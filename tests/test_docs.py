@@ -5,6 +5,8 @@ import json
 import re
 import shlex
 import tomllib
+from argparse import _SubParsersAction
+from functools import cache
 from pathlib import Path
 
 import msgspec
@@ -23,6 +25,7 @@ from mtnet.services.signals.settings import Port, Source
 PROJECT = Path(__file__).parent.parent
 ACCOUNTS = (PROJECT / "docs" / "accounts.md").read_text("utf-8")
 EVERYWHERE = [*(PROJECT / "docs").glob("*.md"), PROJECT / "README.md"]
+CONTRIBUTED = [each for each in (PROJECT / "contrib").rglob("*") if each.is_file()]
 TOML = re.search(
     r"```toml\n(.*?)```", (PROJECT / "docs" / "running.md").read_text("utf-8"), re.DOTALL
 )[1]
@@ -104,29 +107,56 @@ def test_examples_are_shown_with_all_their_keys():
 # Accounts
 
 
-def _commands(text):
-    """Return the command lines of `mtnet account` and `mtnet bans`, in blocks and in sentences."""
-    found = re.findall(r"^(?:\$ )?(mtnet (?:account|bans) [a-z]+\b.*)$", text, re.MULTILINE)
-    found += re.findall(r"`(mtnet (?:account|bans) [a-z]+(?: [^`]*)?)`", text)
-    lines = (re.split(r" {3,}", each)[0] for each in found)
-    return {" ".join(line.split()) for line in lines}
-
-
-# extending.md shows rights of a service that is not installed here; its own test runs it.
+BLOCK = re.compile(r"^```\w*\n(.*?)^```", re.MULTILINE | re.DOTALL)
+LINE = re.compile(r"^(?:\$ )?(?:[A-Z_]+=\S+ )*mtnet ([a-z].*)$", re.MULTILINE)
+NAMED = re.compile(r"`mtnet ([a-z][^`]*)`")
+DAEMON = ("run", "check")
+"""Commands whose options are those of twistd."""
+# extending.md shows commands and rights of a service that is not installed here; its own test
+# runs it.
 BUILT_IN = [page for page in EVERYWHERE if page.name != "extending.md"]
-COMMANDS = sorted({line for page in BUILT_IN for line in _commands(page.read_text("utf-8"))})
+READ = cache(parser)
 
 
-@pytest.mark.parametrize(
-    "line", [line for line in COMMANDS if line.endswith(" list") or len(line.split()) > 3]
-)
-def test_every_command_for_accounts_and_bans_can_be_read(line):
-    parser().parse_args(shlex.split(line)[1:])
+def _lines(page):
+    """Return the command lines in the blocks of a page, without what is said of them."""
+    blocks = BLOCK.findall(page.read_text("utf-8"))
+    found = [line for block in blocks for line in LINE.findall(re.sub(r"\\\n\s*", " ", block))]
+    lines = (shlex.split(re.split(r" {3,}| [#|>] ", line)[0]) for line in found)
+    return [line for line in lines if line[0] not in DAEMON]
+
+
+def _choices(command):
+    """Return the commands below one, by name."""
+    found = [each.choices for each in command._actions if isinstance(each, _SubParsersAction)]
+    return found[0] if found else {}
+
+
+@pytest.mark.parametrize("page", BUILT_IN, ids=lambda page: page.name)
+def test_every_command_line_in_a_block_can_be_read(page):
+    for line in _lines(page):
+        READ().parse_args(line)
+
+
+@pytest.mark.parametrize("page", [*BUILT_IN, *CONTRIBUTED], ids=lambda page: page.name)
+def test_every_command_that_is_named_is_one_with_its_options(page):
+    for line in NAMED.findall(BLOCK.sub("", page.read_text("utf-8"))):
+        command, names = READ(), iter(line.split())
+        while choices := _choices(command):
+            word = next(names, "…")
+            if not re.fullmatch(r"[a-z0-9|]+", word):
+                break
+            assert {*word.split("|")} <= choices.keys(), f"mtnet {line}"
+            command = choices[word.split("|")[0]]
+        if not line.startswith(DAEMON):
+            options = {*re.findall(r"(?<!\S)\[?(--[a-z-]+)", line)}
+            assert options <= command._option_string_actions.keys(), f"mtnet {line}"
 
 
 def test_the_commands_are_found():
-    assert len(COMMANDS) > 20
-    assert any("--days 30" in line for line in COMMANDS)
+    lines = [line for page in BUILT_IN for line in _lines(page)]
+    assert len(lines) > 80
+    assert any("--days" in line for line in lines)
 
 
 RIGHTS = sorted(
