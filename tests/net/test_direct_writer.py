@@ -241,7 +241,6 @@ def test_without_a_private_name_everything_goes_through_the_transport(dial, monk
     st.lists(
         st.one_of(
             st.integers(1, 40_000).map(lambda size: ("write", size)),
-            st.integers(1, 300).map(lambda size: ("past", size)),
             st.integers(0, 20_000).map(lambda room: ("room", room)),
             st.just(("turn", 0)),
         ),
@@ -255,9 +254,6 @@ def test_every_byte_arrives_once_and_in_order_whatever_the_socket_takes(dial, st
         if what == "write":
             said += frame
             output.write(frame)
-        elif what == "past":
-            said += frame
-            output.write_buffered(frame)
         elif what == "room":
             client.transport.handle.room = number
         else:

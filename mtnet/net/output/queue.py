@@ -121,11 +121,6 @@ class OutputBuffer:
         self.add_lag(len(data))
         self._transport.write(data)
 
-    def write_buffered(self, data: bytes) -> None:
-        """Write `data` through the transport, which sends it when it can."""
-        self.add_lag(len(data))
-        self._transport.write(data)
-
     def add_lag(self, size: int) -> None:
         """Count bytes more that wait in the transport."""
         if self.writer is not None:
