@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from mtnet.net.output import broadcast as groups
 from mtnet.net.output.broadcast import Broadcast, BroadcastGroup, send_each
 from mtnet.net.output.queue import SendQueue
+from mtnet.net.timer_wheel import TimerWheel
 
 
 class Closer:
@@ -36,9 +37,9 @@ class Harness:
         for name in names:
             self.come(name)
 
-    def come(self, name):
+    def come(self, name, wheel=None):
         transport = self.transports[name] = TcpTransport(self.clock)
-        self.queues[name] = SendQueue(transport, self.clock, self._most, None)
+        self.queues[name] = SendQueue(transport, self.clock, self._most, None, wheel=wheel)
         transport.turn()
         self.group.add(name, self.queues[name])
 
@@ -114,6 +115,18 @@ def test_what_one_was_told_by_itself_comes_in_its_place(harness):
     here.open("a")
     here.say(b"4")
     assert here.heard() == {"a": b"1234", "b": b"134"}
+
+
+def test_what_was_posted_to_a_slow_page_does_not_cut_a_broadcast_in_two(harness, clock):
+    here = harness()
+    here.come("a", TimerWheel(clock, 1.0))
+    here.queues["a"].post(b"<<posted>>")
+    here.transports["a"].handle.room = 3
+    here.say(b"<<news>>")
+    here.open("a")
+    clock.advance(2)
+    here.open("a")
+    assert here.heard() == {"a": b"<<news>><<posted>>"}
 
 
 def test_a_slice_leaves_the_rest_for_later(harness):

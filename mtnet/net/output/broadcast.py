@@ -132,8 +132,12 @@ class Broadcast(Generic[Key]):
         last = max(begin, min(end, len(writers)))
         for send, start, stop in ((send_to, begin, middle), (send_each, max(begin, middle), last)):
             for at, sent in send(writers[start : min(stop, end)], self._data):
-                self._write(start + at, self._data[sent:])
+                self._finish(start + at, self._data[sent:])
         return last
+
+    def _finish(self, at: int, rest: bytes) -> None:
+        """Send the rest of a frame before everything that is queued, or it would cut the frame."""
+        self._group.members[self._plan.keys[at]].output.write(rest)
 
     def _write(self, at: int, data: bytes) -> None:
         send_queue = self._group.members.get(self._plan.keys[at])
