@@ -355,7 +355,7 @@ class SignalService:
         if publisher is OWNER:
             pass
         elif isinstance(draft, WholeState):
-            if isinstance(outcome, Taken) and outcome.accepted:
+            if pending.take != "0" and isinstance(outcome, Taken) and outcome.accepted:
                 self.rules.ownership.take(publisher, draft.channel)
         elif not draft.id:
             self.rules.ownership.claim(publisher, SymbolKey(draft.channel, draft.symbol))

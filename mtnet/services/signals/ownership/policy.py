@@ -225,7 +225,7 @@ class PublishPolicy(CommitPolicy):
 
     def replaced(self, whole: WholeState, accepted: bool) -> Counted | None:
         claim = self._claims[id(whole)]
-        if accepted:
+        if accepted and claim.take != "0":
             self._take(whole.channel, claim)
         if whole.n is None:
             return None

@@ -235,6 +235,12 @@ def test_a_signal_beside_the_publisher_of_a_channel_takes_nothing(web):
     assert fates(web.post(signal("d"), publisher="p2")) == [4]
 
 
+def test_a_sign_of_life_beside_the_publisher_of_a_channel_takes_nothing(web):
+    assert fates(web.post(signal("a"), publisher="p2")) == [1]
+    assert web.post(publisher="p1", beside=True).status == 200
+    assert fates(web.post(signal("b"), publisher="p2")) == [2]
+
+
 def test_another_publisher_is_fenced_until_it_takes(web):
     web.post(signal("a"), publisher="p1")
     answer = web.post(signal("b", "GBPUSD"), publisher="p2")
