@@ -1,8 +1,10 @@
 """What survives a crash: entries in order, the state, and the ids that were taken."""
 
+import gc
 import sqlite3
 import subprocess
 import sys
+import tracemalloc
 from contextlib import closing
 from decimal import Decimal
 
@@ -496,6 +498,23 @@ def test_a_commit_goes_on_with_what_the_last_one_left_and_does_not_read_it_again
     monkeypatch.setattr("mtnet.services.signals.journal.transaction.prove", None)
     (entry,) = journal.commit([draft(volume="0.5")])
     assert (entry.seq, str(entry.previous)) == (3, "0.25")
+
+
+def test_symbols_that_are_refused_leave_nothing_in_memory(journal):
+    class Full(CommitPolicy):
+        def judge(self, draft, held):
+            raise WireError("field", "There is no room")
+
+    journal.commit([draft()])
+    journal.commit([draft("A")], Full())
+    tracemalloc.start()
+    for number in range(10):
+        journal.commit([draft(f"S{number}-{each}") for each in range(200)], Full())
+    journal.commit([draft("A")], Full())
+    gc.collect()
+    found = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    assert found < 100_000
 
 
 def test_a_commit_does_not_go_on_with_what_a_failed_one_was_about_to_leave(journal):

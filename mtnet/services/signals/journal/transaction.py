@@ -287,10 +287,12 @@ class Transaction:
     def _load(self, symbol: str) -> dict[str, Held]:
         shape = (str, bytes, bytes, bytes)
         found = rows(self._connection, shape, _POSITIONS, self.channel, symbol)
-        held = self._symbols[symbol] = {
+        held = {
             ticket: prove(self.channel, symbol, ticket, (before, body, digest))
             for ticket, before, body, digest in found
         }
+        if held:  # a symbol that is refused leaves nothing
+            self._symbols[symbol] = held
         return held
 
     # What it changes
@@ -325,6 +327,7 @@ class Transaction:
         if "" in held:
             self._unset(held, symbol, "")
         held[ticket] = now
+        self._symbols[symbol] = held
         item = self._items[symbol, ticket] = position_item(symbol, ticket, now.hash)
         self._sum = (self._sum + item) % SUMS
         self._touched[symbol, ticket] = None
