@@ -3,8 +3,12 @@
 import pytest
 from signals_peers import Server, frame, gone, told
 from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
 
+from mtnet.errors import PrunedError
 from mtnet.services.signals.status.report import Status
+from mtnet.services.signals.views import changes
+from mtnet.services.signals.views.settings import ViewSettings
 
 
 @pytest.fixture
@@ -260,6 +264,31 @@ def test_a_follower_that_was_away_is_told_of_an_entry_that_landed(server):
     assert [each for each in told(early) if "SIGNAL" in each] == [
         "SIGNAL|channel=main|seq=1|symbol=GBPUSD|volume=1"
     ]
+
+
+def test_a_read_that_fails_while_a_view_is_changed_tells_nothing_twice(server, clock):
+    def failing(space):
+        # What was read before is over in the reactor, and this is still under way.
+        server.signals.commits.repair(Failure(PrunedError("The entry is kept no longer.")))
+        return changes.flatten(space, "half", "a person closed it", 1)
+
+    publisher, views = server.greet(), server.signals.views
+    server.publish(publisher, "a", "1")
+    Deferred.fromCoroutine(views.add("half", ViewSettings(sources=("main",))))
+    server.publish(publisher, "b", "0")
+    server.publish(publisher, "c", "1")
+    follower = server.subscribe("half")
+    told(follower)
+    server.disk.held = True
+    changed = Deferred.fromCoroutine(views._change(failing))
+    server.disk.work()
+    server.publish(publisher, "d", "1", "EURUSD")
+    server.disk.work()
+    assert changed.called
+    assert [each for each in told(follower) if "SIGNAL" in each] == [
+        "SIGNAL|channel=half|seq=2|symbol=GBPUSD|volume=0",
+    ]
+    assert told(publisher)[-1] == "STORED|id=d|seq=4"
 
 
 # Stopping in each state

@@ -423,6 +423,9 @@ class GroupCommit:
         return True
 
     async def _mend(self, error: Exception) -> bool:
+        # Seen from the reactor, a call that is under way looks like one that has failed.
+        if not await self._worker.needs_recovery():
+            return True
         goes_on = await self._recover([], self._policy([], self._clock.seconds()), error)
         if goes_on:
             self._note_recovery()

@@ -132,6 +132,11 @@ class JournalWorker:
         stored: Deferred[Stored] = self._in_thread(self._recover, policy, known)
         return stored
 
+    def needs_recovery(self) -> "Deferred[bool]":
+        """Fire with whether a call failed with unknown outcome; none is under way then."""
+        found: Deferred[bool] = self._in_thread(lambda: self.journal.needs_recovery)
+        return found
+
     def _commit(self, policy: PublishPolicy) -> Stored:
         outcomes = self.journal.commit(policy.drafts, policy)
         self._finish(policy)
