@@ -403,7 +403,7 @@ class Session:
         pending, self._login = self._login, None
         for payload in () if pending is None else pending.behind:
             self.frame(payload)
-        if not self.closed:
+        if not self.closed and self._login is None:  # else there was another HELLO
             self.throttle.resume("login")
             self.check_finished()
 

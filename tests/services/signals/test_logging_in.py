@@ -149,6 +149,21 @@ def test_what_stands_behind_hello_waits_for_the_login(daemon, monkeypatch):
     assert terminal.transport.producerState == "producing"
 
 
+def test_a_second_login_behind_the_first_is_waited_for_as_well(daemon, monkeypatch):
+    held = [Deferred(), Deferred()]
+    authenticator = daemon.env.access.authenticator
+    # Once somebody has logged in from there, its network is a known one.
+    for each, hasher in zip(held, (authenticator.unknown, authenticator.known), strict=True):
+        monkeypatch.setattr(hasher, "in_thread", lambda *_, each=each: each)
+    terminal = daemon.dial("signals")
+    terminal.send(hello("alice") + hello("bob"))
+    held[0].callback(True)
+    assert terminal.transport.producerState == "paused", "all that it sends now would be kept"
+    held[1].callback(True)
+    assert verbs(got(terminal)) == ["WELCOME", "WELCOME"]
+    assert terminal.transport.producerState == "producing"
+
+
 def test_a_client_that_leaves_before_the_login_is_checked_is_forgotten(daemon, monkeypatch, log):
     held = Deferred()
     monkeypatch.setattr(daemon.hasher, "in_thread", lambda *_: held)
