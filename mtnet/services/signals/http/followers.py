@@ -237,3 +237,4 @@ class PollingFollowers:
         self._signals.channels.sessions.pop(gone)
         self._signals.fanout.detach(gone.follower.channel, gone)
         self._signals.channels.followers.leave(gone.follower, self._signals.now())
+        gone.recheck()  # if it had to make room, its polls would hear of nothing more

@@ -6,6 +6,7 @@ from fakes.http import Answer, request
 from signals_web import signal
 
 from mtnet.interfaces import IControlCommands, IParticipants
+from mtnet.services.signals.http import expiry
 
 
 def answer(terminal):
@@ -217,6 +218,16 @@ def test_a_withdrawn_login_ends_a_poll(ask_as, clock):
     assert terminal.received() == b""
     ask_as.grant("bob", "read:status")
     assert answer(terminal).error == (401, "login")
+
+
+def test_a_poll_of_a_follower_that_makes_room_is_answered_and_misses_nothing(web, monkeypatch):
+    monkeypatch.setattr(expiry, "MAX_PRESENT", 1)
+    web.post(signal("a"))
+    web.read(web.behind(1, "&name=first"))
+    terminal = web.wait(web.behind(1, "&name=first&wait=10"))
+    web.read(web.behind(1, "&name=second"))
+    web.clock.advance(0)
+    assert answer(terminal).json["signals"] == []
 
 
 def test_a_client_that_leaves_is_waited_for_no_longer(web, clock):
