@@ -8,6 +8,7 @@ memory alone, since the follower came first.
 
 from collections.abc import Callable
 from decimal import Context, Decimal
+from typing import TypeGuard
 
 from msgspec import Struct
 
@@ -117,7 +118,7 @@ class SlippageTable:
         total, currencies = FLAT, set[str]()
         for symbol, each in self._by_symbol.items():
             spec = specs(symbol)
-            if spec is None or not spec.tick or spec.tickvalue is None:
+            if spec is None or not _is_step(spec.tick) or spec.tickvalue is None:
                 return None, ""
             total += each.amount / spec.tick * spec.tickvalue
             currencies.add(spec.currency)
@@ -129,6 +130,11 @@ def _lots(entry: Entry, ack: Ack, previous: Decimal, before: Decimal | None) -> 
     closed = before if before is not None and not entry.ticket else previous
     opened = entry.volume if ack.volume is None else ack.volume
     return (abs(closed) if previous else FLAT) + (abs(opened) if entry.volume else FLAT)
+
+
+def _is_step(tick: Decimal | None) -> TypeGuard[Decimal]:
+    """Return whether prices can have a step: with an absurd one, a sum would have no end."""
+    return tick is not None and tick > 0 and _decimals(tick) <= PRICE_DECIMALS
 
 
 def _decimals(price: Decimal) -> int:

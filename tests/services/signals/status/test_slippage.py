@@ -103,3 +103,11 @@ def test_sums_of_many_digits_are_told():
     fill(table, "9999", "1", "999999999999")
     spec = Spec("EURUSD", tick=Decimal("1e-10"), tickvalue=Decimal("1000"), currency="JPY")
     assert told(table, spec).cost == "99989999999800020000000000000.00"
+
+
+def test_with_an_absurd_step_of_the_price_there_is_no_cost():
+    table = SlippageTable()
+    fill(table, "1", "1.10000", "1.10001")
+    for tick in ("1e-300", "-0.00001"):
+        spec = Spec("EURUSD", tick=Decimal(tick), tickvalue=Decimal(1), currency="USD")
+        assert (told(table, spec).points, told(table, spec).cost) == ("1.0", None)
