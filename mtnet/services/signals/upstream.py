@@ -37,7 +37,7 @@ class SourceProtocol(Protocol):
         self._publisher = self._signals.join(
             name,
             self.transport,
-            refuse=lambda error: self._warn(str(error)),
+            refuse=self._refused,
             close=self._end,
             address=name,
         )
@@ -70,6 +70,12 @@ class SourceProtocol(Protocol):
             symbol, volume = parse_position(payload, self._env.section.codepage)
             self._signals.submit(self._publisher, self._channel, symbol, volume)
         except WireError as error:
+            self._refused(error)
+
+    def _refused(self, error: WireError) -> None:
+        if error.code == "server":  # ours: a classic server sends its state to a new connection
+            self._end(str(error))
+        else:
             self._warn(str(error))
 
     def _end(self, why: str) -> None:

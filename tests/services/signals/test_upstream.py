@@ -44,6 +44,18 @@ def test_a_bad_frame_of_a_source_costs_that_frame_alone(env):
     assert not protocol.transport.disconnecting
 
 
+def test_a_source_whose_channel_is_damaged_is_dialled_anew_until_that_is_mended(env):
+    protocol, journal = attach(env), env.find(ISignals).worker.journal
+    protocol.dataReceived(b"<<XAUUSD|1>>")
+    journal.damaged = {"gold": "It is damaged."}
+    protocol.dataReceived(b"<<XAUUSD|0.00>>")
+    assert protocol.transport.disconnected, "it would not send it again here"
+    protocol.connectionLost()
+    journal.damaged = {}
+    attach(env).dataReceived(b"<<XAUUSD|0.00>>")
+    assert env.find(ISignals).positions("gold")["XAUUSD"].volume == 0
+
+
 def test_a_source_that_sends_no_frames_is_dropped(env):
     protocol = attach(env)
     protocol.dataReceived(b"<" * 5_000)
