@@ -235,8 +235,14 @@ class SignalService:
         if channel not in book and len(book) - len(self.views.names) >= MAX_CHANNELS:
             raise WireError("channel", f"There are {MAX_CHANNELS} channels, and this is one more")
 
-    def release(self, ack: wire.Ack) -> None:
-        """Take from the follower of a view that its copy of an entry is gone, or smaller."""
+    def acknowledge_copy(self, ack: wire.Ack) -> None:
+        """Take from the follower of a view what became of its copy of an entry."""
+        self.views.acknowledged(ack.channel)
+        if ack.status == "released":
+            self._release_copy(ack)
+
+    def _release_copy(self, ack: wire.Ack) -> None:
+        """Take that a copy is gone, or smaller."""
         done = Deferred.fromCoroutine(self._release(ack))
         done.addErrback(lambda failure: self.log.error("{why}", why=failure.getErrorMessage()))
 

@@ -239,9 +239,7 @@ class Subscriptions:
         for each in self.of(ack.channel):
             each.acknowledge(ack, self._access.session.now())
             if self._access.is_copied_for(ack.channel):
-                self._access.signals.views.acknowledged(ack.channel)
-                if ack.status == "released":
-                    self._access.signals.release(ack)
+                self._access.signals.acknowledge_copy(ack)
 
     def of(self, channel: str) -> list[Subscription]:
         """Return the subscription to a channel, if there is one."""

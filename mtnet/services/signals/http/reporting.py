@@ -24,8 +24,8 @@ class Acknowledging:
         mine = self._signals.views.is_follower(channel.name, access.login, asked.name)
         for ack in acks:
             follower.acknowledge(ack, self._signals.now())
-            if ack.status == "released" and mine:
-                self._signals.release(ack)
+            if mine:
+                self._signals.acknowledge_copy(ack)
 
 
 class Reporting:

@@ -57,6 +57,29 @@ def test_the_follower_of_a_view_says_that_its_copy_is_gone(ask_as):
     assert ask_as("bob", "GET", "/v1/channels/v").json["positions"] == []
 
 
+def test_a_trade_that_an_acknowledgement_alone_betrays_is_no_withdrawal(ask_as, clock):
+    def report(balance):
+        clock.advance(10)
+        money = {"balance": balance, "equity": balance, "margin": 0}
+        assert ask_as("bob", "POST", "/v1/report", {"name": "desk", **money}).status == 204
+
+    ask_as.grant("bob", "follow:signals/v")
+    limit = {"max_drawdown": "10%", "then": "flatten"}
+    settings = {"sources": ["gold"], "follower": "bob/desk", **limit}
+    body = {"publisher": "p", "signals": [signal("a")]}
+    ask_as("alice", "POST", "/v1/channels/gold/signals", body)
+    assert ask_as("root", "POST", "/v1/views", {"view": "v", "settings": settings}).status == 201
+    report(1000)
+    body["signals"] = [signal("b", "GBPUSD")]
+    ask_as("alice", "POST", "/v1/channels/gold/signals", body)
+    report(1000)
+    said = {"acks": [{"seq": 1, "status": "filled"}], "name": "desk"}
+    assert ask_as("bob", "POST", "/v1/channels/v/acks", said).status == 204
+    report(880)
+    report(880)
+    assert ask_as("bob", "GET", "/v1/channels/v").json["paused"] == "close_only"
+
+
 # REPORT and SPEC
 
 
