@@ -23,6 +23,7 @@ from mtnet.services.ticks.bars.history import BarHistory
 from mtnet.services.ticks.bars.periods import PERIODS
 from mtnet.services.ticks.bars.series import Bars
 from mtnet.services.ticks.files.importer import Importer
+from mtnet.services.ticks.wire import by_symbol
 
 SHOWN = ("S1", "M1", "H1", "D1")
 SYMBOL = b"EURUSD"
@@ -50,7 +51,7 @@ def as_they_come(records: list[Any], received: int) -> int:
     """Return how many M1 bars are built live."""
     live = Bars(1_000_000)
     for at in range(0, len(records), 10):
-        live.take(records[at : at + 10], received)
+        live.take(by_symbol(records[at : at + 10]), received)
     return len(live)
 
 

@@ -15,7 +15,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from functools import partial
-from itertools import repeat
 from operator import add
 from pathlib import Path
 from resource import RUSAGE_SELF, getrusage
@@ -29,6 +28,7 @@ from mtnet.services.ticks.storage.hot import HotStore
 from mtnet.services.ticks.storage.merge import LEVEL
 from mtnet.services.ticks.storage.reader import TickReader
 from mtnet.services.ticks.storage.tally import Tally
+from mtnet.services.ticks.wire import by_symbol
 
 EPOCH = 1_767_225_600_000
 HOUR = 3_600
@@ -61,9 +61,9 @@ class Senders:
                 records.sort(key=lambda record: record[1].split(b" ")[4])
                 late = self.chance.randint
                 times = [int(rest.split(b" ")[4]) + late(1, 8) for _, rest in records]
-                self.memtable.add(records, [(time, 3) for time in times])
+                self.memtable.add_each(records, [(time, 3) for time in times])
             else:
-                self.memtable.add(records, repeat((EPOCH + at * 1_000, 3)))
+                self.memtable.add(by_symbol(records), (EPOCH + at * 1_000, 3))
         commit = Commit(sources=[snapshot(self.source)], token=second + 1)
         for series in self.memtable.take_filled():
             for block in series.pack():

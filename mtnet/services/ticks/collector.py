@@ -5,9 +5,9 @@ Every record that was read is stored, dropped, refused or repeated in the end, a
 """
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from itertools import compress, repeat
+from itertools import compress
 from typing import Any
 
 from twisted.internet.defer import Deferred, fail
@@ -32,7 +32,7 @@ from mtnet.services.ticks.storage.blocks import Mark
 from mtnet.services.ticks.storage.store import Store
 from mtnet.services.ticks.storage.tally import Tally
 from mtnet.services.ticks.storage.writer import Writer
-from mtnet.services.ticks.wire import Record, encode_symbol
+from mtnet.services.ticks.wire import Record, by_symbol, encode_symbol
 from mtnet.storage.worker import InThread
 
 
@@ -129,14 +129,16 @@ class Collector:
             return 0
         self._count_received(source, len(records), when)
         self.clocks.take(source.name, records, when)
-        mark: Mark = (when, source.number)
-        rejected = self._writer.add(records, repeat(mark))
-        refused = sum(rejected.values())
-        if refused:
-            self._losses.rejected += refused
+        ticks = by_symbol(records)
+        rejected = self._writer.add(ticks, (when, source.number))
+        if rejected:
+            refused = self._reject(ticks, rejected)
             self._sources.count_refused(source, refused)
-        self._publish(records, [source] * len(records), rejected, when)
-        return len(records) - refused
+            records = [each for each in records if each[0] not in rejected]
+        self._publish(records, ticks, when)
+        for each in self._observers:
+            each.taken(records, when, [source.name] * len(records))
+        return len(records)
 
     def take_each(self, sources: list[Source], records: list[Record], when: int) -> None:
         """Take records that came at once, each from a source of its own, in their order."""
@@ -150,12 +152,17 @@ class Collector:
             self._count_received(by_number[number], count, when)
         self.clocks.take(sources[-1].name, records, when)
         marks: dict[int, Mark] = {number: (when, number) for number in received}
-        rejected = self._writer.add(records, [marks[source.number] for source in sources])
+        ticks = by_symbol(records)
+        rejected = self._writer.add_each(records, [marks[source.number] for source in sources])
         if rejected:
-            self._losses.rejected += sum(rejected.values())
-            for source, (symbol, _) in zip(sources, records, strict=True):
-                self._sources.count_refused(source, symbol in rejected)
-        self._publish(records, sources, rejected, when)
+            self._reject(ticks, rejected)
+            taken = [symbol not in rejected for symbol, _ in records]
+            for source, is_taken in zip(sources, taken, strict=True):
+                self._sources.count_refused(source, not is_taken)
+            records, sources = list(compress(records, taken)), list(compress(sources, taken))
+        self._publish(records, ticks, when)
+        for each in self._observers:
+            each.taken(records, when, [source.name for source in sources])
 
     def burst(self) -> AbstractContextManager[None]:
         """Take what comes meanwhile as one burst: the tally is written once, behind it."""
@@ -213,20 +220,19 @@ class Collector:
         self._sources.count_received(source, records, when)
         self._wake()
 
+    def _reject(self, ticks: dict[bytes, list[bytes]], rejected: Mapping[bytes, int]) -> int:
+        """Leave out symbols that are one too many; return how many ticks of them there are."""
+        for symbol in rejected:
+            del ticks[symbol]
+        refused = sum(rejected.values())
+        self._losses.rejected += refused
+        return refused
+
     def _publish(
-        self,
-        records: list[Record],
-        sources: Sequence[Source],
-        rejected: dict[bytes, int],
-        when: int,
+        self, records: list[Record], ticks: Mapping[bytes, Sequence[bytes]], when: int
     ) -> None:
-        if rejected:
-            taken = [symbol not in rejected for symbol, _ in records]
-            records, sources = list(compress(records, taken)), list(compress(sources, taken))
-        self._build(records, when)
+        self._build(ticks, when)
         self.fanout.publish(records, when)
-        for each in self._observers:
-            each.taken(records, when, [source.name for source in sources])
 
     # Storing ticks
 

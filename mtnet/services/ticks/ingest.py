@@ -4,7 +4,7 @@ Ingest: reads records, groups them into batches by their headers, and finds repe
 Each port for datagrams has a `DatagramIngest`, each connection a `StreamIngest`.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
@@ -19,6 +19,8 @@ from mtnet.services.ticks.model import Batch, Seen, Source, Verdict
 
 BOUNDARY = b"\x01"
 """Marks the end of each datagram when several are parsed at once; no record contains it."""
+ENDS = b"\0" + BOUNDARY, b"\r\n" + BOUNDARY, b"\n" + BOUNDARY, BOUNDARY
+"""How datagrams end: a classic sender ends them with NUL."""
 EMPTY = BOUNDARY * 2
 """An empty datagram behind another one; what ends that one would take its mark along."""
 
@@ -127,24 +129,28 @@ class DatagramIngest:
         self._reader, self.collector = reader, reader.collector
         self._report_error = report_error
 
-    def take_burst(self, burst: Sequence[Datagram], when: int) -> bool:
+    def take_burst(self, burst: Sequence[Datagram], hosts: Collection[str], when: int) -> bool:
         """
         Take datagrams of canonical records, of several hosts one record each; return False if any
         is different.
+
+        Args:
+            hosts: of the datagrams.
         """
         text = BOUNDARY.join([data for data, _ in burst]) + BOUNDARY
         if b"@@" in text or EMPTY in text or text.count(BOUNDARY) > len(burst):
             return False
-        for end in (b"\0" + BOUNDARY, b"\r\n" + BOUNDARY, b"\n" + BOUNDARY, BOUNDARY):
+        for end in ENDS:
             text = text.replace(end, b"\n")
+            if BOUNDARY not in text:
+                break
         records = wire.split(text, self._reader.spaced)
-        hosts = {address[0] for _, address in burst}
         if records is None or (len(records) != len(burst) and _may_differ(burst, hosts)):
             return False
-        if len(hosts) == 1:
-            self.collector.take(self.collector.source(hosts.pop()), records, when)
-            return True
         sources = {host: self.collector.source(host) for host in hosts}
+        if len(sources) == 1:
+            self.collector.take(*sources.values(), records, when)
+            return True
         each = [sources[address[0]] for _, address in burst]
         self.collector.take_each(each, records, when)
         return True
@@ -192,7 +198,7 @@ class DatagramIngest:
         self.collector.count_refused(self.collector.source(host), 1, when)
 
 
-def _may_differ(burst: Sequence[Datagram], hosts: set[str]) -> bool:
+def _may_differ(burst: Sequence[Datagram], hosts: Collection[str]) -> bool:
     """Return whether the records of several datagrams have several sources, or may be cut."""
     return len(hosts) > 1 or max(len(data) for data, _ in burst) > wire.MAX_DATAGRAM
 

@@ -57,26 +57,21 @@ class TickDatagramProtocol(DatagramProtocol):
 
     def datagramsReceived(self, burst: Sequence[Received]) -> None:
         """Take datagrams that came at one time."""
-        taken = self._permitted(burst)
-        if not taken:
-            return
-        when = self._env.now()
-        hosts = {address[0] for _, address in taken}
-        whole = all(self._rights(host).all("send", "ticks") for host in hosts)
-        if whole and self._ingest.take_burst(taken, when):
-            return
-        with self._ingest.collector.burst():
-            for data, address in taken:
-                self._ingest.take(address[0], data, when, self._rights(address[0]))
-
-    def _permitted(self, burst: Sequence[Received]) -> Sequence[Received]:
-        """Return the datagrams of hosts that may send something; deny the others."""
         hosts = {address[0] for _, address in burst}
         denied = {host for host in hosts if not self._rights(host).any("send", "ticks")}
-        if not denied:
-            return burst
-        self._ingest.deny([address[0] for _, address in burst if address[0] in denied])
-        return [each for each in burst if each[1][0] not in denied]
+        if denied:
+            self._ingest.deny([address[0] for _, address in burst if address[0] in denied])
+            burst = [each for each in burst if each[1][0] not in denied]
+            if not burst:
+                return
+            hosts -= denied
+        when = self._env.now()
+        whole = all(self._rights(host).all("send", "ticks") for host in hosts)
+        if whole and self._ingest.take_burst(burst, hosts, when):
+            return
+        with self._ingest.collector.burst():
+            for data, address in burst:
+                self._ingest.take(address[0], data, when, self._rights(address[0]))
 
     def _report_error(self, host: str, error: WireError) -> None:
         if self._env.log.admits(host, self._env.clock.seconds(), f"ticks {error.code}"):

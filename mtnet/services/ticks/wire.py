@@ -7,6 +7,7 @@ Pure. Inside mtnet a record is the pair (symbol, rest): the symbol in its canoni
 """
 
 import re
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
 from functools import lru_cache
@@ -104,6 +105,14 @@ def split(text: bytes, spaced: Mapping[bytes, bytes] = NONE_SPACED) -> list[Reco
         return None
     found = _LINES.findall(text)
     return found if len(found) == text.count(b"\n") else None
+
+
+def by_symbol(records: Iterable[Record]) -> dict[bytes, list[bytes]]:
+    """Return what follows each symbol, in the order of the records."""
+    found: defaultdict[bytes, list[bytes]] = defaultdict(list)
+    for symbol, rest in records:
+        found[symbol].append(rest)
+    return found
 
 
 def parse(line: bytes, spaced: Mapping[bytes, bytes], codepage: str = values.CODEPAGE) -> Record:

@@ -1,6 +1,6 @@
 """Publish and subscribe for bars: subscribers learn of changed symbols, a few times a second."""
 
-from collections.abc import Hashable, Iterable, Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred, succeed
@@ -13,7 +13,6 @@ from mtnet.net.time_slices import TimeSlicer
 from mtnet.services.ticks.bars.periods import BASES, MINUTE, SECOND, Period
 from mtnet.services.ticks.bars.series import Bars, SecondBars, Series
 from mtnet.services.ticks.bars.stored import Past, StoredBars
-from mtnet.services.ticks.wire import Record
 
 PULSE = 0.25
 """Seconds between two looks at the open bars: they change with each tick, and are sent 4 times a
@@ -127,17 +126,19 @@ class BarFeed:
             if base == SECOND and self._seconds is not None:
                 self._seconds.forget(symbol)
 
-    def take(self, records: Iterable[Record], when: int) -> None:
-        """Take ticks that came at `when`, in milliseconds since the Unix epoch."""
+    def take(self, ticks: Mapping[bytes, Sequence[bytes]], when: int) -> None:
+        """
+        Take ticks that came at `when`, in milliseconds since the Unix epoch: what followed each
+        symbol.
+        """
         if self._bars is None or self._seconds is None:
             return
-        self._bars.take(records, when)
-        self._seconds.take(records, when)
+        self._bars.take(ticks, when)
+        self._seconds.take(ticks, when)
         self.made.clear()
         minutes, seconds = self._subscribers[MINUTE], self._subscribers[SECOND]
         if minutes or seconds:
-            symbols = {symbol for symbol, _ in records}
-            self._changed |= (minutes.keys() | seconds.keys()) & symbols
+            self._changed |= (minutes.keys() | seconds.keys()) & ticks.keys()
             if self._changed and self._pulse is None:
                 self._pulse = self._clock.callLater(self._patience() or PULSE, self._publish)
 

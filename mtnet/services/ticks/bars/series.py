@@ -8,7 +8,6 @@ tick has no bar; a day begins at the broker's midnight. Prices are doubles, as i
 """
 
 from bisect import bisect_left
-from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
@@ -20,7 +19,7 @@ from struct import Struct
 from typing import Any, NamedTuple
 
 from mtnet.services.ticks.bars.periods import MINUTE, SECOND, Period
-from mtnet.services.ticks.wire import ABSENT, Record
+from mtnet.services.ticks.wire import ABSENT
 
 MAX_SERIES = 10_080
 """Minutes of one symbol: a week. A request reads all of them at most, in 9 ms."""
@@ -467,12 +466,9 @@ class Bars:
         """The number of ticks that are in no bar because of their TIME."""
         return sum(each.left_out for each in self._series.values())
 
-    def take(self, records: Iterable[Record], when: int) -> None:
-        """Take ticks that came at `when`."""
+    def take(self, ticks: Mapping[bytes, Sequence[bytes]], when: int) -> None:
+        """Take ticks that came at `when`: what followed each symbol."""
         series, closed = self._series, 0
-        ticks: defaultdict[bytes, list[bytes]] = defaultdict(list)
-        for symbol, rest in records:
-            ticks[symbol].append(rest)
         for symbol, rests in ticks.items():
             found = series.get(symbol)
             if found is None:
@@ -547,11 +543,12 @@ class SecondBars(Bars):
         found = self._series.pop(symbol, None)
         self._count -= 0 if found is None else len(found)
 
-    def take(self, records: Iterable[Record], when: int) -> None:
-        """Take ticks that came at `when`."""
+    def take(self, ticks: Mapping[bytes, Sequence[bytes]], when: int) -> None:
+        """Take ticks that came at `when`: what followed each symbol."""
         self._newest, watched = when, self._watched
         if watched:
-            super().take([each for each in records if watched.get(each[0], when) != when], when)
+            due = (symbol for symbol in ticks if watched.get(symbol, when) != when)
+            super().take({symbol: ticks[symbol] for symbol in due}, when)
 
     def _begin(self, symbol: bytes, rest: bytes) -> Series:
         self._watched[symbol] = 0

@@ -7,7 +7,7 @@ of a tick cost next to nothing while many come.
 
 import re
 import struct
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from typing import NamedTuple
@@ -132,21 +132,32 @@ class Memtable:
     def __contains__(self, symbol: bytes) -> bool:
         return symbol in self._series
 
-    def add(
+    def add(self, ticks: Mapping[bytes, Sequence[bytes]], mark: Mark) -> dict[bytes, int]:
+        """
+        Add ticks of one mark by symbol; return how many of each symbol one too many it rejects.
+        """
+        rejected: dict[bytes, int] = {}
+        for symbol, rests in ticks.items():
+            found = self._to_fill(symbol)
+            if found is None:
+                rejected[symbol] = len(rests)
+            else:
+                found.records += rests
+                found.marks += [mark] * len(rests)
+        return rejected
+
+    def add_each(
         self, records: Iterable[tuple[bytes, bytes]], marks: Iterable[Mark]
     ) -> dict[bytes, int]:
-        """Add (symbol, rest) records; return how many of each symbol one too many it rejects."""
-        series, filled = self._series, self._filled
+        """Add (symbol, rest) records, each with a mark of its own, as `add` does."""
         rejected: dict[bytes, int] = {}
-        for (symbol, rest), mark in zip(records, marks, strict=False):
-            found = series.get(symbol) or self._new_series(symbol)
+        for (symbol, rest), mark in zip(records, marks, strict=True):
+            found = self._to_fill(symbol)
             if found is None:
                 rejected[symbol] = rejected.get(symbol, 0) + 1
-                continue
-            if not found.records:
-                filled.append(found)
-            found.records.append(rest)
-            found.marks.append(mark)
+            else:
+                found.records.append(rest)
+                found.marks.append(mark)
         return rejected
 
     def last_tick(self, symbol: bytes) -> tuple[bytes, int] | None:
@@ -163,10 +174,15 @@ class Memtable:
         filled, self._filled = self._filled, []
         return filled
 
-    def _new_series(self, symbol: bytes) -> Series | None:
-        if len(self._series) >= self._limit:
-            return None
-        found = self._series[symbol] = Series(symbol)
+    def _to_fill(self, symbol: bytes) -> Series | None:
+        """Return the series of a symbol, which gets ticks now; None = it is one too many."""
+        found = self._series.get(symbol)
+        if found is None:
+            if len(self._series) >= self._limit:
+                return None
+            found = self._series[symbol] = Series(symbol)
+        if not found.records:
+            self._filled.append(found)
         return found
 
 

@@ -5,7 +5,7 @@ Series are packed here in slices, so that the reactor is not held up. What the d
 kept, and tried again before anything newer.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from random import getrandbits
 
@@ -106,13 +106,24 @@ class Writer:
         """Whether no tick waits in memory, and the disk is not full."""
         return not (self.memtable or self.full)
 
-    def add(self, records: Sequence[Record], marks: Iterable[Mark]) -> dict[bytes, int]:
-        """Take records; return how many of each symbol are rejected as one symbol too many."""
-        rejected = self.memtable.add(records, marks)
-        taken = len(records) - sum(rejected.values())
-        self.waiting += taken
-        self._tally.set(self._tally.value + taken)
+    def add(self, ticks: Mapping[bytes, Sequence[bytes]], mark: Mark) -> dict[bytes, int]:
+        """
+        Take ticks of one mark by symbol; return how many of each symbol are rejected as one symbol
+        too many.
+        """
+        rejected = self.memtable.add(ticks, mark)
+        self._count_taken(sum(map(len, ticks.values())) - sum(rejected.values()))
         return rejected
+
+    def add_each(self, records: Sequence[Record], marks: Iterable[Mark]) -> dict[bytes, int]:
+        """Take records, each with a mark of its own, as `add` does."""
+        rejected = self.memtable.add_each(records, marks)
+        self._count_taken(len(records) - sum(rejected.values()))
+        return rejected
+
+    def _count_taken(self, ticks: int) -> None:
+        self.waiting += ticks
+        self._tally.set(self._tally.value + ticks)
 
     def burst(self) -> AbstractContextManager[None]:
         """Note once how many were taken, behind all that is added meanwhile."""

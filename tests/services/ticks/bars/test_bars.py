@@ -97,14 +97,14 @@ def test_bars_are_of_the_bid_or_of_the_last_price_where_the_first_tick_has_no_bi
     first, bid_counts
 ):
     kept = Bars(1_000)
-    kept.take([(b"A", f"{first}{NOW}".encode())], NOW)
+    kept.take({b"A": [f"{first}{NOW}".encode()]}, NOW)
     assert kept.get(b"A").open.open == (1 if bid_counts else 3)
 
 
 def test_symbols_that_are_named_have_bars_of_the_last_price():
     kept = Bars(1_000, {b"A"})
-    records = [(b"A", f"1 2 3 - {NOW}".encode()), (b"B", f"1 2 3 - {NOW}".encode())]
-    kept.take([*records, (b"A", f"1 2 0 - {NOW + 1}".encode()), (b"A", b"1 2")], NOW)
+    tick = f"1 2 3 - {NOW}".encode()
+    kept.take({b"A": [tick, f"1 2 0 - {NOW + 1}".encode(), b"1 2"], b"B": [tick]}, NOW)
     assert shown(kept.get(b"A").open) == (0, 3, 3, 3, 3, 1)
     assert shown(kept.get(b"B").open) == (0, 1, 1, 1, 1, 1)
 
@@ -113,8 +113,8 @@ def test_the_first_bid_begins_bars_of_last_prices_again_unless_they_are_a_settin
     kept = Bars(1_000, {b"B"})
     for symbol in (b"A", b"B"):
         records = (f"- {ask} 3 - {NOW + at}" for at, ask in enumerate(("2", "2", "-")))
-        kept.take([(symbol, each.encode()) for each in records], NOW)
-        kept.take([(symbol, b"1 - 7 - %d" % (NOW + MINUTE)), (symbol, b"- 2")], NOW + MINUTE)
+        kept.take({symbol: [each.encode() for each in records]}, NOW)
+        kept.take({symbol: [b"1 - 7 - %d" % (NOW + MINUTE), b"- 2"]}, NOW + MINUTE)
     assert [shown(bar) for bar in kept.get(b"A").read(M1, 9)] == [(MINUTE, 1, 1, 1, 1, 1)]
     assert [bar.close for bar in kept.get(b"B").read(M1, 9)] == [3, 7]
     assert len(kept) == 1
@@ -130,7 +130,7 @@ def test_seconds_are_built_of_symbols_that_are_watched_and_from_the_next_moment_
     def take(*ticks):
         for when, text in ticks:
             for each in (minutes, seconds):
-                each.take([(b"A", text), (b"B", text)], when)
+                each.take({b"A": [text], b"B": [text]}, when)
 
     take((NOW, b"1"))
     seconds.watch(b"A")
@@ -276,9 +276,9 @@ def test_weeks_begin_on_sunday_and_months_on_their_first_day(period, time, openi
 def test_the_longest_series_loses_its_oldest_when_there_are_too_many():
     kept = Bars(1_000)
     for at in range(900):
-        kept.take([(b"LONG", b"1 - - - %d" % (NOW + at * MINUTE))], NOW + at * MINUTE)
+        kept.take({b"LONG": [b"1 - - - %d" % (NOW + at * MINUTE)]}, NOW + at * MINUTE)
     for at in range(300):
-        kept.take([(b"SHORT", b"1 - - - %d" % (NOW + at * MINUTE))], NOW + at * MINUTE)
+        kept.take({b"SHORT": [b"1 - - - %d" % (NOW + at * MINUTE)]}, NOW + at * MINUTE)
     assert len(kept) <= 1_000
     assert len(kept.get(b"LONG")) == 899 - CHUNK
     assert len(kept.get(b"SHORT")) == 299
@@ -290,11 +290,11 @@ def test_a_symbol_keeps_a_week_of_minutes_and_takes_nothing_that_is_older(monkey
     monkeypatch.setattr(Bars, "_longest", 300)
     kept = Bars(1_000_000)
     for at in range(2_000):
-        kept.take([(b"A", b"1 - - - %d" % (NOW + at * MINUTE))], NOW + at * MINUTE)
+        kept.take({b"A": [b"1 - - - %d" % (NOW + at * MINUTE)]}, NOW + at * MINUTE)
     found = kept.get(b"A")
     assert 300 <= len(found) <= 300 + CHUNK
     assert len(kept) == len(found)
-    kept.take([(b"A", b"1 - - - %d" % NOW)], NOW + 2_000 * MINUTE)
+    kept.take({b"A": [b"1 - - - %d" % NOW]}, NOW + 2_000 * MINUTE)
     assert found.left_out == 1
 
 
@@ -311,7 +311,7 @@ def test_what_came_before_the_start_is_added_to_its_own_minute_once(dropped, cou
     feed = BarFeed(Bars(1_000), Clock(), 1)
     feed.stored = Stored()
     for at in range(3):
-        feed.take([(b"A", b"1 - - - %d" % (NOW + at * MINUTE))], NOW)
+        feed.take({b"A": [b"1 - - - %d" % (NOW + at * MINUTE)]}, NOW)
     found = feed.get(b"A")
     waiting = [feed.past(b"A", M1, 5) for _ in range(2)]
     found.drop(dropped)
@@ -331,7 +331,7 @@ def test_the_count_of_bars_is_what_the_series_hold(ticks):
     kept = Bars(30)
     for symbol, at, timed in sorted(ticks, key=lambda tick: tick[2]):
         when = NOW + at * MINUTE
-        kept.take([(b"%d" % symbol, b"1 - - - %d" % when if timed else b"1")], when)
+        kept.take({b"%d" % symbol: [b"1 - - - %d" % when if timed else b"1"]}, when)
     series = [kept.get(b"%d" % symbol) for symbol in range(3)]
     assert len(kept) == sum(len(each) for each in series if each is not None) <= 30
 
