@@ -1,4 +1,8 @@
-"""UDP port that reads datagrams in batches, and counts those that the kernel dropped."""
+"""
+UDP port that reads datagrams in batches, and counts those that the kernel dropped.
+
+The compiled loop reads where it was built; the one in Python does the same.
+"""
 
 import errno
 import socket
@@ -50,6 +54,7 @@ class BatchingUdpPort(Port):
     ) -> None:
         super().__init__(number, protocol, interface, DATAGRAM, reactor)
         self._clock, self._turn = reactor, turn
+        self._receiver = IBurstProtocol(protocol, None)
         self._dropped = 0
         self._has_more = False
 
@@ -83,22 +88,13 @@ class BatchingUdpPort(Port):
 
     def _receive(self) -> tuple[list[Received], bool]:
         """Return a batch, and whether there may be more."""
-        receive, size = self.socket.recvfrom, 0
-        burst: list[Received] = []
-        try:
-            while size < BURST_BYTES and len(burst) < BURST:
-                received = receive(DATAGRAM)
-                burst.append(received)
-                size += len(received[0])
-        except OSError as error:
-            # Other errors are about datagrams that were sent; mtnet sends none that matter.
-            return burst, error.errno not in GONE and bool(burst)
-        return burst, True
+        burst, error = receive(self.socket, BURST, BURST_BYTES, DATAGRAM)
+        # Other errors are about datagrams that were sent; mtnet sends none that matter.
+        return burst, not error or (error not in GONE and bool(burst))
 
     def _hand_over(self, burst: list[Received]) -> None:
-        receiver = IBurstProtocol(self.protocol, None)
-        if receiver is not None:
-            self._call(receiver.datagramsReceived, burst)
+        if self._receiver is not None:
+            self._call(self._receiver.datagramsReceived, burst)
             return
         for data, address in burst:
             self._call(self.protocol.datagramReceived, data, address[:2])
@@ -108,6 +104,35 @@ class BatchingUdpPort(Port):
             receive(*received)
         except Exception:
             self._log.failure("{protocol!r} failed", protocol=self.protocol)
+
+
+def receive_each(
+    port: socket.socket, most: int, room: int, largest: int
+) -> tuple[list[Received], int]:
+    """
+    Return datagrams that wait, and the number of the error that ended it; 0 = there may be more.
+
+    Args:
+        port: it does not block.
+        most, room: how many datagrams, and bytes of them, until it ends.
+        largest: bytes that are read of one.
+    """
+    burst: list[Received] = []
+    size = 0
+    try:
+        while size < room and len(burst) < most:
+            received = port.recvfrom(largest)
+            burst.append(received)
+            size += len(received[0])
+    except OSError as error:
+        return burst, error.errno or errno.EIO
+    return burst, 0
+
+
+try:
+    from mtnet.net._receive import receive
+except ImportError:  # there was no compiler where it was installed
+    receive = receive_each
 
 
 def set_receive_buffer(port: BatchingUdpPort, wanted: int) -> int:

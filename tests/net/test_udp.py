@@ -17,7 +17,7 @@ from mtnet.errors import ConfigError
 from mtnet.interfaces import IBurstProtocol
 from mtnet.net import udp
 from mtnet.net.endpoints import Listener
-from mtnet.net.udp import BatchingUdpPort, set_receive_buffer
+from mtnet.net.udp import BatchingUdpPort, receive_each, set_receive_buffer
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="Linux alone tells what it dropped.")
 TURN = 0.005
@@ -72,6 +72,16 @@ class Single(DatagramProtocol):
         self.addresses.append(address)
 
 
+@pytest.fixture(params=["compiled", "interpreted"])
+def receive(request, monkeypatch):
+    """Each of the two loops that read datagrams."""
+    if request.param == "interpreted":
+        monkeypatch.setattr(udp, "receive", receive_each)
+    elif udp.receive is receive_each:
+        pytest.skip("The compiled loop was not built here: there was no C compiler.")
+    return udp.receive
+
+
 @pytest.fixture
 def reactor():
     return Reactor()
@@ -85,7 +95,7 @@ def sender():
 
 
 @pytest.fixture
-def listen(reactor, sender):
+def listen(reactor, sender, receive):
     """Let a protocol listen on a port that the test's sender sends to."""
     ports = []
 
@@ -244,6 +254,35 @@ def test_a_port_that_is_closed_while_it_reads_stops_reading(listen, sender, monk
     send(sender, *numbers(4))
     port.doRead()
     assert protocol.heard == numbers(2)
+
+
+def test_datagrams_of_several_senders_have_the_addresses_that_python_gives_them(receive):
+    made = [socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) for _ in range(3)]
+    try:
+        for each in made:
+            each.bind(("::1", 0))
+            each.setblocking(False)
+        port, one, other = made
+        for each in (one, one, other, one):
+            each.sendto(b"hello", port.getsockname())
+        burst, error = receive(port, 9, 9_000, 10)
+        senders = [each.getsockname() for each in (one, one, other, one)]
+        assert burst == [(b"hello", sender) for sender in senders]
+        assert error in udp.GONE
+    finally:
+        for each in made:
+            each.close()
+
+
+@pytest.mark.parametrize(("most", "room", "read"), [(2, 9_000, 2), (9, 11, 3), (0, 9, 0)])
+def test_a_batch_ends_with_its_limits_and_leaves_the_rest(
+    listen, sender, receive, most, room, read
+):
+    port = listen(Bursts())
+    send(sender, *[b"hello"] * 5)
+    burst, error = receive(port.socket, most, room, 10)
+    assert (len(burst), error) == (read, 0)
+    assert len(receive(port.socket, 9, 9_000, 10)[0]) == 5 - read
 
 
 # What the kernel drops

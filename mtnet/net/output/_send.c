@@ -1,4 +1,4 @@
-/* Sends the same bytes to many sockets, without Python between two of them; see crowd.py. */
+/* Sends the same bytes to many sockets, without Python between two of them; see broadcast.py. */
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 

@@ -149,7 +149,7 @@ class DatagramIngest:
             return False
         sources = {host: self.collector.source(host) for host in hosts}
         if len(sources) == 1:
-            self.collector.take(*sources.values(), records, when)
+            self.collector.take(next(iter(sources.values())), records, when)
             return True
         each = [sources[address[0]] for _, address in burst]
         self.collector.take_each(each, records, when)
