@@ -49,9 +49,17 @@ _REST = rb"(?:%(p)b(?: %(o)b(?: %(o)b%(t)b)?+)?+|- %(p)b(?: %(o)b%(t)b)?+|- - %(
     b"o": _OPTIONAL,
     b"t": _TAIL,
 }
-# In ASCII, without a byte that is ever escaped; every other spelling is read one by one.
-_SYMBOL = rb"(?!@@|\* |[A-Z]{2,12}: )[!-$&-+\--:=?-{}~]{1,%d}+" % values.MAX_SYMBOL
-_LINES = re.compile(rb"^(%b) (%b)\n" % (_SYMBOL, _REST), re.MULTILINE)
+# What most terminals send: a part of what `_REST` matches, found in two thirds of the time.
+_USUAL = rb"%(p)b %(p)b(?: - - [0-9]{12,14}+ [0-9]{1,10}+)?+(?=\n)" % {
+    b"p": rb"[0-9]{1,12}+\.[0-9]{1,10}+"
+}
+# In ASCII, without a byte that is ever escaped, usual ones first; every other spelling is read one
+# by one.
+_SYMBOL = (
+    rb"(?:[A-Za-z0-9._#-]{1,%(most)d}+(?= )"
+    rb"|(?!@@|\* |[A-Z]{2,12}: )[!-$&-+\--:=?-{}~]{1,%(most)d}+)" % {b"most": values.MAX_SYMBOL}
+)
+_LINES = re.compile(rb"^(%b) (%b|%b)\n" % (_SYMBOL, _USUAL, _REST), re.MULTILINE)
 _EXPECTED = {
     "bid": "a price such as 1.09876",
     "ask": "a price such as 1.09876",

@@ -183,9 +183,9 @@ class Series:
 
     def add_all(self, rests: Iterable[bytes], when: int) -> int:
         """Take ticks that came at `when`, in their order; return how many bars they closed."""
-        before, index = len(self), self.price
+        before, index, length = len(self._closed), self.price, self._length
         broker, start, last, high, low, close = self._state()
-        length, more = self._length, 0
+        more = 0
         for rest in rests:
             fields = rest.split(b" ")
             count = len(fields)
@@ -211,8 +211,9 @@ class Series:
             self._add(fields, when)
             broker, start, last, high, low, close = self._state()
             more = 0
-        self._extend(last, high, low, close, more)
-        return len(self) - before
+        if more:
+            self._extend(last, high, low, close, more)
+        return (len(self._closed) - before) // RECORD.size
 
     @property
     def open(self) -> Bar | None:
@@ -474,11 +475,13 @@ class Bars:
             if found is None:
                 found = self._begin(symbol, rests[0])
             if found.price == LAST and symbol not in self.by_last:
-                closed += self._take_until_bids(found, rests, when)
+                more = self._take_until_bids(found, rests, when)
             else:
-                closed += found.add_all(rests, when)
-            while len(found) > self._longest + CHUNK:
-                closed -= found.drop(CHUNK)
+                more = found.add_all(rests, when)
+            if more:
+                closed += more
+                while len(found) > self._longest + CHUNK:
+                    closed -= found.drop(CHUNK)
         if closed:
             self._count += closed
             self._bound()
