@@ -109,6 +109,14 @@ class Listener:
         return ""
 
     @property
+    def host(self) -> str:
+        """Our end of every connection; empty = they differ, or none is known before it comes."""
+        if self.kind not in ("tcp", "tcp6") or self.proxied or not _is_address(self.interface):
+            return ""
+        address = ip_address(self.interface or "0.0.0.0")
+        return "" if address.is_unspecified else str(address)
+
+    @property
     def description(self) -> str:
         """The Twisted server string: `plain` with the backlog it did not name."""
         if self.kind not in ("tcp", "tcp6") or ":backlog=" in self.plain:

@@ -87,7 +87,7 @@ class Peer:
     Attributes:
         host: the address it comes from; empty = a Unix socket.
         trusted: it comes from the owner of this machine; neither limits nor bans apply.
-        known: there was a login from its network before.
+        known: it is not trusted, and there was a login from its network before.
         number: set by the limiter while it has done nothing: how many came so before it; 0 = it
             has done something.
         local: it stays on this machine.
@@ -104,7 +104,7 @@ class Peer:
     def __init__(self, access: "ListenerAccess", host: str) -> None:
         self._access, self.host = access, host
         self.trusted = access.is_trusted(host)
-        self.known = access.is_known_network(host)
+        self.known = not self.trusted and access.is_known_network(host)
         self.number = 0
         self.rights = NOTHING
         self.identity: Identity | None = None
@@ -148,7 +148,7 @@ class Peer:
         if self._transport is not None:
             return
         self._transport = transport
-        own = host_of(transport.getHost())
+        own = self._access.host or host_of(transport.getHost())
         secure = ISSLTransport.providedBy(transport)
         self.local = self._access.is_local(own)
         self.rights = self._access.rights(own, self.host)
@@ -361,12 +361,13 @@ class ListenerAccess:
         clock: of the reactor.
         peer_log: limits log lines about peers.
         proxied: whether it is behind a load balancer.
+        host: our end of each connection; empty = they differ, and the kernel is asked for it.
     """
 
     def __init__(self, env: Environment, listener: Listener) -> None:
         self.access, self.listener = env.access, listener
         self.limiter = env.access.limiter(listener.service)
-        self.proxied = listener.proxied
+        self.proxied, self.host = listener.proxied, listener.host
         self.clock, self._seconds, self._now = env.clock, env.clock.seconds, env.now
         self.peer_log = PeerLog(env.log, env.clock.seconds)
         self._judged: tuple[Rights, bool] = NOTHING, False

@@ -14,7 +14,6 @@ from twisted.internet.interfaces import (
     IProtocol,
     IProtocolFactory,
     IReactorTime,
-    ITransport,
 )
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.logger import Logger
@@ -137,7 +136,7 @@ class FirstBytesProtocol(Protocol):
         self.connectionLost = protocol.connectionLost  # type: ignore[method-assign,assignment]
         self.readConnectionLost = half.readConnectionLost  # type: ignore[method-assign]
         self.writeConnectionLost = half.writeConnectionLost  # type: ignore[method-assign]
-        protocol.makeConnection(ITransport(self.transport))
+        protocol.makeConnection(self.transport)  # type: ignore[arg-type]
         if self._head:
             protocol.dataReceived(self._head)
             self._head = b""

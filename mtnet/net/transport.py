@@ -65,6 +65,11 @@ class InFlight(NamedTuple):
     resent: bool = False
 
 
+_INT = struct.Struct("i")
+_ROOM = bytes(_INT.size)
+_NOTHING = InFlight(0)
+
+
 def in_flight(transport: Transport) -> InFlight | None:
     """
     Return what the kernel has for the peer that its machine has not acknowledged.
@@ -78,10 +83,10 @@ def in_flight(transport: Transport) -> InFlight | None:
     if ioctl is None or not isinstance(handle, socket.socket):
         return None
     try:
-        size = int(struct.unpack("i", ioctl(handle.fileno(), TIOCOUTQ, b"\0" * 4))[0])
+        (size,) = _INT.unpack(ioctl(handle.fileno(), TIOCOUTQ, _ROOM))
     except OSError:
         return None
-    return InFlight(size, size > 0 and _resends(handle))
+    return InFlight(size, _resends(handle)) if size else _NOTHING
 
 
 def _resends(handle: socket.socket) -> bool:

@@ -52,6 +52,25 @@ def test_a_listener_knows_what_its_text_says(text, interface, proxied, security)
 
 
 @pytest.mark.parametrize(
+    ("text", "host"),
+    [
+        ("tcp:8081:interface=127.0.0.1", "127.0.0.1"),
+        ("secure:8081:interface=192.0.2.7", "192.0.2.7"),
+        (r"tcp6:8081:interface=0\:0\:0\:0\:0\:0\:0\:1", "::1"),
+        ("tcp:8081", ""),
+        ("tcp:8081:interface=0.0.0.0", ""),
+        (r"tcp6:8081:interface=0\:\:0", ""),
+        ("tcp:8081:interface=localhost", ""),
+        ("haproxy:tcp:8081:interface=127.0.0.1", ""),
+        ("systemd:domain=INET:name=signals", ""),
+        ("unix:/run/signals", ""),
+    ],
+)
+def test_a_listener_of_one_address_knows_our_end_of_its_connections(text, host):
+    assert Listener("signals", text).host == host
+
+
+@pytest.mark.parametrize(
     ("text", "kind", "description"),
     [
         ("secure:8443", "tcp", "tcp:8443:backlog=4096"),
