@@ -1,19 +1,19 @@
 """Periodic work that survives exceptions."""
 
 from collections.abc import Callable
+from math import floor
 from typing import Any
 
+from twisted.application.service import Service
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IReactorTime
-from twisted.internet.task import LoopingCall
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 
 class Recurring:
     """
-    Exception guard for the work of a `LoopingCall` or `TimerService`, which would stop at the first
-    exception.
+    Exception guard for periodic work, which would stop at the first exception.
 
     Args:
         what: the subject of a log sentence: `The check of the certificates`.
@@ -51,11 +51,18 @@ class RecurringCall:
     """
     Periodic timer that no exception ends.
 
+    Its calls fall on whole seconds of the clock, as those of all others: a process that has nothing
+    to do wakes once for all of them.
+
     Args:
         what: as of `Recurring`.
         work: as of `Recurring`; the next call waits for its Deferred.
-        interval: seconds from one call to the next.
+        interval: seconds from one call to the next; the first interval may be shorter by up to a
+            second.
         now: the first call is at the start, and not one interval later.
+
+    Attributes:
+        working: fires when the call that is under way is done; None = none is.
     """
 
     def __init__(
@@ -66,19 +73,60 @@ class RecurringCall:
         clock: IReactorTime,
         now: bool = True,
     ) -> None:
+        self._work, self._clock = Recurring(what, work), clock
         self._interval, self._now = interval, now
-        self._loop = LoopingCall(Recurring(what, work))
-        self._loop.clock = clock
+        self._running, self._due = False, 0.0
+        self._timer: IDelayedCall | None = None
+        self.working: Deferred[None] | None = None
 
     def start(self) -> None:
         """Begin to call."""
-        self._loop.start(self._interval, self._now)
+        self._running, self._due = True, float(floor(self._clock.seconds()))
+        if self._now:
+            self._call()
+        else:
+            self._schedule()
 
     def stop(self) -> None:
         """End, if it has begun."""
-        if self._loop.running:
-            self._loop.stop()
+        self._running = False
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
     def slow_down(self, interval: float) -> None:
-        """Call it at another interval from now on."""
-        self._loop.interval = interval
+        """Call it at another interval from the next call on."""
+        self._interval, self._due = interval, float(floor(self._due))
+
+    def _call(self) -> None:
+        self._timer = None
+        self.working = self._work()
+        if self.working is None:
+            self._schedule()
+        else:
+            self.working.addCallback(self._schedule)
+
+    def _schedule(self, _: None = None) -> None:
+        self.working = None
+        if not self._running:
+            return
+        when = self._clock.seconds()
+        missed = max(0.0, (when - self._due) // self._interval)
+        self._due += self._interval * (missed + 1)
+        self._timer = self._clock.callLater(max(0.0, self._due - when), self._call)
+
+
+class RecurringService(Service):
+    """A recurring call that starts and stops with its parent; its stop waits for what it does."""
+
+    def __init__(self, call: RecurringCall) -> None:
+        self._call = call
+
+    def startService(self) -> None:
+        super().startService()
+        self._call.start()
+
+    def stopService(self) -> "Deferred[None] | None":
+        super().stopService()
+        self._call.stop()
+        return self._call.working

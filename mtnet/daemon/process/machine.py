@@ -4,7 +4,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from twisted.application.internet import TimerService
 from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
@@ -14,7 +13,7 @@ from mtnet.clock import WallClock
 from mtnet.daemon.datadir import DataFolder
 from mtnet.daemon.gc_policy import GcPolicy
 from mtnet.daemon.ports import raise_limit
-from mtnet.recurring import Recurring
+from mtnet.recurring import RecurringCall, RecurringService
 from mtnet.storage.worker import SerialWorker
 
 RUN_INTERVAL = 300.0
@@ -78,9 +77,8 @@ class Machine(MultiService):
 
     def repeat(self, seconds: float, what: str, work: Callable[[], Any]) -> None:
         """Do something every few seconds while the daemon runs."""
-        timer = TimerService(seconds, Recurring(what, work))
-        timer.clock = self.reactor
-        timer.setServiceParent(self)
+        call = RecurringCall(what, work, seconds, self.reactor)
+        RecurringService(call).setServiceParent(self)
 
     def judge_clock(self) -> None:
         """Compare the clock with all that is known by now, and watch it from now on."""
