@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
@@ -112,11 +112,16 @@ class Components:
 
     def health(self) -> dict[str, Any]:
         """Return the health of each component that reports any."""
-        return {name: each.health() for name, each in self.find_all(IStatus).items()}
+        return {name: each.health() for name, each in self._reporting.items()}
 
     def status(self) -> dict[str, Any]:
         """Return the status of each component that reports any."""
-        return {name: each.status() for name, each in self.find_all(IStatus).items()}
+        return {name: each.status() for name, each in self._reporting.items()}
+
+    @cached_property
+    def _reporting(self) -> dict[str, Any]:
+        """What reports a status, once all are built: it is asked each second."""
+        return self.find_all(IStatus)
 
     async def start(self) -> None:
         """Start every component, in the order of building; none waits for another."""

@@ -1,6 +1,7 @@
 """Status as a component of the daemon: it has no port."""
 
 from functools import cache, partial
+from itertools import cycle
 
 from twisted.internet.defer import Deferred
 
@@ -29,6 +30,9 @@ from mtnet.services.status.verbs import status_verbs
 LOOK = 1.0
 """Seconds between two looks for causes of trouble that have begun or ended, and between two
 changes for those who watch: at the same moments, since both ask for the same judgements."""
+UNWATCHED_LOOKS = 5
+"""Of so many looks for causes one is made while nobody watches or waits for an event: in a daemon
+that has nothing else to do they would be most of its work."""
 
 
 def build(env: Environment) -> Component:
@@ -39,7 +43,13 @@ def build(env: Environment) -> Component:
     health = cache(lambda: env.find(IHealth))  # it is there once every component is built
     causes = CauseDetector(lambda: health().causes(), events)
     feed = StatusFeed(opener(env, events), clock)
-    look = RecurringCall("The look at the health", causes.look, LOOK, clock, now=False)
+    turns = cycle(range(UNWATCHED_LOOKS))
+
+    def look_for_causes() -> None:
+        if next(turns) == 0 or feed.watched or events.observed:
+            causes.look()
+
+    look = RecurringCall("The look at the health", look_for_causes, LOOK, clock, now=False)
     what = "The status for those who watch"
     refresh = RecurringCall(what, feed.refresh_at_leisure, LOOK, clock, now=False)
     return Component(

@@ -112,6 +112,11 @@ class EventLog:
         """Return the newest events, oldest first."""
         return [event.row() for event in self._table.newest(count)]
 
+    @property
+    def observed(self) -> bool:
+        """Whether somebody waits for events."""
+        return bool(self._observers)
+
     def subscribe(self, observer: Observer) -> None:
         """Call `observer(event)` for each new event."""
         self._observers[observer] = None

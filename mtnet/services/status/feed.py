@@ -79,6 +79,11 @@ class StatusFeed:
         self._open, self._clock, self._due = open, clock, 0.0
         self._editions: dict[tuple[str, bool], Edition] = {}
 
+    @property
+    def watched(self) -> bool:
+        """Whether somebody watches a part."""
+        return bool(self._editions)
+
     def join(self, watcher: Watcher, what: str, admin: bool) -> Edition:
         """Let somebody watch a part; return its state of now, or of the last `refresh`."""
         key = what, admin

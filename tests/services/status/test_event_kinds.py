@@ -9,7 +9,7 @@ from twisted.logger import formatEvent
 
 from mtnet.interfaces import IEvents, ISignals, IStatus
 from mtnet.services.status.causes import CauseDetector
-from mtnet.services.status.component import LOOK
+from mtnet.services.status.component import LOOK, UNWATCHED_LOOKS
 
 DOCS = (Path(__file__).parents[3] / "docs" / "running.md").read_text("utf-8")
 WHO = "uid:1000"
@@ -233,9 +233,18 @@ def test_causes_begin_and_end_once_each_whatever_numbers_they_name(daemon, new):
     ]
 
 
-def test_the_health_is_looked_at_each_second(daemon, new, monkeypatch):
+@pytest.mark.parametrize("watched", [True, False])
+def test_the_health_is_looked_at_each_second_for_those_who_wait_and_seldom_for_nobody(
+    daemon, new, monkeypatch, watched
+):
     signals = IStatus(daemon.env.components.services["signals"])
+    if watched:
+        command(daemon, "events", after=daemon.env.find(IEvents).last, seconds=60.0)
+    daemon.clock.advance(LOOK)
     monkeypatch.setattr(signals, "health", lambda: {"healthy": False, "trouble": "It is gone"})
+    looks = 1 if watched else UNWATCHED_LOOKS
+    daemon.clock.pump([LOOK] * (looks - 1))
+    assert new("trouble_begins") == []
     daemon.clock.advance(LOOK)
     (event,) = new("trouble_begins")
     assert event["text"] == "signals: It is gone"
