@@ -4,11 +4,15 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import NamedTuple
 
+from mtnet.client import Report
+
 VALUES = {"USDJPY": Decimal(661), "XAUUSD": Decimal(100), "UK100": Decimal(13)}
 """What one lot gains, in dollars, when the price rises by 1; of others as of EURUSD."""
 VALUE = Decimal(100_000)
 DEPOSIT = Decimal(100_000)
 CENT = Decimal("0.01")
+SERVER = "Simulated-Demo"
+BUILD = 5120
 
 
 class Quote(NamedTuple):
@@ -56,6 +60,26 @@ class Account:
         if volume:
             paid = kept * before.price + (volume - kept) * price
             self._holdings[symbol] = Holding(volume, paid / volume)
+
+    def price(self, symbol: str, volume: Decimal) -> Decimal | None:
+        """Return the price at which so many lots are traded now; None = there was no tick."""
+        quote = self._quote(symbol)
+        return None if quote is None else quote.of(volume)
+
+    def report(self, number: str) -> Report:
+        """Return what a terminal tells about the account of this number."""
+        return Report(
+            trading=True,
+            balance=self.balance,
+            equity=self.equity,
+            currency="USD",
+            leverage=100,
+            mode="netting",
+            platform="mt5",
+            build=BUILD,
+            account=number,
+            server=SERVER,
+        )
 
     @property
     def balance(self) -> Decimal:

@@ -9,7 +9,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IStreamClientEndpoint
 from twisted.internet.task import LoopingCall
 
-from mtnet.client import Follower, Login, Report, Spec
+from mtnet.client import Follower, Login, Spec
 from mtnet.demo.account import Account, Quote, value
 from mtnet.services.signals.wire import Entry
 
@@ -17,8 +17,6 @@ REPORT_INTERVAL = 5.0
 """Seconds between two REPORTs, as of the expert."""
 AGAIN = 8.0
 """Seconds after which a refused order is tried again: long enough to be seen on the page."""
-SERVER = "Simulated-Demo"
-BUILD = 5120
 
 
 class Pause(NamedTuple):
@@ -83,7 +81,7 @@ class Copier:
         on_signal: Callable[[str, Decimal], object],
         event: Callable[[str], object],
     ) -> None:
-        self._reactor, self._person, self._quote = reactor, person, quote
+        self._reactor, self._person = reactor, person
         self._on_signal, self._event = on_signal, event
         self._random, self._account = Random(person.login), Account(quote)
         self._since, self._free = reactor.seconds(), 0.0
@@ -158,7 +156,7 @@ class Copier:
 
     def _describe(self, symbol: str, price: Decimal) -> None:
         """Tell what a step of the price is worth."""
-        tick = Decimal(1).scaleb(int(price.as_tuple().exponent))
+        tick = point(price)
         spec = Spec(symbol, tick=tick, tickvalue=tick * value(symbol), currency="USD")
         self.follower.report(spec)
 
@@ -171,26 +169,16 @@ class Copier:
 
     def _price(self, symbol: str, volume: Decimal) -> Decimal | None:
         """Return what so many lots cost; None = nothing is traded, or there was no tick."""
-        quote = self._quote(symbol)
-        if quote is None or not volume:
+        price = self._account.price(symbol, volume) if volume else None
+        if price is None:
             return None
-        point = Decimal(1).scaleb(int(quote.bid.as_tuple().exponent))
-        off = self._random.randint(0, self._person.slippage) * point
-        return quote.of(volume) + (off if volume > 0 else -off)
+        off = self._random.randint(0, self._person.slippage) * point(price)
+        return price + (off if volume > 0 else -off)
 
     def _report(self) -> None:
-        account = self._account
-        self.follower.report(
-            Report(
-                trading=True,
-                balance=account.balance,
-                equity=account.equity,
-                currency="USD",
-                leverage=100,
-                mode="netting",
-                platform="mt5",
-                build=BUILD,
-                account=self._person.account,
-                server=SERVER,
-            )
-        )
+        self.follower.report(self._account.report(self._person.account))
+
+
+def point(price: Decimal) -> Decimal:
+    """Return the last digit of a price as a step of it."""
+    return Decimal(1).scaleb(int(price.as_tuple().exponent))

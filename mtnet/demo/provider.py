@@ -1,15 +1,15 @@
 """The provider of the demonstration: it trades at random, and publishes at which prices."""
 
 from collections.abc import Callable, Sequence
+from decimal import Decimal
 from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IStreamClientEndpoint
 
-from mtnet.client import Holdings, Login, Position, Publisher, Report
+from mtnet.client import Holdings, Login, Position, Publisher
 from mtnet.demo.account import Account, Quote
-from mtnet.demo.copier import BUILD, SERVER
-from mtnet.demo.trader import Trade, Trader
+from mtnet.demo.trader import Trader
 
 LOGIN, NAME, ACCOUNT = "alice", "desk", "5100"
 
@@ -40,17 +40,15 @@ class Provider:
         login = Login(LOGIN, password)
         self.publisher = Publisher(endpoint, reactor, positions=self._hold, name=NAME, login=login)
         self.trader = Trader(symbols, seed)
-        self._quote, self._account = quote, Account(quote)
+        self._account = Account(quote)
         self._held: dict[str, Position] = {}
 
-    def publish(self, trade: Trade) -> "Deferred[int]":
-        """Trade in the account, and publish it, with the price where there is one."""
-        symbol, volume = trade.symbol, trade.volume
-        quote = self._quote(symbol)
-        if quote is None:
+    def publish(self, symbol: str, volume: Decimal) -> "Deferred[int]":
+        """Hold so many lots from now on, and publish it, with the price where there is one."""
+        price = self._account.price(symbol, volume - self._account.volume(symbol))
+        if price is None:
             self._held[symbol] = Position(symbol, volume)
             return self.publisher.publish(symbol, volume)
-        price = quote.of(volume - self._account.volume(symbol))
         self._account.trade(symbol, volume, price)
         self._held[symbol] = Position(symbol, volume, price=f"{price}")
         return self.publisher.publish(symbol, volume, price=f"{price}")
@@ -60,15 +58,4 @@ class Provider:
 
     def report(self) -> None:
         """Tell the server about the account."""
-        account = self._account
-        report = Report(
-            trading=True,
-            balance=account.balance,
-            equity=account.equity,
-            currency="USD",
-            mode="netting",
-            build=BUILD,
-            account=ACCOUNT,
-            server=SERVER,
-        )
-        self.publisher.report(report)
+        self.publisher.report(self._account.report(ACCOUNT))

@@ -192,7 +192,7 @@ class Scenario:
 
     async def _trade(self, trade: Trade) -> None:
         pending = self._pending = PendingTrade(trade, self._reactor.seconds())
-        stored = self._provider.publish(trade)
+        stored = self._provider.publish(trade.symbol, trade.volume)
         sentence = f"A signal was not stored within {STORE_TIMEOUT:g} s."
         try:
             await within(stored, STORE_TIMEOUT, self._reactor, sentence)

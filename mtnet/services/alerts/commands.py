@@ -9,6 +9,8 @@ from zope.interface import implementer
 from mtnet.errors import ConfigError
 from mtnet.interfaces import IControlCommands
 from mtnet.services.alerts.heartbeats import Heartbeats
+from mtnet.services.alerts.listing import AlertList
+from mtnet.services.alerts.mutes import Mutes
 from mtnet.services.alerts.watch import AlertWatch
 
 Asked = Mapping[str, Any]
@@ -18,18 +20,21 @@ Asked = Mapping[str, Any]
 class AlertCommands:
     """The commands of the control socket."""
 
-    def __init__(self, watch: AlertWatch, heartbeats: Heartbeats) -> None:
+    def __init__(
+        self, alerts: AlertList, mutes: Mutes, watch: AlertWatch, heartbeats: Heartbeats
+    ) -> None:
+        self._alerts, self._mutes = alerts, mutes
         self._watch, self._heartbeats = watch, heartbeats
 
     def commands(self) -> Mapping[str, Callable[[Asked], Any]]:
         """Return the commands by name."""
-        watch, heartbeats = self._watch, self._heartbeats
+        mutes, watch, heartbeats = self._mutes, self._watch, self._heartbeats
         return {
-            "alerts list": lambda asked: watch.rows(),
-            "alerts mute": lambda asked: watch.mute(_name(asked), _seconds(asked)).addCallback(
+            "alerts list": lambda asked: self._alerts.rows(),
+            "alerts mute": lambda asked: mutes.add(_name(asked), _seconds(asked)).addCallback(
                 _none
             ),
-            "alerts unmute": lambda asked: watch.unmute(_name(asked)).addCallback(_none),
+            "alerts unmute": lambda asked: mutes.remove(_name(asked)).addCallback(_none),
             "alerts test": lambda asked: watch.test(_name(asked)).addCallback(list),
             "alerts heartbeats": lambda asked: heartbeats.rows(),
             "alerts heartbeat add": lambda asked: Deferred.fromCoroutine(

@@ -25,6 +25,8 @@ from mtnet.services.alerts.conditions import GuardedCheck, check_rules, read_whe
 from mtnet.services.alerts.heartbeat_out import TIMEOUT, HeartbeatSender
 from mtnet.services.alerts.heartbeats import Heartbeats
 from mtnet.services.alerts.incidents import Incident, Incidents, Terms
+from mtnet.services.alerts.listing import AlertList
+from mtnet.services.alerts.mutes import Mutes
 from mtnet.services.alerts.resources import AlertResources, HeartbeatResources
 from mtnet.services.alerts.settings import AlertRule
 from mtnet.services.alerts.store import AlertStore, Loaded
@@ -35,18 +37,18 @@ from mtnet.services.alerts.watch import AlertWatch, Record
 class AlertStatus:
     """Reports the alerts, and whether the sign of life goes out."""
 
-    def __init__(self, watch: AlertWatch, sender: HeartbeatSender) -> None:
-        self._watch, self._sender = watch, sender
+    def __init__(self, alerts: AlertList, incidents: Incidents, sender: HeartbeatSender) -> None:
+        self._alerts, self._incidents, self._sender = alerts, incidents, sender
 
     def health(self) -> dict[str, Any]:
         """Report how many incidents go on; that alone is no trouble of the daemon."""
-        going = sum(not each.ended for each in self._watch.incidents)
+        going = sum(not each.ended for each in self._incidents)
         return {"healthy": True, "trouble": None, "incidents": going}
 
     def status(self) -> dict[str, Any]:
         """Report for `mtnet status`."""
         trouble = self._sender.last or None
-        return {**self.health(), "alerts": self._watch.rows(), "heartbeat out": trouble}
+        return {**self.health(), "alerts": self._alerts.rows(), "heartbeat out": trouble}
 
 
 @implementer(IAssembled)
@@ -105,7 +107,9 @@ def build(env: Environment) -> Component:
     loaded = store.load() if rules or path.exists() else Loaded([], {}, [])
     terms = {name: Terms(rule.hold, rule.ends) for name, rule in rules.items()}
     incidents = Incidents(terms, settings.settle, loaded.incidents)
-    watch = AlertWatch(rules, incidents, loaded.mutes, store, thread, env.clock, env.now)
+    mutes = Mutes(rules, loaded.mutes, store, thread, env.now)
+    watch = AlertWatch(rules, incidents, mutes, store, thread, env.clock, env.now)
+    alerts = AlertList(rules, incidents, mutes)
     heartbeats = Heartbeats(loaded.heartbeats, store, thread, env.clock, env.now)
     agent = Agent(env.clock, connectTimeout=TIMEOUT) if settings.heartbeat_out.url else None
     health = lambda: env.find(IHealth).health()  # noqa: E731
@@ -114,10 +118,10 @@ def build(env: Environment) -> Component:
         {
             IAssembled: AlertAssembly(env, watch),
             IAlertConditions: heartbeats,
-            IAlerts: watch,
-            IControlCommands: AlertCommands(watch, heartbeats),
-            IHttpResources: AlertResources(HeartbeatResources(heartbeats), watch),
-            IStatus: AlertStatus(watch, sender),
+            IAlerts: alerts,
+            IControlCommands: AlertCommands(alerts, mutes, watch, heartbeats),
+            IHttpResources: AlertResources(HeartbeatResources(heartbeats), alerts, mutes),
+            IStatus: AlertStatus(alerts, incidents, sender),
             IBackup: DatabaseBackup(path),
         },
         start=[watch.start, sender.start],

@@ -6,7 +6,7 @@ Unix epoch, UTC.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from msgspec import Struct
@@ -103,7 +103,7 @@ class Incidents:
         gone = [each for key, each in self._all.items() if key.alert == alert and key not in known]
         return begun + [each for each in gone if self._ends(each, when, now)]
 
-    def due(self, muted: frozenset[str]) -> list[Incident]:
+    def due(self, muted: Container[str]) -> list[Incident]:
         """
         Return the incidents of which people are to be told: of a beginning, or of an end.
 
@@ -117,7 +117,7 @@ class Incidents:
             and (each.sent and self._terms[each.alert].ends if each.ended else not each.sent)
         ]
 
-    def done(self, muted: frozenset[str]) -> list[Incident]:
+    def done(self, muted: Container[str]) -> list[Incident]:
         """Drop and return the incidents that ended without anybody to tell."""
         due = {id(each) for each in self.due(muted)}
         over = [each for each in self if each.ended and id(each) not in due]

@@ -7,7 +7,8 @@ from twisted.internet.defer import Deferred
 
 from mtnet.net.http.route import Answer, HttpRequest, Route
 from mtnet.services.alerts.heartbeats import Heartbeats
-from mtnet.services.alerts.watch import AlertWatch
+from mtnet.services.alerts.listing import AlertList
+from mtnet.services.alerts.mutes import Mutes
 
 
 class Token(Struct):
@@ -69,8 +70,8 @@ class AlertResources:
         heartbeats: routes besides.
     """
 
-    def __init__(self, heartbeats: HeartbeatResources, watch: AlertWatch) -> None:
-        self._heartbeats, self._watch = heartbeats, watch
+    def __init__(self, heartbeats: HeartbeatResources, alerts: AlertList, mutes: Mutes) -> None:
+        self._heartbeats, self._alerts, self._mutes = heartbeats, alerts, mutes
 
     def routes(self) -> list[Route]:
         """Return the routes."""
@@ -79,7 +80,7 @@ class AlertResources:
             Route(
                 method="GET",
                 path="/v1/alerts",
-                handler=lambda request: self._watch.rows(),
+                handler=lambda request: self._alerts.rows(),
                 summary="The alerts, with the incidents that go on.",
                 right="admin",
                 login=True,
@@ -99,8 +100,8 @@ class AlertResources:
 
     def _mute(self, request: HttpRequest, asked: Name, body: Mute) -> "Deferred[Any]":
         if body.seconds == 0:
-            return self._watch.unmute(asked.name).addCallback(lambda _: None)
-        return self._watch.mute(asked.name, body.seconds).addCallback(lambda _: None)
+            return self._mutes.remove(asked.name).addCallback(lambda _: None)
+        return self._mutes.add(asked.name, body.seconds).addCallback(lambda _: None)
 
 
 def _unknown_token(may_guess: bool) -> Answer:
