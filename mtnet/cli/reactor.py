@@ -32,6 +32,7 @@ from zope.interface import implementer
 
 from mtnet.callbacks import noop
 from mtnet.client.connection import Runner
+from mtnet.client.core.address import no_connection
 from mtnet.client.core.driver import Core
 from mtnet.client.endpoints import server_from_string
 from mtnet.client.failures import why
@@ -113,9 +114,7 @@ class Server:
         return self._endpoint.connect(factory).addErrback(self._explain)
 
     def _explain(self, failure: Failure) -> NoReturn:
-        reason = why(failure.value)
-        end = "" if reason.endswith("?") else "."
-        raise ClientError(f"No connection to {self._text}: {reason}{end}") from failure.value
+        raise ClientError(no_connection(self._text, why(failure.value))) from failure.value
 
 
 async def run_until(

@@ -9,6 +9,7 @@ from twisted.internet.error import ConnectError
 from twisted.internet.interfaces import IReactorCore, IReactorTime
 from twisted.logger import Logger
 
+from mtnet.client.core.address import no_connection
 from mtnet.errors import ClientError
 from mtnet.net.tls.context import reason as reason_of
 
@@ -36,8 +37,7 @@ def sentence(error: BaseException | None) -> str:
     """Return the sentence for a failed attempt to connect."""
     if isinstance(error, ClientError):
         return str(error)
-    reason = why(error)
-    return f"No connection to the server: {reason}{'' if reason.endswith('?') else '.'}"
+    return no_connection("the server", why(error))
 
 
 def monotonic(clock: IReactorTime) -> float:

@@ -6,8 +6,9 @@ from typing import Any, Protocol
 
 from mtnet.client.core.follower import FollowerCore
 from mtnet.client.core.session import Session
+from mtnet.errors import ClientError, WireError
 from mtnet.services.signals import values
-from mtnet.services.signals.reports.wire import Report, Spec
+from mtnet.services.signals.reports.wire import Report, Spec, report, spec
 from mtnet.services.signals.wire import Ack
 
 
@@ -35,8 +36,14 @@ class Reporting:
         Raises:
             ClientError: a value can be none.
         """
-        sent = self._core.session.report(given)
-        self._run()
+        try:
+            frame = report(given) if isinstance(given, Report) else spec(given)
+        except WireError as error:
+            raise ClientError(f"{error}; {given} cannot be reported.") from error
+        sent = self._core.session.offers("signals")
+        if sent:
+            self._core.session.send(frame)
+            self._run()
         return sent
 
 

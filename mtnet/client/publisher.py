@@ -13,8 +13,7 @@ from mtnet.client.core import events
 from mtnet.client.core.events import PublisherEvent
 from mtnet.client.core.numbers import Number
 from mtnet.client.core.publisher import PublisherCore
-from mtnet.client.core.reconciler import Positions
-from mtnet.client.core.reconciliation import Holdings, Position
+from mtnet.client.core.reconciliation import Holdings, Position, Positions
 from mtnet.client.core.session import Session
 from mtnet.client.failures import log, warn
 from mtnet.client.feedback import Reporting

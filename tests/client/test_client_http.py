@@ -32,7 +32,7 @@ from mtnet.client.http.gateway import Gateway, Road
 from mtnet.client.http.posts import Publishing
 from mtnet.errors import ClientError
 from mtnet.interfaces import ISignals
-from mtnet.services.signals.reports.wire import Report
+from mtnet.services.signals.reports.wire import Report, report
 from mtnet.services.signals.wire import Ack, Signal
 from mtnet.testing import make_environment
 
@@ -275,7 +275,7 @@ def test_results_and_reports_go_beside_the_poll(port):
     port.publish("EURUSD", "0.25", "a")
     client.pump()
     client.core.acknowledge(Ack("main", 1, "filled", "1.1"))
-    assert client.core.session.report(Report(trading=True, leverage=500))
+    client.core.session.send(report(Report(trading=True, leverage=500)))
     client.run()
     assert client.gateway.idle
     assert client.take(Refused) == []

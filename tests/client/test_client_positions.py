@@ -13,7 +13,7 @@ from twisted.internet.interfaces import IReactorCore, IReactorTime
 from zope.interface import directlyProvides
 
 from mtnet.client import Holdings, Position
-from mtnet.client.core.reconciliation import Reconciliation
+from mtnet.client.core.reconciliation import Counted, Reconciliation
 from mtnet.errors import ClientError
 from mtnet.services.signals import wire
 from mtnet.services.signals.wire import Publish, Subscribe
@@ -352,21 +352,21 @@ def test_whatever_happens_the_channel_ends_equal_to_the_account():
 def test_a_position_is_missing_from_the_first_counting_in_a_row_that_lacks_it():
     reconciliation = Reconciliation()
     channel = {("A", ""): Publish("", "A", Decimal(1))}
-    assert reconciliation.compare([], channel, 0.0) == []
-    assert reconciliation.compare([channel["A", ""]], channel, 8.0) == []
+    assert reconciliation.compare(Counted([]), channel, 0.0) == []
+    assert reconciliation.compare(Counted([channel["A", ""]]), channel, 8.0) == []
     assert not reconciliation.unsure
-    assert reconciliation.compare([], channel, 12.0) == []
+    assert reconciliation.compare(Counted([]), channel, 12.0) == []
     assert reconciliation.unsure
-    assert reconciliation.compare([], channel, 22.0) == []
+    assert reconciliation.compare(Counted([]), channel, 22.0) == []
     assert reconciliation.unproven
-    (close,) = reconciliation.compare([], channel, 22.0, flat=True)
+    (close,) = reconciliation.compare(Counted([], flat=True), channel, 22.0)
     assert (close.symbol, close.volume) == ("A", 0)
 
 
 def test_two_positions_of_one_name_are_refused():
     both = [Publish("", "A", Decimal(1), ticket="7"), Publish("", "A", Decimal(2), ticket="7")]
     with pytest.raises(ClientError, match="A 7 twice"):
-        Reconciliation().compare(both, {}, 0.0)
+        Reconciliation().compare(Counted(both), {}, 0.0)
 
 
 # What must not be closed

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mtnet.client.core.replica import Caught, ChannelCopy, Filter, Replica
+from mtnet.client.core.replica import Caught, ChannelCopy, Filter, Replica, SnapshotCopy
 from mtnet.errors import ClientError
 from mtnet.services.signals.wire import Entry, Signal, Snapshot, SnapshotPosition, Synced
 
@@ -28,12 +28,11 @@ def replica(symbols=None, epoch=EPOCH, seq=0, kept_for="main"):
 
 
 def take_snapshot(replica, *positions, epoch=EPOCH, seq=1, count=None, diverged=False):
-    replica.begin_snapshot(
-        Snapshot("main", epoch, seq, len(positions) if count is None else count, diverged)
-    )
+    count = len(positions) if count is None else count
+    snapshot = SnapshotCopy(Snapshot("main", epoch, seq, count, diverged))
     for each in positions:
-        replica.add_position(each)
-    return replica.finish(Synced("main", epoch, seq, "cafe"))
+        snapshot.add(each)
+    return replica.replace(snapshot.finish(Synced("main", epoch, seq, "cafe")), diverged)
 
 
 def volumes(replica):

@@ -7,10 +7,11 @@ from mtnet.cli import remote
 from mtnet.cli.output import print_result
 from mtnet.cli.server_options import unanswered
 from mtnet.cli.signals.channels import FIELDS
-from mtnet.client.core.events import Connected, Failed, LeftOut, Lost, Notice, Stored, Trouble
+from mtnet.client.core.events import HANDED_ON, Connected, Failed, Lost, Stored, Trouble
 from mtnet.client.core.publisher import PublisherCore
 from mtnet.client.core.session import Session
 from mtnet.errors import ClientError
+from mtnet.services.signals.values import Take
 
 TIMEOUT = 10.0
 """Seconds until a signal must be confirmed."""
@@ -24,7 +25,9 @@ def publish(arguments: Namespace) -> None:
     Raises:
         ClientError: it is refused, or not confirmed in time.
     """
-    seq = Publication(arguments).run()
+    take: Take = "1" if arguments.take else "0"
+    core = PublisherCore(Session("", arguments.account), arguments.channel, take, None)
+    seq = Publication(core, arguments).run()
     values = {"symbol": arguments.symbol, "volume": arguments.volume, "seq": seq}
     print_result(arguments, values, f"Stored: {arguments.symbol} {arguments.volume}")
 
@@ -32,14 +35,8 @@ def publish(arguments: Namespace) -> None:
 class Publication:
     """One signal, and a publisher that runs until it is stored or refused."""
 
-    def __init__(self, arguments: Namespace) -> None:
-        self._arguments = arguments
-        self._core = PublisherCore(
-            Session("", arguments.account),
-            arguments.channel,
-            "1" if arguments.take else "0",
-            None,
-        )
+    def __init__(self, core: PublisherCore, arguments: Namespace) -> None:
+        self._core, self._arguments = core, arguments
         self._troubles: dict[str, None] = {}
         self._answered, self._lost_by = False, ""
         self._seq: int | None = None
@@ -86,5 +83,5 @@ class Publication:
             self._lost_by = event.reason
         elif isinstance(event, Trouble):
             self._troubles[event.text] = None
-        elif isinstance(event, Notice | LeftOut):
+        elif isinstance(event, HANDED_ON):
             print(f"mtnet: {event}", file=sys.stderr, flush=True)

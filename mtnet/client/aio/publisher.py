@@ -12,7 +12,7 @@ from mtnet.client.core.events import Failed, PublisherEvent, Stopped, Stored
 from mtnet.client.core.login import Login
 from mtnet.client.core.numbers import Number
 from mtnet.client.core.publisher import PublisherCore
-from mtnet.client.core.reconciler import Positions
+from mtnet.client.core.reconciliation import Positions
 from mtnet.client.core.session import Session
 from mtnet.client.core.websocket import session_framing
 from mtnet.client.feedback import Reporting

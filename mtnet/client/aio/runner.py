@@ -8,7 +8,7 @@ from typing import Any, Generic, TypeVar, cast
 
 from mtnet.client.aio.http import HttpConnection, http_connector
 from mtnet.client.blocking.tls import context, why
-from mtnet.client.core.address import Address
+from mtnet.client.core.address import Address, no_connection
 from mtnet.client.core.driver import Core, Driver
 from mtnet.errors import ClientError
 from mtnet.net.tcp_options import enable_keepalive
@@ -81,7 +81,7 @@ class Runner(Generic[E]):
                 connection = await self._connect(secure)
             except (OSError, UnicodeError) as error:
                 attempt += 1
-                self._fail(f"No connection to {self._address.text}: {why(error)}.", error)
+                self._fail(no_connection(self._address.text, why(error)), error)
             else:
                 attempt = 0
                 await self._serve(connection)

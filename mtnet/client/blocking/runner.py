@@ -11,7 +11,7 @@ from selectors import EVENT_READ, EVENT_WRITE
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from mtnet.client.blocking.tls import context, why
-from mtnet.client.core.address import Address
+from mtnet.client.core.address import Address, no_connection
 from mtnet.client.core.driver import Core, Driver
 from mtnet.errors import ClientError
 from mtnet.net.tcp_options import enable_keepalive
@@ -219,9 +219,7 @@ class BlockingRunner(Generic[E]):
             found = dial(self._address, max(timeout, SHORTEST))
             self._peer = "" if self._address.secure else str(found.getpeername()[0])
         except (OSError, UnicodeError) as error:
-            reason = why(error)
-            end = "" if reason.endswith("?") else "."
-            raise ClientError(f"No connection to {self._address.text}: {reason}{end}") from error
+            raise ClientError(no_connection(self._address.text, why(error))) from error
         return found
 
     def _serve(self, found: socket.socket, over: Callable[[], bool], until: float) -> None:

@@ -171,3 +171,8 @@ def _path(text: str) -> Path:
 
 def _unescaped(text: str) -> str:
     return re.sub(r"\\(.)", r"\1", text)
+
+
+def no_connection(server: str, reason: str) -> str:
+    """Return the sentence for an attempt to connect that failed."""
+    return f"No connection to {server}: {reason}{'' if reason.endswith('?') else '.'}"

@@ -23,7 +23,7 @@ from mtnet.client.core.events import (
     Synced,
     Unfollowed,
 )
-from mtnet.client.core.replica import Caught, Replica
+from mtnet.client.core.replica import Caught, Replica, SnapshotCopy
 from mtnet.client.core.session import Session, SessionCore, hand_on
 from mtnet.client.core.subscription import RetryingSubscription
 from mtnet.errors import ClientError, WireError
@@ -59,6 +59,7 @@ class FollowerCore(SessionCore):
         self.max_age: float | None = None
         self.max_slippage: Decimal | None = None
         self._subscription = RetryingSubscription(self.channel)
+        self._snapshot: SnapshotCopy | None = None
         self._refusal: Refused | None = None
         self._pause_unconfirmed = self._failing = False
 
@@ -137,7 +138,7 @@ class FollowerCore(SessionCore):
     # Messages
 
     def _take_welcome(self, _: messages.Welcome, when: float) -> Events:
-        self.replica.drop_snapshot()
+        self._snapshot = None
         self._subscription.end()
         self._ask(self.replica.claim())
         return ()
@@ -162,16 +163,17 @@ class FollowerCore(SessionCore):
             self._failing = False
 
     def _begin_snapshot(self, head: wire.Snapshot, when: float) -> Events:
-        self.replica.begin_snapshot(head)
+        self._snapshot = SnapshotCopy(head)
         return ()
 
     def _take_position(self, position: wire.SnapshotPosition, when: float) -> Events:
-        self.replica.add_position(position)
+        if self._snapshot is not None:
+            self._snapshot.add(position)
         return ()
 
     def _take_synced(self, synced: wire.Synced, when: float) -> Iterator[FollowerEvent]:
         try:
-            caught = self.replica.finish(synced)
+            caught = self._finish(synced)
         except ClientError as error:
             self.session.end(str(error))
             return
@@ -187,6 +189,12 @@ class FollowerCore(SessionCore):
         elif caught is Caught.NEW_HISTORY and waiting is not None:
             yield OtherHistory(self.replica.copy.epoch or "", waiting.epoch or "")
         yield from self._become_current()
+
+    def _finish(self, synced: wire.Synced) -> Caught:
+        snapshot, self._snapshot = self._snapshot, None
+        if snapshot is None:
+            return self.replica.finish(synced)
+        return self.replica.replace(snapshot.finish(synced), snapshot.head.diverged)
 
     def _take_status(self, status: wire.ProviderStatus, when: float) -> Events:
         return (Provider(status.publisher == "up", status.since),)
@@ -244,7 +252,7 @@ class FollowerCore(SessionCore):
             yield self._synced()
 
     def _become_blind(self, reason: str) -> Events:
-        self.replica.drop_snapshot()
+        self._snapshot = None
         self._pause_unconfirmed = False
         self.blind = True
         return (Blind(reason),)

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, Protocol
 
 from mtnet.backoff import backoff
+from mtnet.client.core.attempts import Attempts
 from mtnet.client.core.events import Lost, Refused, Unreachable
 from mtnet.client.core.login import Login, check_private_peer
 from mtnet.errors import ClientError, FrameError, quote
@@ -132,12 +133,12 @@ class LineCore:
     def __init__(self) -> None:
         self.session = LineSession()
         self.due: float | None = None
-        self._unreachable = False
+        self._connecting = Attempts()
 
     def connected(self, framing: LineCodec) -> None:
         """Begin a new connection."""
         self.session.begin(framing)
-        self._unreachable = False
+        self._connecting.succeeded()
 
     def receive(self, data: bytes, when: float) -> Iterator[Any]:
         """Take what the server has sent."""
@@ -168,8 +169,7 @@ class LineCore:
 
     def unreachable(self, text: str) -> Iterable[Unreachable]:
         """Note that an attempt to connect has failed; the first one in a row is an event."""
-        first, self._unreachable = not self._unreachable, True
-        return (Unreachable(text),) if first else ()
+        return self._connecting.failed(text)
 
     def stop(self) -> tuple[()]:
         """Say that the client leaves."""

@@ -29,7 +29,8 @@ from mtnet.client.core.events import (
     Trouble,
 )
 from mtnet.client.core.numbers import Number, plain_text
-from mtnet.client.core.reconciler import Positions, Reconciler
+from mtnet.client.core.reconciler import Reconciler
+from mtnet.client.core.reconciliation import Positions
 from mtnet.client.core.session import Session, SessionCore, hand_on
 from mtnet.client.core.subscription import RETRYABLE_CODES
 from mtnet.errors import ClientError, RefusedError, WireError

@@ -5,32 +5,26 @@ Pure. `when` is seconds of a clock that is never set.
 """
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
-from typing import Any, cast
+from typing import Any
 
 from mtnet.client.core.deadlines import earliest
-from mtnet.client.core.events import LeftOut, Refused
-from mtnet.client.core.numbers import plain_text
+from mtnet.client.core.events import Refused
 from mtnet.client.core.reconciliation import (
     CONFIRM_AFTER,
-    Holdings,
     Key,
-    Position,
+    Positions,
     Reconciliation,
     Shown,
     apply,
+    count,
     key_of,
     opens,
 )
 from mtnet.client.core.session import Session
 from mtnet.client.core.subscription import RetryingSubscription
-from mtnet.errors import ClientError, WireError
+from mtnet.errors import ClientError
 from mtnet.services.signals import values, wire
-from mtnet.services.signals.values import parse_volume
 from mtnet.session import messages
-from mtnet.session.grammar import parse
-
-Positions = Callable[[], Iterable[Position] | Holdings | None]
-"""Returns everything that an account holds; None = that is not known yet."""
 
 RECOUNT_DELAY = CONFIRM_AFTER + 0.5
 """Seconds until the next counting; sums of floats differ."""
@@ -78,7 +72,7 @@ class Reconciler:
         self._recount_at = self._shown = self._mode = None
         self._seq = 0
 
-    def answered(self, answer: wire.Answer | LeftOut, when: float) -> Refusals:
+    def answered(self, answer: object, when: float) -> Refusals:
         """Handle a message of the server."""
         handle = _HANDLERS.get(type(answer))
         if handle is None or getattr(answer, "channel", self._channel) != self._channel:
@@ -175,14 +169,13 @@ class Reconciler:
     ) -> Generator[wire.Publish | Refused, None, bool]:
         """Yield the differences; return whether nothing waits for another counting."""
         try:
-            found = self._held()
-            if found is None or self._shown is None:
+            counted = count(self._positions, self._channel)
+            if counted is None or self._shown is None:
                 return False
-            held, account, flat = found
             expected = dict(self._shown)
             for each in pending():
                 apply(expected, each)
-            changes = self._reconciliation.compare(held, expected, when, account, flat)
+            changes = self._reconciliation.compare(counted, expected, when)
         except ClientError as error:
             yield Refused("positions", str(error))
             return False
@@ -192,39 +185,6 @@ class Reconciler:
         if self._reconciliation.unproven:
             yield Refused("positions", NOT_FLAT)
         return not self._reconciliation.unsure
-
-    def _held(self) -> tuple[list[wire.Publish], str, bool] | None:
-        try:
-            found = self._positions()
-            if found is None:
-                return None
-            held = found if isinstance(found, Holdings) else Holdings(found)
-            return [self._normalized(each) for each in held.positions], held.account, held.flat
-        except ClientError:
-            raise
-        except Exception as error:
-            # An error of the program must not end the connection.
-            raise ClientError(
-                f"The positions of the account cannot be counted: {error!r}."
-            ) from error
-
-    def _normalized(self, position: Position) -> wire.Publish:
-        """Return a position as the server would read it, so that equal ones are equal."""
-        text = plain_text(position.volume)
-        try:
-            asked = wire.Publish(
-                "x",
-                position.symbol,
-                parse_volume(text),
-                self._channel,
-                position.ticket,
-                position.type,
-                tuple(position.fields.items()),
-            )
-            payload = wire.publish(asked)[2:-4]
-            return cast(wire.Publish, wire.read_request(parse(payload)))
-        except WireError as error:
-            raise ClientError(f"{error}; {position} cannot be published.") from error
 
 
 _HANDLERS: Mapping[type, Callable[[Reconciler, Any, float], Refusals]] = {

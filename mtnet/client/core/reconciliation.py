@@ -4,15 +4,17 @@ Position reconciliation: the positions of an account against those of its channe
 Pure. Volumes are lots, signed; `when` is seconds of a monotonic clock.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
+from typing import cast
 
 from msgspec import Struct
 
-from mtnet.client.core.numbers import Number
-from mtnet.errors import ClientError
-from mtnet.services.signals.values import Kind
-from mtnet.services.signals.wire import Entry, Publish
+from mtnet.client.core.numbers import Number, plain_text
+from mtnet.errors import ClientError, WireError
+from mtnet.services.signals.values import Kind, parse_volume
+from mtnet.services.signals.wire import Entry, Publish, publish, read_request
+from mtnet.session.grammar import parse
 
 CONFIRM_AFTER = 10.0
 """Seconds between two countings that must both lack a position before it is closed."""
@@ -70,6 +72,63 @@ class Holdings(Struct, frozen=True):
     flat: bool = False
 
 
+Positions = Callable[[], Iterable[Position] | Holdings | None]
+"""Returns everything that an account holds; None = that is not known yet."""
+
+
+class Counted(Struct, frozen=True):
+    """
+    One counting of an account.
+
+    Attributes:
+        positions: everything that it holds, as its channel would show it.
+        account, flat: as of `Holdings`.
+    """
+
+    positions: list[Publish]
+    account: str = ""
+    flat: bool = False
+
+
+def count(positions: Positions, channel: str) -> Counted | None:
+    """
+    Count an account for its channel; None = what it holds is not known yet.
+
+    Raises:
+        ClientError: the program fails, or a position cannot be published.
+    """
+    try:
+        found = positions()
+        if found is None:
+            return None
+        held = found if isinstance(found, Holdings) else Holdings(found)
+        shown = [_normalized(each, channel) for each in held.positions]
+        return Counted(shown, held.account, held.flat)
+    except ClientError:
+        raise
+    except Exception as error:
+        # An error of the program must not end the connection.
+        raise ClientError(f"The positions of the account cannot be counted: {error!r}.") from error
+
+
+def _normalized(position: Position, channel: str) -> Publish:
+    """Return a position as the server would read it, so that equal ones are equal."""
+    text = plain_text(position.volume)
+    try:
+        asked = Publish(
+            "x",
+            position.symbol,
+            parse_volume(text),
+            channel,
+            position.ticket,
+            position.type,
+            tuple(position.fields.items()),
+        )
+        return cast(Publish, read_request(parse(publish(asked)[2:-4])))
+    except WireError as error:
+        raise ClientError(f"{error}; {position} cannot be published.") from error
+
+
 class Reconciliation:
     """
     Finds the signals that make the channel equal to the account.
@@ -91,36 +150,29 @@ class Reconciliation:
         """Restart: positions that were missing before count for nothing."""
         self._missing.clear()
 
-    def compare(
-        self,
-        held: Iterable[Publish],
-        channel: Mapping[Key, Shown],
-        when: float,
-        account: str = "",
-        flat: bool = False,
-    ) -> list[Publish]:
+    def compare(self, counted: Counted, channel: Mapping[Key, Shown], when: float) -> list[Publish]:
         """
         Compare one counting of the account; return the signals to publish, closes first.
 
         Args:
-            held: the positions of the account.
-            channel: those of the channel, as they will be when pending signals are stored.
-            account, flat: as of `Holdings`.
+            channel: its positions, as they will be when pending signals are stored.
 
         Raises:
-            ClientError: two of `held` are the same position.
+            ClientError: two positions of the account are the same.
         """
         wanted: dict[Key, Publish] = {}
-        for each in held:
+        for each in counted.positions:
             if wanted.setdefault(key_of(each), each) is not each:
                 raise ClientError(f"The account has {_name(each)} twice; give each its ticket.")
-        if account != self._account:
-            self._account = account
+        if counted.account != self._account:
+            self._account = counted.account
             self.begin()
         missing = channel.keys() - wanted.keys()
         self._missing = {key: self._missing.get(key, when) for key in missing}
         gone = {key for key, since in self._missing.items() if when - since >= CONFIRM_AFTER}
-        self.unproven = bool(gone) and not (flat or any(each.volume for each in wanted.values()))
+        self.unproven = bool(gone) and not (
+            counted.flat or any(each.volume for each in wanted.values())
+        )
         if self.unproven:
             gone = set()
         self.unsure = gone != missing

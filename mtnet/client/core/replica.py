@@ -13,7 +13,7 @@ from typing import Any
 from mtnet.callbacks import noop
 from mtnet.errors import ClientError, WireError
 from mtnet.services.signals import wire
-from mtnet.services.signals.wire import Entry, Signal, Snapshot, SnapshotPosition, Synced
+from mtnet.services.signals.wire import Entry, Signal, Snapshot, Synced
 from mtnet.session.fields import MAX_NUMBER, join_list, split_list
 
 Key = tuple[str, str]
@@ -79,6 +79,36 @@ class ChannelCopy:
         return {"epoch": self.epoch, "after": self.seq, "h": self.h or None}
 
 
+class SnapshotCopy:
+    """
+    A copy that comes position by position.
+
+    Attributes:
+        head: what announced it.
+    """
+
+    def __init__(self, head: Snapshot) -> None:
+        self.head = head
+        self._positions: list[Entry] = []
+
+    def add(self, position: Entry) -> None:
+        """Take the next position."""
+        self._positions.append(position)
+
+    def finish(self, synced: Synced) -> ChannelCopy:
+        """
+        Return the copy.
+
+        Raises:
+            ClientError: positions are missing.
+        """
+        head, found = self.head, self._positions
+        if len(found) != head.count:
+            raise ClientError(f"a snapshot of {head.count} had {len(found)}")
+        h = synced.h if synced.seq == head.seq else ""
+        return ChannelCopy(head.epoch, head.seq, h, found)
+
+
 class Filter:
     """The part of a channel that is followed; symbols None = all."""
 
@@ -127,7 +157,7 @@ class Filter:
 
 class Replica:
     """
-    Applies SIGNAL, SNAPSHOT, POSITION and SYNCED to a copy, or to one that waits for `accept`.
+    Applies signals, replays and snapshots to a copy, or to one that waits for `accept`.
 
     Args:
         filter: what is followed.
@@ -144,7 +174,6 @@ class Replica:
         self.waiting: ChannelCopy | None = None
         # The copy that the present connection continues: the claimed one, or the one that waits.
         self._continued = copy
-        self._snapshot: tuple[Snapshot, list[Entry]] | None = None
         self._undo: Callable[[], None] = noop
 
     @classmethod
@@ -185,10 +214,6 @@ class Replica:
         self._undo()
         self._undo = noop
 
-    def drop_snapshot(self) -> None:
-        """Forget a snapshot that is not complete."""
-        self._snapshot = None
-
     def apply(self, signal: Signal) -> bool:
         """
         Apply the next entry; return whether it is to be delivered.
@@ -209,25 +234,13 @@ class Replica:
         self.waiting = None  # it is the journal that was followed, after all
         return True
 
-    def begin_snapshot(self, head: Snapshot) -> None:
-        """Collect the positions of a snapshot."""
-        self._snapshot = head, []
-
-    def add_position(self, position: SnapshotPosition) -> None:
-        """Take a position of the snapshot."""
-        if self._snapshot is not None:
-            self._snapshot[1].append(position)
-
     def finish(self, synced: Synced) -> Caught:
         """
-        End a replay or a snapshot.
+        End a replay.
 
         Raises:
             ClientError: it is not complete.
         """
-        snapshot, self._snapshot = self._snapshot, None
-        if snapshot is not None:
-            return self._finish_snapshot(*snapshot, synced)
         if not self._ends_replay(synced):
             raise ClientError(
                 f"entry {synced.seq} of the journal {synced.epoch} was to be the last that was "
@@ -236,6 +249,17 @@ class Replica:
         self.waiting = None
         self.copy.seq, self.copy.h = synced.seq, synced.h
         return Caught.INCOMPLETE if self._incomplete() else Caught.REPLAYED
+
+    def replace(self, copy: ChannelCopy, diverged: bool) -> Caught:
+        """Take a snapshot; `diverged` as in SNAPSHOT."""
+        went_back = diverged or copy.seq < self.copy.seq
+        if self.copy.epoch is None or (copy.epoch == self.copy.epoch and not went_back):
+            self.waiting = None
+            self._adopt(copy)
+            return Caught.REPLACED
+        known = self.waiting is not None and self.waiting.epoch == copy.epoch
+        self.waiting = self._continued = copy
+        return Caught.HELD if known else Caught.NEW_HISTORY
 
     def continues_waiting(self) -> bool:
         """Return whether the present connection continues the copy that waits."""
@@ -272,20 +296,6 @@ class Replica:
         # Released positions are followed again only after a snapshot.
         self.kept_for = str(self.filter) if before.covers(self.filter) else ""
         return released
-
-    def _finish_snapshot(self, head: Snapshot, found: list[Entry], synced: Synced) -> Caught:
-        if len(found) != head.count:
-            raise ClientError(f"a snapshot of {head.count} had {len(found)}")
-        h = synced.h if synced.seq == head.seq else ""
-        copy = ChannelCopy(head.epoch, head.seq, h, found)
-        went_back = head.diverged or head.seq < self.copy.seq
-        if self.copy.epoch is None or (head.epoch == self.copy.epoch and not went_back):
-            self.waiting = None
-            self._adopt(copy)
-            return Caught.REPLACED
-        known = self.waiting is not None and self.waiting.epoch == head.epoch
-        self.waiting = self._continued = copy
-        return Caught.HELD if known else Caught.NEW_HISTORY
 
     def _ends_replay(self, synced: Synced) -> bool:
         """Return whether nothing is missing before SYNCED; a filter may leave entries out."""

@@ -10,12 +10,13 @@ from typing import Any, TypeVar
 
 from mtnet import __version__
 from mtnet.backoff import LONGEST_DELAY, backoff
-from mtnet.client.core.events import LeftOut, Lost, Notice, Unreachable
-from mtnet.client.core.framing import Framing, Heartbeat, Received, Unreadable
+from mtnet.client.core.answers import AnswerReader
+from mtnet.client.core.attempts import Attempts
+from mtnet.client.core.events import Lost
+from mtnet.client.core.framing import Framing
 from mtnet.client.core.login import Login, check_private_peer
-from mtnet.errors import ClientError, FrameError, WireError
+from mtnet.errors import ClientError, FrameError
 from mtnet.services.signals import wire
-from mtnet.services.signals.reports.wire import Report, Spec, report, spec
 from mtnet.services.signals.wire import read_answer
 from mtnet.session import messages
 from mtnet.session.grammar import Message
@@ -33,10 +34,6 @@ UNWELCOME = frozenset({"login", "banned"})
 guess, or is in vain."""
 MANY = 20
 """Attempts after which the delay is the longest."""
-STATE_VERBS = frozenset({"SIGNAL", "SNAPSHOT", "POSITION", "SYNCED"})
-"""A client that skipped one of these would hold a wrong state, so it disconnects instead."""
-
-
 T = TypeVar("T")
 
 
@@ -57,7 +54,7 @@ class Session:
     def __init__(
         self, name: str, login: Login | None, reader: Callable[[Message], Any] = read_answer
     ) -> None:
-        self.name, self.login, self._reader = name, login, reader
+        self.name, self.login, self._reader = name, login, AnswerReader(reader)
         self.welcome: messages.Welcome | None = None
         self.ending = "there is no connection"
         self._framing: Framing | None = None
@@ -94,7 +91,7 @@ class Session:
             return
         try:
             for received in framing.receive(data):
-                answer = self._read(received)
+                answer = self._reader.read(received, self.welcome is not None)
                 if answer is not None:
                     yield from self._answered(answer, when)
                 # Messages of the same read are dropped after a disconnect by either side.
@@ -140,24 +137,10 @@ class Session:
         if self._framing is not None:
             self._framing.send(frame)
 
-    def report(self, given: Report | Spec) -> bool:
-        """
-        Tell what a terminal knows about its account, or about a symbol of its broker.
-
-        Returns whether it was sent: an older server does not know it.
-
-        Raises:
-            ClientError: a value can be none.
-        """
-        try:
-            frame = report(given) if isinstance(given, Report) else spec(given)
-        except WireError as error:
-            raise ClientError(f"{error}; {given} cannot be reported.") from error
+    def offers(self, service: str) -> bool:
+        """Return whether there is a connection, whose server has a service for this login."""
         services = (self.welcome.services or ()) if self.welcome is not None else ()
-        sent = self.connected and "signals" in services
-        if sent:
-            self.send(frame)
-        return sent
+        return self.connected and service in services
 
     def end(self, reason: str) -> None:
         """Close the connection; the first reason is the one that is reported."""
@@ -210,25 +193,6 @@ class Session:
         check_private_peer(clear_peer)
         return messages.hello(login.name, login.password, self.name, f"mtnet {__version__}")
 
-    def _read(self, received: Received) -> Any:
-        if isinstance(received, Heartbeat):
-            return messages.Heartbeat(0)
-        try:
-            if isinstance(received, Message):
-                return self._reader(received)
-            raise received.error
-        except WireError as error:
-            return self._skip(received, error)
-
-    def _skip(self, received: Message | Unreadable, error: WireError) -> LeftOut | None:
-        # Classic frames may come before WELCOME; a newer server may have more verbs.
-        if self.welcome is None or error.code == "verb":
-            return None
-        if received.verb in STATE_VERBS:
-            self.end(f"a frame of the server cannot be read: {error}")
-            return None
-        return LeftOut(error)
-
     def _answered(self, answer: Any, when: float) -> Iterator[Any]:
         if isinstance(answer, messages.Welcome):
             self.welcome = answer
@@ -241,7 +205,7 @@ class Session:
                 self._attempts = MANY
         elif self.welcome is None:
             return
-        yield Notice(answer.text) if isinstance(answer, wire.Notice) else answer
+        yield answer
 
 
 def hand_on(core: object, event: T, when: float) -> tuple[T]:
@@ -258,11 +222,11 @@ class SessionCore:
     """
 
     def __init__(self, session: Session) -> None:
-        self.session, self._unreachable = session, False
+        self.session, self._connecting = session, Attempts()
 
     def begin(self, framing: Framing, when: float, clear_peer: str = "") -> Iterable[Any]:
         """Say HELLO on a new connection."""
-        self._unreachable = False
+        self._connecting.succeeded()
         self.session.begin(framing, when, clear_peer)
         return ()
 
@@ -277,8 +241,7 @@ class SessionCore:
 
     def unreachable(self, text: str) -> Iterable[Any]:
         """Note that an attempt to connect has failed; the first one in a row is an event."""
-        first, self._unreachable = not self._unreachable, True
-        return (Unreachable(text),) if first else ()
+        return self._connecting.failed(text)
 
     def stop(self) -> Iterable[Any]:
         """Say that the client leaves."""

@@ -149,7 +149,8 @@ class TemplateCore:
             yield self._fail(f"{NO_HTTP[:-1]} ({error}).")
             return
         if reply is not None:
-            yield self._answered(reply)
+            self.session.ending = "the answer is whole"
+            yield _outcome(reply, self._quoted)
 
     def expire(self, when: float) -> Events:
         """Do nothing: nothing is due."""
@@ -177,12 +178,6 @@ class TemplateCore:
             ClientError: it is none of mtnet.
         """
         return read_json(body, kind, self._quoted)
-
-    def _answered(self, reply: Reply) -> TemplateEvent:
-        if reply.status not in (OK, CREATED):
-            return self._fail(refusal(reply.status, reply.body, self._quoted))
-        self.session.ending = "the answer is whole"
-        return Answer(reply.body)
 
     def _fail(self, text: str) -> Failed:
         self.session.ending = text
@@ -216,6 +211,12 @@ class HttpOutput:
     def delay(self, attempt: int = 0) -> float:
         """Return 0: there is no next attempt."""
         return 0.0
+
+
+def _outcome(reply: Reply, quoted: Callable[[bytes], str]) -> TemplateEvent:
+    if reply.status not in (OK, CREATED):
+        return Failed(refusal(reply.status, reply.body, quoted))
+    return Answer(reply.body)
 
 
 def _path(symbol: str, period: str) -> str:

@@ -79,15 +79,48 @@ WorkNews = Task | Taken | Withdrawn
 WorkEvent = WorkNews | SessionEvent
 
 
-class Offering:
+class Results:
     """
-    OFFER of jobs, and RESULTS until each has ended.
+    RESULTS of some jobs, behind those that came already.
+
+    Attributes:
+        open: ids of the jobs that have not ended.
+
+    Raises:
+        ClientError: there is no such queue.
+    """
+
+    def __init__(self, queue: str, jobs: Iterable[str]) -> None:
+        self._queue, self.open = queue, dict.fromkeys(jobs)
+        self._epoch: str | None = None
+        self._after = 0
+        self.request()
+
+    def request(self) -> bytes:
+        """Return RESULTS."""
+        return checked(request, "RESULTS", queue=self._queue, after=self._after, epoch=self._epoch)
+
+    def take(self, answer: object) -> Iterator[OfferEvent]:
+        """Yield what an answer of the server says."""
+        if isinstance(answer, ResultsBegin):
+            if answer.epoch != self._epoch:
+                self._epoch, self._after = answer.epoch, 0
+            yield Connected()
+        elif isinstance(answer, Ended):
+            self._after = answer.seq
+            if answer.id in self.open:
+                del self.open[answer.id]
+                yield answer
+
+
+class Offers:
+    """
+    OFFER of jobs, some at once, until the server has answered each.
 
     Args:
         jobs: data by id.
 
     Attributes:
-        open: ids of the jobs that have not ended.
         held: offers that the server had no room for.
 
     Raises:
@@ -95,7 +128,6 @@ class Offering:
     """
 
     def __init__(self, queue: str, jobs: Mapping[str, str], terms: Terms) -> None:
-        self._queue = queue
         self._frames = {
             id: checked(
                 request,
@@ -109,20 +141,16 @@ class Offering:
             )
             for id, data in jobs.items()
         }
-        self.open = dict.fromkeys(self._frames)
         self._unconfirmed = dict.fromkeys(self._frames)
         self._waiting: deque[str] = deque()
         self._unanswered: set[str] = set()
         self.held: list[str] = []
-        self._epoch: str | None = None
-        self._after = 0
-        self._results()
 
     def request(self) -> bytes:
-        """Return RESULTS, and the first offers."""
+        """Return the first offers of a connection."""
         self._waiting, self.held = deque(self._unconfirmed), []
         self._unanswered.clear()
-        return self._results() + self.more()
+        return self.more()
 
     def more(self) -> bytes:
         """Return the offers that can be made now."""
@@ -140,18 +168,9 @@ class Offering:
 
     def take(self, answer: object) -> Iterator[OfferEvent]:
         """Yield what an answer of the server says."""
-        if isinstance(answer, ResultsBegin):
-            if answer.epoch != self._epoch:
-                self._epoch, self._after = answer.epoch, 0
-            yield Connected()
-        elif isinstance(answer, Offered) and answer.id in self._unanswered:
+        if isinstance(answer, Offered) and answer.id in self._unanswered:
             self._answered(answer.id)
             yield answer
-        elif isinstance(answer, Ended):
-            self._after = answer.seq
-            if answer.id in self.open:
-                del self.open[answer.id]
-                yield answer
         elif isinstance(answer, Error) and answer.id in self._unanswered:
             yield self._refused(answer)
 
@@ -167,8 +186,30 @@ class Offering:
         self._unanswered.discard(id)
         self._unconfirmed.pop(id, None)
 
-    def _results(self) -> bytes:
-        return checked(request, "RESULTS", queue=self._queue, after=self._after, epoch=self._epoch)
+
+class Offering:
+    """
+    OFFER of jobs, and RESULTS until each has ended.
+
+    Attributes:
+        offers: the first.
+        open: ids of the jobs that have not ended.
+
+    Args and raises as of `Offers`.
+    """
+
+    def __init__(self, queue: str, jobs: Mapping[str, str], terms: Terms) -> None:
+        self.offers, self._results = Offers(queue, jobs, terms), Results(queue, jobs)
+        self.open = self._results.open
+
+    def request(self) -> bytes:
+        """Return RESULTS, and the first offers."""
+        return self._results.request() + self.offers.request()
+
+    def take(self, answer: object) -> Iterator[OfferEvent]:
+        """Yield what an answer of the server says."""
+        yield from self._results.take(answer)
+        yield from self.offers.take(answer)
 
 
 class OfferCore(TaskCore[OfferNews]):
@@ -181,22 +222,22 @@ class OfferCore(TaskCore[OfferNews]):
 
     def __init__(self, offering: Offering, login: Login | None) -> None:
         super().__init__("jobs", ANSWERS, offering, login)
-        self._offering = offering
+        self._offers = offering.offers
         self._retry_at: float | None = None
 
     def receive(self, data: bytes, when: float) -> Iterator[OfferEvent]:
         """Take what the server has sent, and make the next offers."""
         yield from super().receive(data, when)
-        if self._offering.held and self._retry_at is None:
+        if self._offers.held and self._retry_at is None:
             self._retry_at = when + RETRY
-        self.session.send(self._offering.more())
+        self.session.send(self._offers.more())
 
     def expire(self, when: float) -> Iterable[Never]:
         """Do what is due."""
         if self._retry_at is not None and self._retry_at <= when:
             self._retry_at = None
-            self._offering.release()
-            self.session.send(self._offering.more())
+            self._offers.release()
+            self.session.send(self._offers.more())
         return super().expire(when)
 
     @property

@@ -64,7 +64,7 @@ class TaskCore(SessionCore, Generic[T]):
         """Take what the server has sent."""
         for answer in self.session.receive(data, when):
             if isinstance(answer, messages.Welcome):
-                yield from self._welcomed(answer)
+                yield from self._begin()
             elif isinstance(answer, messages.Error):
                 refused = Refused(answer.code, answer.text)
                 yield from list(self._task.take(answer)) or (refused,)
@@ -73,8 +73,8 @@ class TaskCore(SessionCore, Generic[T]):
             else:
                 yield from self._task.take(answer)
 
-    def _welcomed(self, welcome: messages.Welcome) -> Iterable[Refused]:
-        if self._service not in (welcome.services or ()):
+    def _begin(self) -> Iterable[Refused]:
+        if not self.session.offers(self._service):
             return (Refused("denied", f"The server offers this login no {self._service}"),)
         self.session.send(self._task.request())
         self.session.succeeded()
