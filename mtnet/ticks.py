@@ -12,8 +12,8 @@ from datetime import UTC, date, datetime, time
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from mtnet.client.core.prices.symbols import wire_symbol
 from mtnet.client.core.prices.ticks import Tick
-from mtnet.client.core.symbols import wire_symbol
 from mtnet.config.loader import data_folder
 from mtnet.errors import ClientError
 from mtnet.services.ticks.bars.files import Basis

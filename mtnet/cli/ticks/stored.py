@@ -27,7 +27,7 @@ def import_ticks(arguments: Namespace) -> None:
         ClientError: a line of it cannot be read, or goes back in time.
         JournalError: the store is damaged, or takes nothing.
     """
-    from mtnet.client.core.symbols import wire_symbol
+    from mtnet.client.core.prices.symbols import wire_symbol
     from mtnet.clock import system_time
     from mtnet.daemon.datadir import make_folder
     from mtnet.services.ticks.files import mt5
@@ -106,7 +106,7 @@ def stored_symbol(symbol: str, known: Collection[str]) -> str:
     Raises:
         ClientError: it is none of those that are known; or there can be none.
     """
-    from mtnet.client.core.symbols import wire_symbol
+    from mtnet.client.core.prices.symbols import wire_symbol
 
     name = wire_symbol(symbol).decode()
     if name in known:

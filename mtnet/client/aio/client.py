@@ -8,6 +8,7 @@ from mtnet.callbacks import noop
 from mtnet.client.aio.runner import Runner
 from mtnet.client.core.address import Address
 from mtnet.client.core.driver import Core
+from mtnet.client.core.websocket import session_framing
 
 E = TypeVar("E")
 
@@ -68,6 +69,18 @@ class Link(Generic[E]):
         if self.runner is not None and not self.runner.ended.done():
             self.runner.run(self._core.stop())
             await self.runner.stop()
+
+
+def session_link(
+    address: Address,
+    core: Core[E],
+    handle: Callable[[E], object],
+    ended: Callable[["asyncio.Future[None]"], object],
+    retry: bool,
+    first: Iterable[E] = (),
+) -> Link[E]:
+    """Return the link of a client of sessions; arguments as of `Link`."""
+    return Link(address, core, session_framing, handle, ended, retry, first)
 
 
 class Client(Generic[E]):

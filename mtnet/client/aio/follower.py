@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import Any
 
 from mtnet.client import state as files
-from mtnet.client.aio.client import Client, Link
+from mtnet.client.aio.client import Client, session_link
 from mtnet.client.aio.logs import log_event
 from mtnet.client.core.address import read_address
 from mtnet.client.core.events import Blind, FollowerEvent, Refused, State, Synced
@@ -16,7 +16,6 @@ from mtnet.client.core.handover import Handover, Kept
 from mtnet.client.core.login import Login
 from mtnet.client.core.replica import ChannelCopy, Key, Replica
 from mtnet.client.core.session import Session
-from mtnet.client.core.websocket import session_framing
 from mtnet.client.feedback import Acknowledging
 from mtnet.errors import RefusedError
 from mtnet.services.signals import values
@@ -83,15 +82,8 @@ class Follower(Client[FollowerEvent], Acknowledging):
         self._core.max_age, self._core.max_slippage = kept.max_age, kept.max_slippage
         self._limits = kept.max_age, kept.max_slippage
         self._on_event, self._handing, self._reported_blind = on_event, False, False
-        self._link = Link(
-            address,
-            self._core,
-            session_framing,
-            self._handle,
-            self._ended,
-            retry,
-            list(self._core.start()),
-        )
+        first = list(self._core.start())
+        self._link = session_link(address, self._core, self._handle, self._ended, retry, first)
         copy = replica.copy
         self._handover = Handover(
             ChannelCopy(copy.epoch, copy.seq, copy.h, copy.positions.values()), begun

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from mtnet.client.aio.client import Client, Link
+from mtnet.client.aio.client import Client, session_link
 from mtnet.client.aio.logs import log_event
 from mtnet.client.core.address import read_address
 from mtnet.client.core.events import Failed, PublisherEvent, Stopped, Stored
@@ -14,13 +14,45 @@ from mtnet.client.core.numbers import Number
 from mtnet.client.core.publisher import PublisherCore
 from mtnet.client.core.reconciliation import Positions
 from mtnet.client.core.session import Session
-from mtnet.client.core.websocket import session_framing
 from mtnet.client.feedback import Reporting
 from mtnet.errors import ClientError
 from mtnet.services.signals import values
 
 TIMEOUT = 10.0
 """Seconds until the signal of `publish` must be confirmed."""
+
+
+class Answers:
+    """Answers that are waited for, by the ids of their signals."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[str, asyncio.Future[int]] = {}
+
+    def expect(self, identity: str) -> "asyncio.Future[int]":
+        """Return the answer to a signal."""
+        answer = self._waiting[identity] = asyncio.get_running_loop().create_future()
+        return answer
+
+    def take(self, event: PublisherEvent) -> bool:
+        """Return whether an event is an answer, which whoever waits for it has now."""
+        if not isinstance(event, Stored | Failed):
+            return False
+        answer = self._waiting.pop(event.id, None)
+        if answer is None or answer.done():
+            return True
+        if isinstance(event, Stored):
+            answer.set_result(event.seq)
+        else:
+            answer.set_exception(event.error)
+        return True
+
+    def end(self, error: BaseException | None) -> None:
+        """Fail what waits: no answer will come."""
+        why = error or ClientError("The publisher was closed.")
+        waiting, self._waiting = self._waiting, {}
+        for answer in waiting.values():
+            if not answer.done():
+                answer.set_exception(why)
 
 
 class Publisher(Client[PublisherEvent], Reporting):
@@ -62,10 +94,10 @@ class Publisher(Client[PublisherEvent], Reporting):
         ca: Path | str | None = None,
         retry: bool = True,
     ) -> None:
-        address, self._on_event = read_address(server, ca, http=True), on_event
+        address = read_address(server, ca, http=True)
         self._core = PublisherCore(Session(name, login), channel, take, positions)
-        self._link = Link(address, self._core, session_framing, self._handle, self._ended, retry)
-        self._answers: dict[str, asyncio.Future[int]] = {}
+        self._link = session_link(address, self._core, self._handle, self._ended, retry)
+        self._on_event, self._answers = on_event, Answers()
         self._stopping: asyncio.Future[None] | None = None
 
     @property
@@ -105,32 +137,20 @@ class Publisher(Client[PublisherEvent], Reporting):
         if runner.ended.done():
             runner.ended.result()
         identity = self._core.publish(symbol, volume, channel, ticket, type, id, fields)
-        answer: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        self._answers[identity] = answer
+        answer = self._answers.expect(identity)
         runner.run()
         return await answer
 
     def _handle(self, event: PublisherEvent) -> None:
-        if isinstance(event, Stored):
-            self._answer(event.id, lambda answer: answer.set_result(event.seq))
-        elif isinstance(event, Failed):
-            self._answer(event.id, lambda answer: answer.set_exception(event.error))
-        else:
-            if isinstance(event, Stopped):
-                # Somebody else holds the channel, or the login is refused: it does not come back.
-                self._stopping = asyncio.ensure_future(self._link.stop())
-            self._on_event(event)
-
-    def _answer(self, identity: str, fire: Callable[["asyncio.Future[int]"], object]) -> None:
-        answer = self._answers.pop(identity, None)
-        if answer is not None and not answer.done():
-            fire(answer)
+        if self._answers.take(event):
+            return
+        if isinstance(event, Stopped):
+            # Somebody else holds the channel, or the login is refused: it does not come back.
+            self._stopping = asyncio.ensure_future(self._link.stop())
+        self._on_event(event)
 
     def _ended(self, ended: "asyncio.Future[None]") -> None:
-        """Fail what waits: no answer will come."""
-        error = ended.exception() or ClientError("The publisher was closed.")
-        for identity in list(self._answers):
-            self._answer(identity, lambda answer: answer.set_exception(error))
+        self._answers.end(ended.exception())
 
 
 async def publish(

@@ -143,3 +143,8 @@ class Driver(Generic[H]):
     def _expire(self) -> None:
         self._timer = None
         self.run(self._core.expire(self._clock.now()))
+
+
+def earliest(*deadlines: float | None) -> float | None:
+    """Return the first of some deadlines; None = nothing is due."""
+    return min((each for each in deadlines if each is not None), default=None)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from decimal import Decimal
 from typing import Any
 
-from mtnet.client.core.deadlines import earliest
+from mtnet.client.core.driver import earliest
 from mtnet.client.core.events import (
     Blind,
     Flattened,

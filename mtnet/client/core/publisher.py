@@ -12,7 +12,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from mtnet.client.core.deadlines import earliest
+from mtnet.client.core.driver import earliest
 from mtnet.client.core.events import (
     Connected,
     Failed,

@@ -7,7 +7,7 @@ Pure. `when` is seconds of a clock that is never set.
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from typing import Any
 
-from mtnet.client.core.deadlines import earliest
+from mtnet.client.core.driver import earliest
 from mtnet.client.core.events import Refused
 from mtnet.client.core.reconciliation import (
     CONFIRM_AFTER,

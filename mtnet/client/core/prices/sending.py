@@ -14,7 +14,7 @@ from msgspec import Struct
 from mtnet.client.core.events import Connected, Lost, Refused, Unreachable
 from mtnet.client.core.lines import LineCodec, LineCore, log_in, reject
 from mtnet.client.core.login import Login
-from mtnet.client.core.symbols import wire_symbol
+from mtnet.client.core.prices.symbols import wire_symbol
 from mtnet.errors import ClientError, WireError
 from mtnet.services.ticks.wire import ABSENT, is_source, parse
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from mtnet.client.core.events import Connected, LeftOut, Lost, Refused, Unreachable
 from mtnet.client.core.lines import LineCodec, LineCore, log_in, reject
 from mtnet.client.core.login import Login
-from mtnet.client.core.symbols import wire_symbol
+from mtnet.client.core.prices.symbols import wire_symbol
 from mtnet.errors import WireError
 from mtnet.services.ticks.wire import ABSENT, EVERYTHING, MAX_RECORD, pad, parse
 

@@ -10,6 +10,7 @@ from typing import Never
 
 from msgspec import Struct
 
+from mtnet.client.core.driver import earliest
 from mtnet.client.core.events import Connected, Lost, Refused
 from mtnet.client.core.login import Login
 from mtnet.client.core.tasks.task import SessionEvent, TaskCore, checked
@@ -243,7 +244,7 @@ class OfferCore(TaskCore[OfferNews]):
     @property
     def deadline(self) -> float | None:
         """When `expire` is due."""
-        return _earlier(super().deadline, self._retry_at)
+        return earliest(super().deadline, self._retry_at)
 
 
 class Work:
@@ -333,12 +334,8 @@ class WorkCore(TaskCore[WorkNews]):
     @property
     def deadline(self) -> float | None:
         """When `expire` is due."""
-        return _earlier(super().deadline, self._renew_at)
+        return earliest(super().deadline, self._renew_at)
 
     def _end(self, id: str, frame: bytes) -> None:
         if self._work.tasks.pop(id, None) is not None:
             self.session.send(frame)
-
-
-def _earlier(one: float | None, other: float | None) -> float | None:
-    return min((each for each in (one, other) if each is not None), default=None)
