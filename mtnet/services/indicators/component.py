@@ -13,6 +13,8 @@ from mtnet.interfaces import (
     IStatus,
 )
 from mtnet.recurring import RecurringCall
+from mtnet.services.indicators.book import IndicatorBook
+from mtnet.services.indicators.broadcast import IndicatorBroadcast
 from mtnet.services.indicators.metrics import IndicatorMetrics
 from mtnet.services.indicators.resources import indicator_routes
 from mtnet.services.indicators.service import IndicatorService
@@ -34,17 +36,18 @@ def build(env: Environment) -> Component:
         return Component()
     path, settings = env.file("indicators.sqlite"), env.section
     store = IndicatorStore(path, settings.keep)
-    indicators = IndicatorService(settings, store, env.worker(), env.clock, env.now)
-    look = RecurringCall("The look for unused series", indicators.expire, LOOK, env.clock)
+    book = IndicatorBook(settings, store, env.worker(), env.now)
+    indicators = IndicatorService(settings, book, IndicatorBroadcast(settings, env.clock))
+    look = RecurringCall("The look for unused series", book.expire, LOOK, env.clock)
     return Component(
         {
             ISessionVerbs: indicator_verbs(indicators),
             IMetrics: IndicatorMetrics(indicators),
             IHttpResources: Resources(partial(indicator_routes, indicators)),
-            IControlCommands: Commands({"indicators list": lambda asked: indicators.rows()}),
+            IControlCommands: Commands({"indicators list": lambda asked: book.rows()}),
             IStatus: StorageStatus(
                 "Values of indicators are not stored.",
-                lambda: indicators.commit.trouble,
+                lambda: book.commit.trouble,
                 indicators.usage,
             ),
             IBackup: DatabaseBackup(path),

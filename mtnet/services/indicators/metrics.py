@@ -22,24 +22,24 @@ class IndicatorMetrics:
                 "mtnet_indicators_values_total",
                 "counter",
                 "Values of bars that were stored.",
-                lambda: indicators.kept,
+                lambda: indicators.book.kept,
             ),
             Metric(
                 "mtnet_indicators_deliveries_total",
                 "counter",
                 "Values of bars that were written to followers when they came.",
-                lambda: indicators.fanout.delivered,
+                lambda: indicators.broadcast.fanout.delivered,
             ),
             Metric(
                 "mtnet_indicators_followers",
                 "gauge",
                 "Series that sessions follow, each counted for each session.",
-                lambda: indicators.followers,
+                lambda: indicators.broadcast.followers,
             ),
             Metric(
                 "mtnet_indicators_series",
                 "gauge",
                 "Series: indicators of a symbol and a period.",
-                lambda: len(indicators.known),
+                lambda: len(indicators.book.known),
             ),
         ]

@@ -9,11 +9,11 @@ from twisted.python.failure import Failure
 
 from mtnet.errors import JournalError, PolicyError, WireError
 from mtnet.net.http.long_poll import MAX_WAIT
-from mtnet.net.http.route import BodyLimit, HttpRequest, Route
+from mtnet.net.http.route import BodyLimit, HttpRequest, Route, refuse_disk
 from mtnet.services.indicators import wire
 from mtnet.services.indicators.service import IndicatorService
 from mtnet.services.indicators.store import Row
-from mtnet.services.indicators.verbs import NOT_STORED
+from mtnet.services.indicators.verbs import NOT_READ, NOT_STORED
 from mtnet.services.indicators.wire import DEFAULT_BARS, NAME_PATTERN
 
 PATH = "/v1/indicators/{name}/{symbol}/{period}"
@@ -131,7 +131,7 @@ class IndicatorResources:
         if found.values or asked.epoch not in (None, found.epoch):
             return found
         series = wire.series(asked.name, asked.symbol, asked.period)
-        subscribe = partial(self._indicators.observe, series)
+        subscribe = partial(self._indicators.broadcast.observe, series)
         return request.wait(asked.wait, partial(self._read, asked), subscribe)
 
     def _read(self, asked: SeriesQuery) -> "Deferred[IndicatorValues]":
@@ -139,8 +139,9 @@ class IndicatorResources:
         after = asked.after or 0
         if asked.epoch not in (None, self._indicators.epoch):
             after = 0
-        done = self._indicators.last(series, asked.bars, after)
-        return done.addCallback(partial(self._answer, after))
+        done = self._indicators.book.last(series, asked.bars, after)
+        answer = partial(self._answer, after)
+        return done.addCallbacks(answer, refuse_disk, errbackArgs=(NOT_READ,))
 
     def _answer(self, after: int, rows: "list[Row]") -> IndicatorValues:
         seq = max((each.seq for each in rows), default=after)

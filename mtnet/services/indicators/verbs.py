@@ -67,7 +67,7 @@ class IndicatorClient(SessionHandler):
     def _begin(self, subscription: Subscription, rows: "list[Row]") -> None:
         if not subscription.ended:
             self._session.send(wire.indicated(Indicated(subscription.series, len(rows))))
-            self._indicators.begin(subscription, rows)
+            self._indicators.broadcast.begin(subscription, [each.value for each in rows])
 
     def _unread(self, series: Series, failure: Failure) -> None:
         self._leave(series)
@@ -82,7 +82,7 @@ class IndicatorClient(SessionHandler):
     def _leave(self, series: Series) -> None:
         subscription = self._followed.pop(series, None)
         if subscription is not None:
-            self._indicators.leave(subscription)
+            self._indicators.broadcast.leave(subscription)
 
     def end(self) -> None:
         """End what goes on."""

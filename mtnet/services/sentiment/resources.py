@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred
 from mtnet import values
 from mtnet.access.addresses import network_of
 from mtnet.errors import WireError
-from mtnet.net.http.route import HttpRequest, Route
+from mtnet.net.http.route import HttpRequest, Route, refuse_disk
 from mtnet.services.sentiment.recorder import MinuteRecorder
 from mtnet.services.sentiment.service import SentimentService
 from mtnet.services.sentiment.verbs import FOLLOW, SERVICE
@@ -19,6 +19,7 @@ from mtnet.values import read_symbol
 
 MAX_MINUTES = 10_080
 """Minutes of one answer: a week, about a megabyte."""
+NOT_READ = "The minutes cannot be read at present"
 
 Time = Annotated[int, Meta(ge=0, le=2**53)]
 
@@ -130,7 +131,11 @@ class HistoryResources:
         """Return the minutes of a symbol."""
         symbol = _symbol(asked.symbol)
         found = self._recorder.read(symbol, asked.start, asked.stop, asked.limit)
-        return found.addCallback(lambda rows: SentimentHistoryAnswer(symbol, minute_rows(rows)))
+        return found.addCallbacks(
+            lambda rows: SentimentHistoryAnswer(symbol, minute_rows(rows)),
+            refuse_disk,
+            errbackArgs=(NOT_READ,),
+        )
 
 
 def sums_row(sums: Sentiment) -> Sums:

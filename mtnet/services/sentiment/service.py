@@ -6,6 +6,7 @@ from itertools import islice
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
+from mtnet.callbacks import Observers
 from mtnet.services.sentiment import wire
 from mtnet.services.sentiment.disclosure import SymbolSums, Voter
 from mtnet.services.sentiment.fanout import SentimentFanout
@@ -48,7 +49,7 @@ class SentimentService:
         self._next_round = 0.0
         self._round: IDelayedCall | None = None
         self._expiry: IDelayedCall | None = None
-        self._observers: dict[str, dict[Observer, None]] = {}
+        self.observers = Observers[str]()
 
     def hold(
         self,
@@ -104,17 +105,6 @@ class SentimentService:
         found = (each.shown for each in self._book.symbols.values())
         return sorted((each for each in found if each is not None), key=lambda each: each.symbol)
 
-    def observe(self, symbol: str, observer: Observer) -> None:
-        """Call `observer(symbol)` at each change of what is shown."""
-        self._observers.setdefault(symbol, {})[observer] = None
-
-    def forget(self, symbol: str, observer: Observer) -> None:
-        """Undo it."""
-        observers = self._observers.get(symbol, {})
-        observers.pop(observer, None)
-        if not observers:
-            self._observers.pop(symbol, None)
-
     def close(self) -> None:
         """Send nothing more."""
         self.fanout.close()
@@ -129,9 +119,7 @@ class SentimentService:
         if not changed:
             return
         self._changed[sums.symbol] = None
-        for observer in list(self._observers.get(sums.symbol, ())):
-            if observer != asker:
-                observer(sums.symbol)
+        self.observers.call(sums.symbol, sums.symbol, but=asker)
         if self._round is None:
             delay = max(0.0, self._next_round - self._clock.seconds())
             self._round = self._clock.callLater(delay, self._send_round)

@@ -1,7 +1,6 @@
 """The service: who has joined what, and what is sent to them."""
 
 from collections.abc import Callable, Iterable
-from functools import partial
 from secrets import token_hex
 
 from twisted.internet.defer import Deferred, succeed
@@ -9,6 +8,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from mtnet.callbacks import Observers
 from mtnet.errors import JournalError
 from mtnet.net.output.fanout import TopicFanout
 from mtnet.services.topics import wire
@@ -48,7 +48,7 @@ class TopicService:
         self.epoch, self.sent = token_hex(8), 0
         self.book, self.fanout = TopicBook(settings), TopicFanout(clock)
         self.index = MembershipIndex()
-        self._observers: dict[str, dict[Observer, str]] = {}
+        self._observers = Observers[str]()
 
     def close(self) -> "Deferred[None]":
         """Send nothing more, and store what was taken."""
@@ -128,14 +128,12 @@ class TopicService:
 
     def observe(self, topic: str, member: str, observer: Observer) -> Callable[[], None]:
         """Call `observer()` for each message of a topic to a member; return what undoes it."""
-        self._observers.setdefault(topic, {})[observer] = member
-        return partial(self._forget, topic, observer)
 
-    def _forget(self, topic: str, observer: Observer) -> None:
-        observers = self._observers.get(topic, {})
-        observers.pop(observer, None)
-        if not observers:
-            self._observers.pop(topic, None)
+        def observed(post: Post) -> None:
+            if post.is_for(member):
+                observer()
+
+        return self._observers.add(topic, observed)
 
     def expire(self) -> None:
         """Remove the values that are older than `topics.keep`."""
@@ -177,9 +175,7 @@ class TopicService:
         else:
             receivers = self.index.receivers(post.topic)
             self.fanout.send(post.topic, frame, post.seq)
-        for observer, member in list(self._observers.get(post.topic, {}).items()):
-            if post.is_for(member):
-                observer()
+        self._observers.call(post.topic, post)
         return receivers
 
     def _announce(

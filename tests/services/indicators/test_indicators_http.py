@@ -12,6 +12,8 @@ from test_indicators_verbs import GRANTS, ON, calc, enter, follow, indicated, va
 from mtnet.errors import JournalError
 from mtnet.interfaces import IMetrics
 from mtnet.net.endpoints import Listener
+from mtnet.services.indicators.store import IndicatorStore
+from mtnet.services.indicators.verbs import NOT_READ
 from mtnet.storage.sqlite import Database
 from mtnet.testing import connect, make_environment
 
@@ -96,7 +98,8 @@ def test_a_poll_ends_with_its_time_or_its_client_and_is_forgotten(daemon):
     second.hang_up()
     daemon.clock.advance(30)
     assert Answer(first.received()).json["values"] == []
-    assert IMetrics(daemon.env.components.services["indicators"])._indicators._observers == {}
+    indicators = IMetrics(daemon.env.components.services["indicators"])._indicators
+    assert len(indicators.broadcast._observers) == 0
 
 
 def test_the_disk_that_takes_nothing_is_named(daemon, monkeypatch):
@@ -105,6 +108,15 @@ def test_the_disk_that_takes_nothing_is_named(daemon, monkeypatch):
 
     monkeypatch.setattr(Database, "transaction", fail)
     assert ask(daemon, "ann", "POST", PATH, {"values": [row(1, "1")]}).error == (503, "server")
+
+
+def test_a_disk_that_gives_nothing_is_told_in_words_of_the_service(daemon, monkeypatch):
+    def fail(*_):
+        raise JournalError("/srv/data/indicators.sqlite cannot be read: input/output error.")
+
+    monkeypatch.setattr(IndicatorStore, "last", fail)
+    answer = ask(daemon, "ann", "GET", PATH)
+    assert (answer.error, answer.json["text"]) == ((503, "server"), f"{NOT_READ}.")
 
 
 @pytest.mark.parametrize(
@@ -150,7 +162,7 @@ def test_frames_and_json_are_sent_the_same_encoded_once_each(tmp_path, clock):
     shown = {"verb": "VALUE", **names, "bar": 1000, "values": ["1.50", None], "open": "1"}
     assert [page.messages() for page in pages] == [[shown]] * 3
     indicators = IMetrics(env.components.services["indicators"])._indicators
-    (groups,) = indicators.fanout._groups.values()
+    (groups,) = indicators.broadcast.fanout._groups.values()
     assert sorted(map(len, groups.values())) == [1, 3]
     sent = {"verb": "CALC", **names, "bar": 2000, "values": [2, None], "open": True, "id": "a"}
     found, answer = pages[0].ask(sent)

@@ -89,8 +89,8 @@ class IndicatorMachine(RuleBasedStateMachine):
         env = make_environment(self.folder / "data", self.clock, *SETS)
         self.factory, self.thread = env.factory("signals"), ManualThread()
         indicators = IMetrics(env.components.services["indicators"])._indicators
-        store, begin = indicators.commit._store, indicators.begin
-        indicators.commit._in_thread = indicators._in_thread = self.thread
+        store, begin = indicators.book.commit._store, indicators.broadcast.begin
+        indicators.book.commit._in_thread = indicators.book._in_thread = self.thread
 
         def stored(changes):
             numbers = store(changes)
@@ -98,17 +98,17 @@ class IndicatorMachine(RuleBasedStateMachine):
                 self.committed(change.value, number)
             return numbers
 
-        def begun(subscription, rows):
+        def begun(subscription, values):
             (client,) = [each for each in self.open if each.queue is subscription.queue]
             client.wanted[subscription.series] = {
-                row.value.bar: (row.value.values, row.value.open) for row in rows
+                value.bar: (value.values, value.open) for value in values
             }
             bars = self.kept[subscription.series]
-            last = [(bar, *bars[bar]) for bar in sorted(bars)][-len(rows) :] if rows else []
-            assert [(row.value.bar, row.value.values, row.value.open) for row in rows] == last
-            begin(subscription, rows)
+            last = [(bar, *bars[bar]) for bar in sorted(bars)][-len(values) :] if values else []
+            assert [(value.bar, value.values, value.open) for value in values] == last
+            begin(subscription, values)
 
-        indicators.commit._store, indicators.begin = stored, begun
+        indicators.book.commit._store, indicators.broadcast.begin = stored, begun
         self.open = [self.arrive() for _ in range(4)]
 
     def committed(self, value, number):

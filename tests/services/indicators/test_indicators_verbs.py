@@ -162,7 +162,7 @@ def test_nothing_is_kept_or_sent_before_the_disk_has_it(tmp_path, clock):
     daemon = FakeDaemon(tmp_path / "data", clock, ON, grants=GRANTS)
     thread = ManualThread()
     indicators = IMetrics(service(daemon))._indicators
-    indicators.commit._in_thread = indicators._in_thread = thread
+    indicators.book.commit._in_thread = indicators.book._in_thread = thread
     ann, bob = enter(daemon, "ann"), enter(daemon, "bob")
     bob(follow())
     thread.work()
@@ -178,7 +178,7 @@ def test_what_is_read_while_others_write_is_neither_missed_nor_sent_twice(tmp_pa
     daemon = FakeDaemon(tmp_path / "data", clock, ON, grants=GRANTS)
     thread = ManualThread()
     indicators = IMetrics(service(daemon))._indicators
-    indicators.commit._in_thread = indicators._in_thread = thread
+    indicators.book.commit._in_thread = indicators.book._in_thread = thread
     ann, bob = enter(daemon, "ann"), enter(daemon, "bob")
     ann(calc(1000, b"1"))
     bob(follow())
@@ -220,7 +220,7 @@ def test_values_that_cannot_be_read_are_said_to_be_so(daemon, monkeypatch):
 def test_a_client_with_too_much_for_the_disk_is_left_unread(tmp_path, clock):
     daemon = FakeDaemon(tmp_path / "data", clock, ON, "indicators.backlog=2", grants=GRANTS)
     thread = ManualThread()
-    IMetrics(service(daemon))._indicators.commit._in_thread = thread
+    IMetrics(service(daemon))._indicators.book.commit._in_thread = thread
     ann = enter(daemon, "ann")
     ann(calc(1000, b"1"))
     assert ann.terminal.transport.producerState == "producing"
@@ -347,13 +347,14 @@ def test_a_client_that_is_gone_before_its_answers_is_forgotten(tmp_path, clock):
     daemon = FakeDaemon(tmp_path / "data", clock, ON, grants=GRANTS)
     thread = ManualThread()
     indicators = IMetrics(service(daemon))._indicators
-    indicators.commit._in_thread = indicators._in_thread = thread
+    indicators.book.commit._in_thread = indicators.book._in_thread = thread
     ann = enter(daemon, "ann")
     ann(follow(), calc(1000, b"1"))
     ann.terminal.hang_up()
     thread.work()
-    assert (indicators.followers, indicators.kept, indicators._behind) == (0, 1, {})
-    assert indicators.fanout._groups == {}
+    assert (indicators.broadcast.followers, indicators.book.kept) == (0, 1)
+    assert indicators.broadcast._behind == {}
+    assert indicators.broadcast.fanout._groups == {}
 
 
 def test_a_client_that_closes_its_half_is_answered_and_then_closed(daemon):

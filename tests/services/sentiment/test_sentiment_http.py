@@ -14,6 +14,7 @@ from test_sentiment_verbs import enter, numbers, serve, vote
 from mtnet.errors import JournalError
 from mtnet.interfaces import IBackup, IControlCommands, IStatus
 from mtnet.services.sentiment.history import SentimentHistory
+from mtnet.services.sentiment.resources import NOT_READ
 from mtnet.services.sentiment.wire import Sentiment, to_lots
 from mtnet.testing import EPOCH, make_environment
 
@@ -155,6 +156,15 @@ def test_a_disk_that_takes_no_minute_is_a_warning_until_it_does(daemon, componen
     ask(daemon, "ann", "POST", PATH, {"volume": "1"})
     daemon.clock.advance(60)
     assert IStatus(component).health() == {"healthy": True, "trouble": None}
+
+
+def test_a_history_that_the_disk_does_not_give_is_told_in_words_of_the_service(daemon, monkeypatch):
+    def fail(*_):
+        raise JournalError("/srv/data/sentiment.sqlite cannot be read: input/output error.")
+
+    monkeypatch.setattr(SentimentHistory, "read", fail)
+    answer = ask(daemon, "ann", "GET", f"{PATH}/history")
+    assert (answer.error, answer.json["text"]) == ((503, "server"), f"{NOT_READ}.")
 
 
 def test_a_backup_has_the_history(daemon, component, tmp_path):

@@ -44,14 +44,14 @@ class SumSender:
     def offer(self, symbol: str) -> None:
         """Send the sum of a symbol, and each change from now on."""
         if symbol not in self._queue.symbols:
-            self._sentiment.observe(symbol, self.changed)
+            self._sentiment.observers.add(symbol, self.changed)
         self.changed(symbol)
 
     def stop(self) -> None:
         """Send nothing more."""
         self._stopped = True
         for symbol in self._queue.symbols:
-            self._sentiment.forget(symbol, self.changed)
+            self._sentiment.observers.discard(symbol, self.changed)
         self._cancel()
         self._output.close()
 
