@@ -29,7 +29,7 @@ from mtnet.client.core.replica import Replica
 from mtnet.client.core.session import Session
 from mtnet.client.http.exchange import MAX_ANSWER, Exchange, Reply
 from mtnet.client.http.gateway import Gateway, Road
-from mtnet.client.http.posts import Publishing
+from mtnet.client.http.posts import Posts, Publishing
 from mtnet.errors import ClientError
 from mtnet.interfaces import ISignals
 from mtnet.services.signals.reports.wire import Report, report
@@ -64,7 +64,7 @@ class Client:
         self.connect()
 
     def connect(self):
-        self.gateway, self.terminals = Gateway(ADDRESS, self.publishing), {}
+        self.gateway, self.terminals = Gateway(ADDRESS, Posts(self.publishing)), {}
         self.gateway.opening(Road.POLL, self.now())
         self.dial(Road.POLL)
         self.driver.connected(self, FrameFraming(), "127.0.0.1")
@@ -412,7 +412,7 @@ def test_what_is_no_answer_ends_the_connection(data):
 def test_a_server_of_another_kind_is_one_sentence(body, status):
     if (status, body) == (200, b"[]"):
         return  # a server without a channel
-    gateway = Gateway(ADDRESS, Publishing())
+    gateway = Gateway(ADDRESS, Posts(Publishing()))
     gateway.connected(Road.POLL)
     gateway.send(b"<<HELLO|v=2>>\r\n", 0.0)
     gateway.data_to_send(Road.POLL, 0.0)

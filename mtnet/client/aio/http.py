@@ -9,7 +9,7 @@ from mtnet.client.core.address import Address
 from mtnet.client.core.driver import Clock, Driver
 from mtnet.client.core.framing import FrameFraming
 from mtnet.client.http.gateway import Gateway, Road
-from mtnet.client.http.posts import Publishing
+from mtnet.client.http.posts import Posts, Publishing
 from mtnet.client.http.session import HttpSession
 from mtnet.net.tcp_options import enable_keepalive
 
@@ -102,7 +102,8 @@ def http_connector(
     publishing = Publishing()
 
     async def connect(dial: Dial) -> HttpConnection:
-        made = HttpConnection(driver, Gateway(address, publishing), clock, dial, address.secure)
+        gateway = Gateway(address, Posts(publishing))
+        made = HttpConnection(driver, gateway, clock, dial, address.secure)
         await made.open()
         return made
 

@@ -38,12 +38,17 @@ class Login:
     @property
     def basic(self) -> bytes:
         """The value of HTTP's `Authorization`."""
-        return b"Basic " + b64encode(f"{self.name}:{self.password}".encode())
+        return basic_authorization(self.name, self.password)
 
     @property
     def line(self) -> bytes:
         """The command of the tick port, without its end."""
         return f"LOGIN: {self.name} {self.password}".encode()
+
+
+def basic_authorization(name: str, password: str) -> bytes:
+    """Return the value of HTTP's `Authorization` for a login."""
+    return b"Basic " + b64encode(f"{name}:{password}".encode())
 
 
 def check_private_peer(host: str) -> None:

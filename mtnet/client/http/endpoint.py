@@ -21,7 +21,7 @@ from mtnet.client.connection import ReactorClock
 from mtnet.client.core.address import Address
 from mtnet.client.failures import why
 from mtnet.client.http.gateway import Gateway, Road
-from mtnet.client.http.posts import Publishing
+from mtnet.client.http.posts import Posts, Publishing
 from mtnet.client.http.session import HttpSession
 from mtnet.errors import ClientError
 from mtnet.net.endpoints import host_of
@@ -43,7 +43,7 @@ class HttpEndpoint:
 
     def connect(self, factory: IProtocolFactory) -> "Deferred[IProtocol]":
         """Connect, or fail with `ClientError`: not every client speaks HTTP."""
-        gateway = Gateway(self._address, self._publishing)
+        gateway = Gateway(self._address, Posts(self._publishing))
         made = _HttpTransport(ReactorClock(self._clock), gateway, self._below, factory)
         return made.open()
 

@@ -5,29 +5,21 @@ Pure. `when` is seconds of a clock that is never set. Long polls have a connecti
 that no signal waits behind a poll.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from enum import Enum
 from typing import cast
 
 from mtnet.client.core.address import Address
-from mtnet.client.core.deadlines import earliest
-from mtnet.client.core.login import Login
+from mtnet.client.core.driver import earliest
+from mtnet.client.core.login import basic_authorization
 from mtnet.client.core.session import SILENCE_LIMIT
-from mtnet.client.http import answers
-from mtnet.client.http.answers import CLOSING, HEARTBEAT, REFUSALS, News, Row
-from mtnet.client.http.exchange import Exchange, Reply
-from mtnet.client.http.polling import Polling
-from mtnet.client.http.posts import Posts, Publishing
+from mtnet.client.http.exchange import Exchange
+from mtnet.client.http.polling import Polls
+from mtnet.client.http.posts import Posts
 from mtnet.errors import ClientError
 from mtnet.services.signals import wire
 from mtnet.session import messages
 from mtnet.session.grammar import Message, parse, payloads
-
-CHANNELS = "/v1/channels"
-"""The path that is asked at the start, and by a client that follows nothing."""
-SPACING = 0.1
-"""Seconds between two polls of which the first brought nothing at once: a server, or a proxy, that
-does not wait must not be asked in a loop."""
 
 
 class Road(Enum):
@@ -42,23 +34,17 @@ class Gateway:
     Session state machine over two connections of HTTP.
 
     Args:
-        publishing: of the program, over all its sessions.
+        posts: of this session.
 
     Attributes:
         ending: why the session is to be closed; empty = it is not.
     """
 
-    def __init__(self, address: Address, publishing: Publishing) -> None:
-        self._address, self._publishing = address, publishing
+    def __init__(self, address: Address, posts: Posts) -> None:
+        self._address, self._posts, self._polls = address, posts, Polls()
         self._exchanges: dict[Road, Exchange] = {}
         self._waiting: dict[Road, float] = {}
-        self._login, self._name = b"", ""
-        self._welcomed = False
-        self._polling: Polling | None = None
-        self._polled: Polling | None = None
-        self._posts = Posts(publishing, "")
-        self._poll_at: float | None = None
-        self._poll_sent = 0.0
+        self._authorization = b""
         self.ending = ""
 
     @property
@@ -89,15 +75,15 @@ class Gateway:
 
     def _hello(self, message: Message, when: float) -> None:
         asked = cast(messages.Hello, wire.read_request(message))
-        self._login = Login(asked.login, asked.password).basic if asked.login else b""
-        self._name = asked.name.replace("/", "-")[:100]
-        self._posts = Posts(self._publishing, self._name)
-        self._posts.begin(when)
-        self._poll_at = when
+        if asked.login:
+            self._authorization = basic_authorization(asked.login, asked.password)
+        name = asked.name.replace("/", "-")[:100]
+        self._posts.begin(name, when)
+        self._polls.begin(name, when)
 
     def _subscribe(self, message: Message, when: float) -> None:
         asked = cast(wire.Subscribe, wire.read_request(message))
-        self._polling, self._poll_at = Polling(asked, self._name), when
+        self._polls.follow(asked, when)
 
     def _post(self, message: Message, when: float) -> None:
         self._posts.add(message)
@@ -110,7 +96,7 @@ class Gateway:
             return False
         if road is Road.POST:
             return self._posts.ready
-        return self._poll_at is not None and self._poll_at <= when
+        return self._polls.due is not None and self._polls.due <= when
 
     def opening(self, road: Road, when: float) -> None:
         """Note an attempt to connect."""
@@ -135,10 +121,8 @@ class Gateway:
         prefix = self._address.path
         if road is Road.POST:
             post = self._posts.next()
-            return exchange.ask("POST", prefix + post.target, self._login, post.body)
-        self._polled, self._poll_at, self._poll_sent = self._polling, None, when
-        target = CHANNELS if self._polling is None else self._polling.target
-        return exchange.ask("GET", prefix + target, self._login)
+            return exchange.ask("POST", prefix + post.target, self._authorization, post.body)
+        return exchange.ask("GET", prefix + self._polls.next(when), self._authorization)
 
     def is_finished(self, road: Road) -> bool:
         """Return whether the server takes no further request on a connection."""
@@ -162,52 +146,17 @@ class Gateway:
                     self._waiting[road] = when + SILENCE_LIMIT
                 return b""
             del self._waiting[road]
-            take = self._take_poll if road is Road.POLL else self._posts.answered
-            return b"".join(take(reply, when))
+            waiting = self._polls if road is Road.POLL else self._posts
+            frames = b"".join(waiting.answered(reply, when))
+            self.ending = self._polls.refused
+            return frames
         except ClientError as error:
             self.ending = str(error)
             return b""
 
-    # Answers
-
     @property
     def _poll_due(self) -> float | None:
-        return None if Road.POLL in self._waiting else self._poll_at
-
-    def _take_poll(self, reply: Reply, when: float) -> Iterator[bytes]:
-        polled, self._polled = self._polled, None
-        if polled is not self._polling:
-            self._poll_at = when  # something else is followed meanwhile
-        elif polled is None:
-            yield from self._take_channels(reply, when)
-        elif reply.status == 200:
-            news = answers.read(reply, News)
-            quick = when < self._poll_sent + SPACING and not polled.differs(news)
-            self._poll_at = when + SPACING if quick else when
-            yield from polled.answered(news)
-        else:
-            self._polling, self._poll_at = None, when + HEARTBEAT
-            yield self._refusal(reply, polled.channel)
-
-    def _take_channels(self, reply: Reply, when: float) -> Iterator[bytes]:
-        self._poll_at = when + HEARTBEAT
-        if reply.status == 200:
-            rows = answers.read(reply, list[Row])
-        elif reply.status == 403 and answers.fault(reply).error == "denied":
-            rows = []  # a session without rights is welcomed too
-        else:
-            yield self._refusal(reply)
-            return
-        first, self._welcomed = not self._welcomed, True
-        yield answers.welcome(rows) if first else answers.heartbeat()
-
-    def _refusal(self, reply: Reply, channel: str = "") -> bytes:
-        why = answers.fault(reply)
-        if why.error not in REFUSALS or not (channel or why.error in CLOSING):
-            raise ClientError(f"the server refuses to answer: {why.text or why.error}")
-        if why.error in CLOSING:
-            self.ending, channel = f"the server refuses the login: {why.text}", ""
-        return answers.refusal(why, channel)
+        return None if Road.POLL in self._waiting else self._polls.due
 
 
 _REQUESTS: Mapping[str, Callable[[Gateway, Message, float], None]] = {

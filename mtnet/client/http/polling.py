@@ -1,5 +1,5 @@
 """
-A subscription by long polls.
+Subscriptions by long polls.
 
 Pure: answers in, frames out.
 """
@@ -8,11 +8,18 @@ from collections.abc import Iterator
 from urllib.parse import quote, urlencode
 
 from mtnet.client.http import answers
-from mtnet.client.http.answers import HEARTBEAT, News, Presence
+from mtnet.client.http.answers import CLOSING, HEARTBEAT, REFUSALS, News, Presence, Row
+from mtnet.client.http.exchange import Reply
 from mtnet.errors import ClientError
 from mtnet.services.signals import wire
 from mtnet.services.signals.values import PauseMode
 from mtnet.session.fields import join_list
+
+CHANNELS = "/v1/channels"
+"""The path that is asked at the start, and by a client that follows nothing."""
+SPACING = 0.1
+"""Seconds between two polls of which the first brought nothing at once: a server, or a proxy, that
+does not wait must not be asked in a loop."""
 
 
 class Polling:
@@ -103,3 +110,76 @@ class Polling:
                 if news.paused
                 else wire.resumed(self.channel)
             )
+
+
+class Polls:
+    """
+    Long polls of a session, one at a time: for the list of channels, then for the signals of one.
+
+    Attributes:
+        due: when the next is to be sent, unless an answer is missing; None = not by itself.
+        refused: why the session is over; empty = it is not.
+    """
+
+    def __init__(self) -> None:
+        self._name = ""
+        self._wanted: Polling | None = None
+        self._asked: Polling | None = None
+        self._asked_at = 0.0
+        self._welcomed = False
+        self.due: float | None = None
+        self.refused = ""
+
+    def begin(self, name: str, when: float) -> None:
+        """Ask for the channels; `name` is that of the program."""
+        self._name, self.due = name, when
+
+    def follow(self, asked: wire.Subscribe, when: float) -> None:
+        """Ask for the signals of a channel from now on."""
+        self._wanted, self.due = Polling(asked, self._name), when
+
+    def next(self, when: float) -> str:
+        """Return the path to ask for now."""
+        self._asked, self.due, self._asked_at = self._wanted, None, when
+        return CHANNELS if self._wanted is None else self._wanted.target
+
+    def answered(self, reply: Reply, when: float) -> Iterator[bytes]:
+        """
+        Yield the frames of an answer.
+
+        Raises:
+            ClientError: it cannot be read.
+        """
+        asked, self._asked = self._asked, None
+        if asked is not self._wanted:
+            self.due = when  # something else is followed meanwhile
+        elif asked is None:
+            yield from self._take_channels(reply, when)
+        elif reply.status == 200:
+            news = answers.read(reply, News)
+            quick = when < self._asked_at + SPACING and not asked.differs(news)
+            self.due = when + SPACING if quick else when
+            yield from asked.answered(news)
+        else:
+            self._wanted, self.due = None, when + HEARTBEAT
+            yield self._refusal(reply, asked.channel)
+
+    def _take_channels(self, reply: Reply, when: float) -> Iterator[bytes]:
+        self.due = when + HEARTBEAT
+        if reply.status == 200:
+            rows = answers.read(reply, list[Row])
+        elif reply.status == 403 and answers.fault(reply).error == "denied":
+            rows = []  # a session without rights is welcomed too
+        else:
+            yield self._refusal(reply)
+            return
+        first, self._welcomed = not self._welcomed, True
+        yield answers.welcome(rows) if first else answers.heartbeat()
+
+    def _refusal(self, reply: Reply, channel: str = "") -> bytes:
+        why = answers.fault(reply)
+        if why.error not in REFUSALS or not (channel or why.error in CLOSING):
+            raise ClientError(f"the server refuses to answer: {why.text or why.error}")
+        if why.error in CLOSING:
+            self.refused, channel = f"the server refuses the login: {why.text}", ""
+        return answers.refusal(why, channel)

@@ -74,11 +74,11 @@ class Posts:
     Queue of the requests of a session.
 
     Args:
-        name: of the terminal.
+        publishing: of the program, over all its sessions.
     """
 
-    def __init__(self, publishing: Publishing, name: str) -> None:
-        self._publishing, self._name = publishing, name
+    def __init__(self, publishing: Publishing) -> None:
+        self._publishing, self._name = publishing, ""
         self._queue: deque[Post] = deque()
         self._asked: Post | None = None
 
@@ -92,8 +92,9 @@ class Posts:
         """When the next sign of life is due."""
         return min(self._publishing.due.values(), default=None)
 
-    def begin(self, when: float) -> None:
-        """Let a publisher that comes again say so at once."""
+    def begin(self, name: str, when: float) -> None:
+        """Let a publisher that comes again say so at once; `name` is that of the program."""
+        self._name = name
         self._publishing.due.update(dict.fromkeys(self._publishing.due, when))
 
     def add(self, message: Message) -> None:
