@@ -76,6 +76,11 @@ class WireError(MtnetError):
     until = ""
     closed = False
 
+    @property
+    def is_offence(self) -> bool:
+        """Whether the client is at fault, and not our disk or the policy of a channel."""
+        return self.code != "server"
+
     def __init__(self, code: str, text: str, offending: bytes = b"") -> None:
         super().__init__(f"{text}: {quote(offending)}" if offending else text)
         self.code = code
@@ -96,6 +101,11 @@ class PolicyError(WireError):
     def __init__(self, code: str, text: str, offending: bytes = b"", until: str = "") -> None:
         super().__init__(code, text, offending)
         self.until, self.closed = until, False
+
+    @property
+    def is_offence(self) -> bool:
+        """Never."""
+        return False
 
 
 class FrameError(WireError):

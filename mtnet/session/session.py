@@ -18,7 +18,7 @@ from zope.interface import implementer
 
 from mtnet.access.accounts.cred import Password
 from mtnet.access.bans.policy import Offence
-from mtnet.errors import FrameError, PolicyError, WireError
+from mtnet.errors import FrameError, WireError
 from mtnet.interfaces import ISessionHandler, ISessions, ISessionVerbs
 from mtnet.net.endpoints import show
 from mtnet.net.keepalive import limit_unsent
@@ -269,9 +269,8 @@ class Session:
         is_hello = message is not None and message.verb == "HELLO"
         if is_hello and error.code in ("field", "frame"):
             self.peer.hello_refused(error.code)
-        # Refusals by the policy of a channel, or by our disk, are no errors of the client.
-        honest = isinstance(error, PolicyError) or error.code == "server"
-        if is_hello or error.code in messages.CLOSING or (not honest and self._too_many_errors()):
+        wrong = error.is_offence
+        if is_hello or error.code in messages.CLOSING or (wrong and self._too_many_errors()):
             self.close_with(frame, error.code)
         else:
             self.send(frame)

@@ -15,7 +15,7 @@ from zope.interface import implementer
 
 from mtnet.access.bans.policy import Offence
 from mtnet.daemon.environment import Environment
-from mtnet.errors import FrameError, PolicyError, WireError, quote
+from mtnet.errors import FrameError, WireError, quote
 from mtnet.net.admission import PeerFactory
 from mtnet.net.endpoints import Listener, show
 from mtnet.net.keepalive import configure_keepalive
@@ -219,8 +219,7 @@ class SignalsProtocol(SessionConnection):
 
     def _refused(self, error: WireError) -> None:
         self._refusals = self._refusals or RefusalCounter()
-        # What its channel does not take, or our disk, is no error of the client.
-        if not isinstance(error, PolicyError) and error.code != "server":
+        if error.is_offence:
             self._count_refusal()
         if error.code == "server":
             # A clean close, which the process ends with, would say that it was stored.

@@ -10,18 +10,16 @@ from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from mtnet.access.addresses import network_of
 from mtnet.daemon.environment import Environment
-from mtnet.errors import FrameError, PolicyError, WireError
+from mtnet.errors import FrameError, WireError
 from mtnet.interfaces import IStreamListener
 from mtnet.net.admission import PeerFactory
 from mtnet.net.endpoints import Listener
 from mtnet.net.keepalive import configure_keepalive
 from mtnet.net.peer import Peer
-from mtnet.services.sentiment.classic.sender import SumSender
-from mtnet.services.sentiment.service import SentimentService, voter_of
-from mtnet.services.sentiment.verbs import PUBLISH, SERVICE, demand
-from mtnet.services.sentiment.votes import Holder
+from mtnet.services.sentiment.classic.voter import ClassicVoter
+from mtnet.services.sentiment.service import SentimentService
+from mtnet.services.sentiment.verbs import PUBLISH, SERVICE
 from mtnet.session.classic import parse_position
 from mtnet.session.frames import FrameProtocol
 from mtnet.session.grammar import is_hello
@@ -36,11 +34,9 @@ FORM = "A frame is <<SYMBOL|LOTS>> in ANSI or UTF-8"
 class SentimentProtocol(FrameProtocol):
     """One connection of a classic program, which votes and is sent sums."""
 
-    def __init__(self, env: Environment, peer: Peer, sentiment: SentimentService) -> None:
+    def __init__(self, env: Environment, peer: Peer, voter: ClassicVoter) -> None:
         super().__init__(env, peer)
-        self._sentiment = sentiment
-        self._holder: Holder | None = None
-        self._sender: SumSender | None = None
+        self._voter = voter
         self._errors = ErrorLimit(env.section.refusals)
 
     def connectionMade(self) -> None:
@@ -71,12 +67,12 @@ class SentimentProtocol(FrameProtocol):
             self.end(f"says HELLO, which belongs to the port of signals. {FORM}")
             return
         try:
-            self._vote(payload)
+            symbol, volume = parse_position(payload, self.env.section.codepage)
+            self._voter.vote(symbol, volume, self.transport, self.end)
         except WireError as error:
             # Of the bytes nothing is shown: somebody may have sent a password here.
             self.warn(f"sent a frame that is refused ({error.code}). {FORM}", error.code)
-            honest = isinstance(error, PolicyError)
-            if not honest and self._errors.reached(self.peer, self.env.clock.seconds()):
+            if error.is_offence and self._errors.reached(self.peer, self.env.clock.seconds()):
                 most = self.env.section.refusals
                 self.end(f"sent {most} frames that are refused within a minute")
 
@@ -92,31 +88,7 @@ class SentimentProtocol(FrameProtocol):
 
     def stop(self) -> None:
         """Send nothing more; the votes linger."""
-        if self._holder is not None:
-            self._sentiment.end(self._holder)
-        sender, self._sender = self._sender, None
-        if sender is not None:
-            sender.stop()
-
-    def _vote(self, payload: bytes) -> None:
-        settings = self.env.section
-        symbol, volume = parse_position(payload, settings.codepage)
-        demand(self.peer.rights, PUBLISH, symbol)
-        sender, network = self._sender, network_of(self.peer.host)
-        if sender is not None and not sender.has_room(symbol):
-            raise PolicyError("denied", "There are too many symbols; see sentiment.max_symbols")
-        login = "" if self.peer.identity is None else self.peer.identity.name
-        if self._holder is None or self._holder.voter != voter_of(login, network):
-            self._leave()
-            self._holder = Holder(voter_of(login, network))
-        asker = None if sender is None else sender.changed
-        self._sentiment.hold(self._holder, symbol, volume, network if login else "", asker)
-        self.peer.mark_active()
-        if sender is None:
-            sender = self._sender = SumSender(
-                settings, self._sentiment, self.transport, self.env.clock, self.end
-            )
-        sender.offer(symbol)
+        self._voter.stop()
 
     def _lack(self) -> str:
         """Return why the connection may do nothing; empty = it may vote."""
@@ -125,10 +97,6 @@ class SentimentProtocol(FrameProtocol):
 
     def _may_vote(self) -> bool:
         return self.peer.rights.any(PUBLISH, SERVICE)
-
-    def _leave(self) -> None:
-        if self._holder is not None:
-            self._sentiment.withdraw(self._holder)
 
 
 class SentimentFactory(PeerFactory):
@@ -144,7 +112,7 @@ class SentimentFactory(PeerFactory):
 
     def build(self, peer: Peer) -> SentimentProtocol:
         """Return the protocol of a connection."""
-        return SentimentProtocol(self.env, peer, self._sentiment)
+        return SentimentProtocol(self.env, peer, ClassicVoter(self.env, peer, self._sentiment))
 
 
 @implementer(IStreamListener)
