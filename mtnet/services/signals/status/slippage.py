@@ -6,6 +6,7 @@ a position is that of the whole position (see `mtnet.services.signals.record.tra
 memory alone, since the follower came first.
 """
 
+from collections import deque
 from collections.abc import Callable
 from decimal import Context, Decimal
 from typing import TypeGuard
@@ -21,6 +22,9 @@ from mtnet.values import PRICE_DECIMALS
 KEPT = 100
 """Symbols of one follower, of some 300 bytes; of further ones nothing is counted. A provider can
 name new symbols all day."""
+REMEMBERED = 32
+"""Fills whose repetition is not counted again, by their numbers: a follower repeats the last ones
+after a lost connection, since an ACK has no answer."""
 MOST_PRICE = 10**12
 """A price from here on is no price: one absurd ACK would hide what the others lost."""
 WIDE = Context(prec=60)
@@ -71,14 +75,15 @@ class Slippage(Struct, frozen=True):
 class SlippageTable:
     """Bounded table of the slippage of one follower, by symbol."""
 
-    __slots__ = ("_by_symbol",)
+    __slots__ = ("_by_symbol", "_counted")
 
     def __init__(self) -> None:
         self._by_symbol: dict[str, Lost] = {}
+        self._counted: deque[int] = deque(maxlen=REMEMBERED)
 
     def note(self, entry: Entry, ack: Ack, before: Decimal | None) -> None:
         """
-        Take the fill of an entry.
+        Take the fill of an entry; the first one counts.
 
         Args:
             before: lots of the symbol that the follower held; None = it has not said.
@@ -88,6 +93,8 @@ class SlippageTable:
         change = entry.volume - previous
         if text is None or ack.price is None or not change or entry.volume * previous > 0:
             return  # unknown, unchanged, enlarged or reduced
+        if entry.seq in self._counted:
+            return
         wanted, got = Decimal(text), Decimal(ack.price)
         digits = max(_decimals(wanted), _decimals(got))
         if digits > PRICE_DECIMALS or max(abs(wanted), abs(got)) >= MOST_PRICE:
@@ -97,6 +104,7 @@ class SlippageTable:
             if len(self._by_symbol) >= KEPT:
                 return
             known = self._by_symbol[entry.symbol] = Lost()
+        self._counted.append(entry.seq)
         worse = got - wanted if change > 0 else wanted - got
         known.fills += 1
         known.prices += worse

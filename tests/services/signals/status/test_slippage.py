@@ -1,6 +1,7 @@
 """How much worse than its provider a follower has traded."""
 
 from decimal import Decimal
+from itertools import count
 
 from mtnet.services.signals.model import Entry
 from mtnet.services.signals.reports.wire import Spec
@@ -11,14 +12,18 @@ from mtnet.services.signals.wire import Ack
 EURUSD = Spec("EURUSD", tick=Decimal("0.00001"), tickvalue=Decimal("1"), currency="USD")
 
 
-def fill(table, volume, price, filled, previous="0", lots=None, before=None, **more):
+NUMBERS = count(1)
+
+
+def fill(table, volume, price, filled, previous="0", lots=None, before=None, seq=None, **more):
+    seq = seq or next(NUMBERS)
     number = None if previous is None else Decimal(previous)
     fields = () if price is None else (("price", price),)
     given = {"symbol": "EURUSD", "fields": fields, "previous": number, **more}
-    entry = Entry("gold", volume=Decimal(volume), when=0, seq=1, **given)
+    entry = Entry("gold", volume=Decimal(volume), when=0, seq=seq, **given)
     held = None if before is None else Decimal(before)
     lots = None if lots is None else Decimal(lots)
-    table.note(entry, Ack("gold", 1, "filled", filled, lots), held)
+    table.note(entry, Ack("gold", seq, "filled", filled, lots), held)
 
 
 def told(table, spec=EURUSD):
@@ -31,6 +36,13 @@ def test_a_higher_price_is_worse_for_a_buyer_and_better_for_a_seller():
     assert told(table) == Slippage("bob", "gold", 1, "4.0", "2.00", "USD")
     fill(table, "0", "1.10000", "1.10006", previous="0.5")
     assert told(table) == Slippage("bob", "gold", 2, "-1.0", "-1.00", "USD")
+
+
+def test_a_fill_that_is_acknowledged_again_counts_once():
+    table = SlippageTable()
+    for seq in (7, 8, 7, 8):
+        fill(table, "0.5", "1.10000", "1.10004", seq=seq)
+    assert told(table) == Slippage("bob", "gold", 2, "4.0", "4.00", "USD")
 
 
 def test_a_turn_closes_and_opens_at_one_price():
