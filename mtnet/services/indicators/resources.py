@@ -11,9 +11,10 @@ from mtnet.errors import JournalError, PolicyError, WireError
 from mtnet.net.http.long_poll import MAX_WAIT
 from mtnet.net.http.route import BodyLimit, HttpRequest, Route, refuse_disk
 from mtnet.services.indicators import wire
+from mtnet.services.indicators.followed import NOT_READ
 from mtnet.services.indicators.service import IndicatorService
 from mtnet.services.indicators.store import Row
-from mtnet.services.indicators.verbs import NOT_READ, NOT_STORED
+from mtnet.services.indicators.verbs import NOT_STORED
 from mtnet.services.indicators.wire import DEFAULT_BARS, NAME_PATTERN
 
 PATH = "/v1/indicators/{name}/{symbol}/{period}"

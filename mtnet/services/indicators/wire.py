@@ -86,6 +86,11 @@ class Calc(Struct, frozen=True):
     value: Value
     id: str = ""
 
+    @property
+    def done(self) -> "Calced":
+        """The answer, once the values are on disk."""
+        return Calced(self.value.series, self.value.bar, self.id)
+
 
 class Follow(Struct, frozen=True):
     """

@@ -12,8 +12,8 @@ from test_indicators_verbs import GRANTS, ON, calc, enter, follow, indicated, va
 from mtnet.errors import JournalError
 from mtnet.interfaces import IMetrics
 from mtnet.net.endpoints import Listener
+from mtnet.services.indicators.followed import NOT_READ
 from mtnet.services.indicators.store import IndicatorStore
-from mtnet.services.indicators.verbs import NOT_READ
 from mtnet.storage.sqlite import Database
 from mtnet.testing import connect, make_environment
 
