@@ -7,17 +7,19 @@ Pure.
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from itertools import repeat
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from mtnet.services.ticks.bars.series import Bar
-from mtnet.services.ticks.clocks.bars import BarClock
 from mtnet.services.ticks.clocks.measured import WithUtc, with_utc
 from mtnet.services.ticks.clocks.rules import Clocks
 from mtnet.services.ticks.files import mt5
 from mtnet.services.ticks.storage.reader import Stored
 from mtnet.services.ticks.wire import ABSENT, FIELDS, json_number, pad, time_of
+
+if TYPE_CHECKING:
+    from mtnet.services.ticks.bars.series import Bar
+    from mtnet.services.ticks.clocks.bars import BarClock
 
 CSV = "symbol,bid,ask,last,volume,time,flags,received,source"
 
@@ -58,7 +60,7 @@ class Columns(NamedTuple):
         found = [] if self.clocks is None else [self.utc(utc)]
         return [*found, self.local(tick.time)] if self.order else found
 
-    def of_bar(self, clock: BarClock | None, bar: Bar) -> dict[str, int | str | None]:
+    def of_bar(self, clock: "BarClock | None", bar: "Bar") -> dict[str, int | str | None]:
         """Return their values for a bar, by name."""
         if clock is None:
             return {}
