@@ -9,7 +9,7 @@ the rest.
 import signal
 import sys
 from argparse import Namespace
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -302,16 +302,23 @@ def ask(
     return answers[0]
 
 
-def reported(watch: StreamReporter, received: Handlers) -> Callable[[object], None]:
+def reported(
+    watch: StreamReporter, received: Handlers, fatal: Collection[str] | None = None
+) -> Callable[[object], None]:
     """
     Return the handler of the events of a session that report its connection, too.
 
     Args:
         received: what is done with what comes.
+        fatal: codes of the refusals that end the program; None = every one before the first
+            answer, as nothing will come.
     """
 
     def refused(event: Refused) -> None:
-        if not watch.answered:  # nothing will come
+        if fatal is not None:
+            tell = watch.fail if event.code in fatal else watch.note
+            tell(f"{event.text} ({event.code}).")
+        elif not watch.answered:
             watch.fail(f"{event.text} ({event.code}).")
         else:
             watch.refused(f"{event.code} {event.text}")

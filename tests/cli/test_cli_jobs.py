@@ -177,6 +177,18 @@ def test_an_input_that_cannot_be_used_is_named(command_line, daemon, tmp_path, c
     assert sentence in ran.error
 
 
+@pytest.mark.parametrize("output", ["missing/out.csv", "."])
+def test_an_output_that_cannot_be_written_is_refused_before_anything_is_offered(
+    command_line, daemon, params, tmp_path, output
+):
+    words = ("--input", str(params), "-o", str(tmp_path / output))
+    refused = command_line(*RUN, *words)
+    assert (refused.status, refused.out) == (1, "")
+    assert f"{tmp_path / output} cannot be written" in refused.error
+    command_line.attach(daemon.env.components.commands())
+    assert command_line.on_folder("jobs", "list").out == "There is no queue.\n"
+
+
 def test_the_same_ids_with_other_data_are_refused(command_line, daemon, params, tmp_path):
     Peer(daemon).says(b"<<OFFER|queue=q|id=r-1|data=other>>")()
     ran = command_line(*RUN, "-i", params, "-o", tmp_path / "out.csv")

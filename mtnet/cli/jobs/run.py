@@ -6,9 +6,8 @@ from typing import Any
 
 from mtnet.callbacks import noop
 from mtnet.cli import remote
-from mtnet.cli.jobs.tables import read_input, write_output
+from mtnet.cli.jobs.tables import check_output, read_input, write_output
 from mtnet.cli.output import print_result, progress_bar
-from mtnet.client.core.events import Connected, LeftOut, Lost, Notice, Refused
 from mtnet.client.core.tasks.jobs import FATAL, Full, OfferCore, Offering, Terms
 from mtnet.errors import ClientError
 from mtnet.services.jobs.wire import Ended
@@ -22,6 +21,7 @@ def run(arguments: Namespace) -> None:
         ClientError: a file cannot be read or written, the server refuses, or a job is dead.
     """
     inputs = read_input(arguments.input, arguments.name)
+    check_output(arguments.output)
     terms = Terms(arguments.replicas, arguments.timeout, arguments.tries)
     offering = Offering(arguments.queue, {each.id: each.data for each in inputs}, terms)
     ends: dict[str, Ended] = {}
@@ -34,22 +34,10 @@ def run(arguments: Namespace) -> None:
             if not offering.open:
                 watch.end()
 
-        def refused(event: Refused) -> None:
-            tell = watch.fail if event.code in FATAL else watch.note
-            tell(f"{event.text} ({event.code}).")
-
-        handlers: dict[type, Callable[[Any], object]] = {
-            Connected: lambda _: watch.connected(),
-            Lost: lambda lost: watch.lost(lost.reason),
-            Refused: refused,
-            Ended: ended,
-            Full: _Once(lambda full: watch.note(f"{full.text}.")),
-            Notice: lambda notice: watch.note(notice.text),
-            LeftOut: lambda event: watch.note(str(event)),
-        }
-
+        full = _Once(lambda event: watch.note(f"{event.text}."))
+        handle = remote.reported(watch, {Ended: ended, Full: full}, FATAL)
         core = OfferCore(offering, arguments.account)
-        remote.converse(arguments, core, remote.dispatch(handlers), lambda: watch.over, None)
+        remote.converse(arguments, core, handle, lambda: watch.over, None)
     watch.check()
     write_output(arguments.output, inputs, ends)
     _report(arguments, ends)

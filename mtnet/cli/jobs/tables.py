@@ -4,6 +4,7 @@ import csv
 import hashlib
 import io
 import json
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -54,6 +55,21 @@ def read_input(path: Path, run: str | None) -> list[Input]:
         Input(f"{name}-{number}", data, columns)
         for number, (data, columns) in enumerate(rows, start=1)
     ]
+
+
+def check_output(path: Path) -> None:
+    """
+    Check that a file can be made, before hours of calculations are offered.
+
+    Raises:
+        ClientError: it cannot.
+    """
+    folder = path.resolve().parent
+    if path.is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
+        raise ClientError(
+            f"{path} cannot be written: expected a file in a folder that can be written to. "
+            "Example: -o results.csv"
+        )
 
 
 def write_output(path: Path, inputs: Iterable[Input], ends: Mapping[str, Ended]) -> None:

@@ -8,7 +8,7 @@ from threading import Thread
 from typing import Any
 
 from mtnet.cli import remote
-from mtnet.client.core.events import Connected, LeftOut, Lost, Notice, Refused
+from mtnet.client.core.events import Lost
 from mtnet.client.core.tasks.jobs import FATAL, Withdrawn, Work, WorkCore
 from mtnet.errors import ClientError
 from mtnet.services.jobs.wire import MAX_REASON, Task
@@ -32,24 +32,18 @@ def work(arguments: Namespace) -> None:
     core = WorkCore(Work(arguments.queue, arguments.slots), arguments.account)
     processes = Processes(arguments.command, core)
 
-    def refused(event: Refused) -> None:
-        tell = watch.fail if event.code in FATAL else watch.note
-        tell(f"{event.text} ({event.code}).")
-
     def lost(event: Lost) -> None:
         processes.kill_all()
         watch.lost(event.reason)
 
-    handle = remote.dispatch(
+    handle = remote.reported(
+        watch,
         {
-            Connected: lambda _: watch.connected(),
             Lost: lost,
-            Refused: refused,
             Task: processes.start,
             Withdrawn: lambda event: processes.kill(event.id),
-            Notice: lambda notice: watch.note(notice.text),
-            LeftOut: lambda event: watch.note(str(event)),
-        }
+        },
+        FATAL,
     )
     remote.stream(arguments, core, watch, handle, begin=processes.begin)
 
