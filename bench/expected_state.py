@@ -7,7 +7,8 @@ from decimal import ROUND_HALF_UP, Decimal
 from typing import NamedTuple
 
 from mtnet.services.signals.values import Kind
-from mtnet.services.signals.wire import Entry, Publish
+from mtnet.services.signals.wire.answers import Entry
+from mtnet.services.signals.wire.requests import Publish
 
 NETTING, TICKETED = 12, 6
 """Symbols with one net position, and with several by ticket."""

@@ -24,7 +24,7 @@ from pathlib import Path
 from bench.harness import PINNED, BenchError, add_options, machine, percentile, run_bench, spread
 from bench.peers import HOST, SignalsDaemon
 from bench.publish import Mtnet, positions
-from mtnet.services.signals import wire
+from mtnet.services.signals.wire import requests
 from mtnet.session import messages
 
 EVERY = 0.1
@@ -56,7 +56,7 @@ class Follower:
 
     def __init__(self, port: int, number: int) -> None:
         self.socket = socket.create_connection((HOST, port), timeout=30)
-        self.socket.sendall(messages.hello(name=f"follower-{number}") + wire.subscribe())
+        self.socket.sendall(messages.hello(name=f"follower-{number}") + requests.subscribe())
         self.socket.setblocking(False)
         self._rest, self.received = b"", 0
         self.epoch = ""
@@ -65,7 +65,7 @@ class Follower:
     def ask(self, after: int) -> None:
         """Fetch all that came behind an entry once more."""
         self.received, self.synced, self._rest = 0, None, b""
-        again = wire.unsubscribe("main") + wire.subscribe("main", None, self.epoch, after)
+        again = requests.unsubscribe("main") + requests.subscribe("main", None, self.epoch, after)
         self.socket.sendall(messages.pong() + again)
 
     def read(self) -> bool:

@@ -5,8 +5,15 @@ from decimal import Decimal
 
 from bench.expected_state import FLAT, ExpectedState, State, apply, chosen
 from bench.peers import Peer, Speaker
-from mtnet.services.signals import wire
-from mtnet.services.signals.wire import Answer, Signal, Snapshot, SnapshotPosition, Synced, Welcome
+from mtnet.services.signals.wire import requests
+from mtnet.services.signals.wire.answers import (
+    Answer,
+    Signal,
+    Snapshot,
+    SnapshotPosition,
+    Synced,
+    Welcome,
+)
 from mtnet.session.classic import parse_position
 from mtnet.session.messages import Error
 
@@ -50,7 +57,7 @@ class Follower(Speaker):
         self._prev = self.seq
         epoch, after = (self.epoch, self.seq) if known else (None, None)
         self.epoch = said.epoch
-        self.say(wire.subscribe("main", self.symbols, epoch, after))
+        self.say(requests.subscribe("main", self.symbols, epoch, after))
 
     def heard(self, said: Answer) -> None:
         """Check it, then believe it."""

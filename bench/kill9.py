@@ -29,8 +29,8 @@ from bench.expected_state import ExpectedState, Market, State
 from bench.followers import ClassicFollower, Follower
 from bench.peers import HOST, SignalsDaemon, Speaker, free_port, wait_for
 from bench.skins import KEEPERS, SkinPrograms
-from mtnet.services.signals import wire
-from mtnet.services.signals.wire import Answer, Stored, Welcome
+from mtnet.services.signals.wire import requests
+from mtnet.services.signals.wire.answers import Answer, Stored, Welcome
 from tests.tls_samples import Authority, Files
 
 SETTINGS = ("signals.pace=0", "signals.grace=0.05", "signals.repeat=0")
@@ -103,7 +103,7 @@ class SignalPublisher(Speaker):
     def _publish(self) -> None:
         identity = f"{self.run}-{len(self.expected.said) + 1}"
         thought = self.market.think(identity, self.expected.state)
-        frame = wire.publish(thought)
+        frame = requests.publish(thought)
         self.waiting[identity] = self.expected.add(thought), frame
         if self.welcome:
             self.say(frame)

@@ -27,8 +27,8 @@ from mtnet.access.security_log import SecurityLog
 from mtnet.clock import WallClock, system_time
 from mtnet.config.schema import Bans as BanSettings
 from mtnet.daemon.registry import permissions
-from mtnet.services.signals import wire
-from mtnet.services.signals.wire import Publish
+from mtnet.services.signals.wire import requests
+from mtnet.services.signals.wire.requests import Publish
 from mtnet.session import messages
 from mtnet.testing import Terminal, connect, make_environment
 
@@ -126,7 +126,7 @@ class Publishing:
             self._publish(f"c{number}")
         self._followers = [self._greet() for _ in range(followers)]
         for each in self._followers:
-            each.send(wire.subscribe("c0", ["GBPUSD"]))
+            each.send(requests.subscribe("c0", ["GBPUSD"]))
 
     def _greet(self) -> Terminal:
         terminal = connect(self._factory, self._clock)
@@ -137,7 +137,7 @@ class Publishing:
     def _publish(self, channel: str) -> None:
         self._number += 1
         lots = Decimal(self._number % 9 + 1)
-        self._publisher.send(wire.publish(Publish(f"n{self._number}", "EURUSD", lots, channel)))
+        self._publisher.send(requests.publish(Publish(f"n{self._number}", "EURUSD", lots, channel)))
         assert b"<<STORED" in self._publisher.received()
 
     def step(self) -> None:

@@ -38,7 +38,7 @@ from bench.harness import (
     pin_load,
 )
 from bench.peers import HOST, SignalsDaemon, Speaker, free_port
-from mtnet.services.signals import wire
+from mtnet.services.signals.wire import answers, requests
 
 POSITIONS = 20
 ROUNDS = 3
@@ -200,13 +200,13 @@ class Listener(Speaker):
         self.sent: deque[float] = deque()
         self.delays: list[float] = []
 
-    def welcomed(self, said: wire.Welcome) -> None:
+    def welcomed(self, said: answers.Welcome) -> None:
         """Follow."""
-        self.say(wire.subscribe())
+        self.say(requests.subscribe())
 
-    def heard(self, said: wire.Answer) -> None:
+    def heard(self, said: answers.Answer) -> None:
         """Take a signal."""
-        if isinstance(said, wire.Signal):
+        if isinstance(said, answers.Signal):
             self.delays.append(time.monotonic() - self.sent.popleft())
 
 

@@ -44,10 +44,11 @@ from bench.harness import cpu_of
 from bench.peers import HOST, SignalsDaemon, Speaker, free_port, wait_for
 from mtnet.access.accounts.store import AccountStore
 from mtnet.daemon.registry import permissions
-from mtnet.services.signals import wire
 from mtnet.services.signals.reports import wire as reports
 from mtnet.services.signals.reports.wire import Report, Spec
-from mtnet.services.signals.wire import Ack, Answer, Signal, Welcome
+from mtnet.services.signals.wire import requests
+from mtnet.services.signals.wire.answers import Answer, Signal, Welcome
+from mtnet.services.signals.wire.requests import Ack
 from mtnet.services.web.page.files import static_files
 from mtnet.session import messages
 
@@ -101,7 +102,7 @@ class Follower(Speaker):
 
     def welcomed(self, said: Welcome) -> None:
         """Follow."""
-        self.say(wire.subscribe("main"))
+        self.say(requests.subscribe("main"))
         self.say(SPEC)
         self.report()
 
@@ -116,7 +117,7 @@ class Follower(Speaker):
     def heard(self, said: Answer) -> None:
         """Acknowledge."""
         if isinstance(said, Signal):
-            self.say(wire.ack(Ack("main", said.seq, "filled", "1.09870", said.volume)))
+            self.say(requests.ack(Ack("main", said.seq, "filled", "1.09870", said.volume)))
 
 
 class Provider(Speaker):
@@ -133,7 +134,7 @@ class Provider(Speaker):
             self.count += 1
             fields = {"id": f"s{self.count}", "channel": "main", "symbol": "EURUSD"}
             volume = f"{self.count % 7 + 1}"
-            request = messages.request(wire.REQUESTS, "PUBLISH", **fields, volume=volume)
+            request = messages.request(requests.REQUESTS, "PUBLISH", **fields, volume=volume)
             self.say(request)
 
 

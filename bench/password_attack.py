@@ -35,8 +35,8 @@ from typing import Any
 from bench.harness import PINNED, add_folder, allow_descriptors, percentile, pin_load, spread
 from bench.login_flood import ask, attempt, dial, hello, login_flood, networks, tries
 from bench.peers import HOST, SignalsDaemon, free_port
-from mtnet.services.signals import wire
-from mtnet.services.signals.wire import Publish
+from mtnet.services.signals.wire import requests
+from mtnet.services.signals.wire.requests import Publish
 from mtnet.session import messages
 
 PASSWORD = "correct horse battery"
@@ -312,7 +312,7 @@ class FollowerPool:
         self._publisher = self._join(port, "alice", b"")
         self._followers = {
             each.fileno(): each
-            for each in (self._join(port, "bobby", wire.subscribe()) for _ in range(FOLLOWERS))
+            for each in (self._join(port, "bobby", requests.subscribe()) for _ in range(FOLLOWERS))
         }
         self._poll = select.epoll()
         for number in (*self._followers, self._publisher.fileno()):
@@ -353,7 +353,7 @@ class FollowerPool:
     def _publish(self) -> None:
         number = len(self._sent)
         lots = Decimal(number % 1000 + 1).scaleb(-2)
-        frame = wire.publish(Publish(f"n-{number}", f"S{number % 20}", lots))
+        frame = requests.publish(Publish(f"n-{number}", f"S{number % 20}", lots))
         self._sent.append(time.monotonic())
         self._publisher.sendall(frame)
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from mtnet.errors import WireError
-from mtnet.services.signals.wire import Answer, Heartbeat, Welcome, read_answer
+from mtnet.services.signals.wire.answers import Answer, Heartbeat, Welcome, read_answer
 from mtnet.session import messages
 from mtnet.session.grammar import (
     MAX_FRAME,

@@ -42,8 +42,8 @@ from bench.harness import (
     spread,
 )
 from bench.peers import HOST, SignalsDaemon, free_port
-from mtnet.services.signals import wire
-from mtnet.services.signals.wire import Publish
+from mtnet.services.signals.wire import requests
+from mtnet.services.signals.wire.requests import Publish
 from mtnet.session import messages
 
 WARM = 100
@@ -60,7 +60,7 @@ def positions() -> Iterator[tuple[str, bytes]]:
         lots = Decimal(number % 1000 + 1).scaleb(-2)
         fields = (("price", "1.09870"),)
         made = Publish(identity, f"SYMBOL{number % 20}", lots, fields=fields)
-        yield identity, wire.publish(made)
+        yield identity, requests.publish(made)
 
 
 class Server(ABC):

@@ -24,7 +24,7 @@ from bench.accounts_daemon import HOST, network
 from bench.fanout.servers import Mtnet
 from bench.harness import BenchError, add_options, machine, run_bench, spread
 from mtnet.backoff import backoff
-from mtnet.services.signals import wire
+from mtnet.services.signals.wire import requests
 from mtnet.session import messages
 
 MODES = {
@@ -139,9 +139,9 @@ class Follower(Client):
     def opened(self) -> bytes:
         self._synced = False
         if self.seq is None:
-            return self._hello + wire.subscribe()
+            return self._hello + requests.subscribe()
         known = {"epoch": self._received.epoch.decode(), "after": self.seq}
-        return self._hello + wire.subscribe("main", None, **known)  # type: ignore[arg-type]
+        return self._hello + requests.subscribe("main", None, **known)  # type: ignore[arg-type]
 
     def take(self, frame: bytes) -> None:
         if found := SIGNAL.match(frame):

@@ -21,8 +21,8 @@ from pathlib import Path
 from bench.harness import allow_descriptors, cpu_of, percentile, ratio, spread
 from bench.peers import HOST, SignalsDaemon
 from mtnet.daemon.control.client import ask
-from mtnet.services.signals import wire
-from mtnet.services.signals.wire import Publish
+from mtnet.services.signals.wire import requests
+from mtnet.services.signals.wire.requests import Publish
 from mtnet.session import messages
 
 LATE = 60.0
@@ -51,7 +51,7 @@ class FollowedViews:
         self.poll = select.epoll()
         self.readers: dict[int, socket.socket] = {}
         for each in range(followers):
-            reader = self._session(wire.subscribe(f"v{each % views}"), b"<<STATUS")
+            reader = self._session(requests.subscribe(f"v{each % views}"), b"<<STATUS")
             self.readers[reader.fileno()] = reader
             self.poll.register(reader, select.EPOLLIN)
 
@@ -74,7 +74,7 @@ class FollowedViews:
         self.signals += 1
         signal = Publish(f"n-{self.signals}", "XAUUSD", Decimal(self.signals % 7 + 1))
         begun = time.perf_counter()
-        self.publisher.sendall(wire.publish(signal))
+        self.publisher.sendall(requests.publish(signal))
         self._wait(self.publisher, b"<<STORED")
         return time.perf_counter() - begun
 

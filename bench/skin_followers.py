@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from mtnet.client import Follower, aio, server_from_string, sync
-from mtnet.services.signals.wire import Entry
+from mtnet.services.signals.wire.answers import Entry
 
 
 class Log:

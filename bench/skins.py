@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.expected_state import ExpectedState, State, apply
-from mtnet.services.signals.wire import Entry
+from mtnet.services.signals.wire.answers import Entry
 
 PROGRAM = Path(__file__).with_name("skin_followers.py")
 SKINS = ("twisted", "aio", "sync")

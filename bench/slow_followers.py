@@ -24,8 +24,8 @@ from typing import Any
 
 from bench.harness import PINNED, add_folder, allow_descriptors, percentile, pin_load
 from bench.peers import HOST, SignalsDaemon
-from mtnet.services.signals import wire
-from mtnet.services.signals.wire import Publish
+from mtnet.services.signals.wire import requests
+from mtnet.services.signals.wire.requests import Publish
 from mtnet.session import messages
 
 TICK = 0.001
@@ -48,7 +48,7 @@ def publish(port: int, rate: int, seconds: float, size: int, begin: Any, sent: A
     connection.sendall(messages.hello(name="publisher"))
     connection.recv(4_096)
     total, number = int(rate * seconds), 0
-    frames = [wire.publish(_position(n, size)) for n in range(total)]
+    frames = [requests.publish(_position(n, size)) for n in range(total)]
     answers = select.poll()
     answers.register(connection, select.POLLIN)
     while not (start := begin.value):
@@ -108,7 +108,7 @@ def _follow(port: int, buffer: int = 0) -> socket.socket:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
     connection.settimeout(20)
     connection.connect((HOST, port))
-    connection.sendall(messages.hello(name="reader") + wire.subscribe())
+    connection.sendall(messages.hello(name="reader") + requests.subscribe())
     if not buffer:
         said = b""
         while b"<<STATUS" not in said or not said.endswith(b">>\r\n"):

@@ -20,9 +20,9 @@ from typing import Any
 from twisted.internet.task import Clock
 
 from mtnet.interfaces import IParticipants, ISignals
-from mtnet.services.signals import wire
 from mtnet.services.signals.reports import wire as reports
 from mtnet.services.signals.reports.wire import Report
+from mtnet.services.signals.wire import requests
 from mtnet.session import messages
 from mtnet.testing import FakeEnvironment, Terminal, connect, make_environment
 
@@ -52,7 +52,7 @@ class Scene:
 
     def _follow(self, name: str) -> Terminal:
         terminal = self._greet(name)
-        terminal.send(wire.subscribe("gold"))
+        terminal.send(requests.subscribe("gold"))
         terminal.send(REPORT)
         return terminal
 
@@ -62,14 +62,14 @@ class Scene:
         fields = {"id": f"s{self._count}", "channel": "gold", "symbol": "EURUSD"}
         volume = self._count % 7 + 1
         self._provider.send(
-            messages.request(wire.REQUESTS, "PUBLISH", **fields, volume=f"{volume}")
+            messages.request(requests.REQUESTS, "PUBLISH", **fields, volume=f"{volume}")
         )
         self.clock.advance(1.0)
 
     def acknowledge(self) -> float:
         """Let every follower acknowledge the signal; return the CPU in ms."""
         volume = self._count % 7 + 1
-        ack = wire.ack(wire.Ack("gold", self._count, "filled", None, volume))  # type: ignore[arg-type]
+        ack = requests.ack(requests.Ack("gold", self._count, "filled", None, volume))  # type: ignore[arg-type]
         for each in self.followers:
             each.received()
         begin = time.process_time()

@@ -23,7 +23,7 @@ from zope.interface import implementer
 
 from mtnet.interfaces import IParticipants, IService
 from mtnet.net.endpoints import Listener
-from mtnet.services.signals import wire as signals
+from mtnet.services.signals.wire import requests
 from mtnet.services.status import wire
 from mtnet.session import messages
 from mtnet.testing import connect, make_environment
@@ -95,13 +95,13 @@ class Site:
         second = self.crew.second
         fields = {"id": f"s{second}", "channel": "gold", "symbol": "EURUSD"}
         asked = {**fields, "volume": f"{second % 7 + 1}"}
-        self.provider.send(messages.request(signals.REQUESTS, "PUBLISH", **asked))
+        self.provider.send(messages.request(requests.REQUESTS, "PUBLISH", **asked))
 
     def follow(self) -> None:
         """Let all sessions watch nothing and follow the channel."""
         self.watch(0)
         for each in self.sessions:
-            each.send(signals.subscribe("gold"))
+            each.send(requests.subscribe("gold"))
         self.read()
 
     def leave(self) -> None:

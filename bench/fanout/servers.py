@@ -7,7 +7,7 @@ from pathlib import Path
 from bench.accounts_daemon import LOGIN, AccountsDaemon
 from bench.harness import Server
 from bench.peers import HOST
-from mtnet.services.signals import wire
+from mtnet.services.signals.wire import requests
 from mtnet.session import messages
 
 HERE = Path(__file__).parent
@@ -89,7 +89,7 @@ class Mtnet(Server):
         self._data = daemon.data
         hello = messages.hello(LOGIN, daemon.token, name="bench").decode("ascii")
         self.publish = hello, "<<WELCOME"
-        self.follow = hello + wire.subscribe().decode("ascii"), "<<STATUS"
+        self.follow = hello + requests.subscribe().decode("ascii"), "<<STATUS"
 
     def command(self) -> list[str]:
         twistd = [sys.executable, "-c", "from twisted.scripts.twistd import run; run()"]

@@ -9,7 +9,7 @@ from mtnet.client.core.session import Session
 from mtnet.errors import ClientError, WireError
 from mtnet.services.signals import values
 from mtnet.services.signals.reports.wire import Report, Spec, report, spec
-from mtnet.services.signals.wire import Ack
+from mtnet.services.signals.wire.requests import Ack
 
 
 class _InSession(Protocol):

@@ -18,19 +18,20 @@ from mtnet.client.core.session import Session
 from mtnet.client.failures import warn
 from mtnet.client.feedback import Acknowledging
 from mtnet.client.login import Login
-from mtnet.services.signals import values, wire
+from mtnet.services.signals import values
+from mtnet.services.signals.wire import answers
 
 
 class FollowerCallbacks(Struct, frozen=True):
     """The callbacks of a `Follower`."""
 
-    snapshot: Callable[[Sequence[wire.Entry]], object]
-    signal: Callable[[wire.Signal], object]
+    snapshot: Callable[[Sequence[answers.Entry]], object]
+    signal: Callable[[answers.Signal], object]
     synced: Callable[[], object]
     blind: Callable[[str], object]
     provider: Callable[[bool, int], object]
     epoch: Callable[[str, str], object]
-    unfollowed: Callable[[Sequence[wire.Entry]], object]
+    unfollowed: Callable[[Sequence[answers.Entry]], object]
     paused: Callable[[values.PauseMode | None], object]
     flattened: Callable[[], object]
     notice: Callable[[str], object]
@@ -106,13 +107,13 @@ class Follower(Acknowledging):
         channel: str = "main",
         *,
         symbols: Iterable[str] | None = None,
-        on_snapshot: Callable[[Sequence[wire.Entry]], object] = noop,
-        on_signal: Callable[[wire.Signal], object] = noop,
+        on_snapshot: Callable[[Sequence[answers.Entry]], object] = noop,
+        on_signal: Callable[[answers.Signal], object] = noop,
         on_synced: Callable[[], object] = noop,
         on_blind: Callable[[str], object] = noop,
         on_provider: Callable[[bool, int], object] = noop,
         on_epoch: Callable[[str, str], object] = noop,
-        on_unfollowed: Callable[[Sequence[wire.Entry]], object] = noop,
+        on_unfollowed: Callable[[Sequence[answers.Entry]], object] = noop,
         on_paused: Callable[[values.PauseMode | None], object] = noop,
         on_flattened: Callable[[], object] = noop,
         on_notice: Callable[[str], object] = noop,
@@ -124,7 +125,7 @@ class Follower(Acknowledging):
         seq: int = 0,
         h: str = "",
         kept_for: str = "",
-        positions: Iterable[wire.Entry] = (),
+        positions: Iterable[answers.Entry] = (),
         max_age: float | None = None,
         max_slippage: Decimal | None = None,
     ) -> None:
@@ -169,7 +170,7 @@ class Follower(Acknowledging):
         return self._core.replica.kept_for
 
     @property
-    def positions(self) -> Mapping[tuple[str, str], wire.Entry]:
+    def positions(self) -> Mapping[tuple[str, str], answers.Entry]:
         """The positions: (symbol, ticket) → the entry that set it."""
         return self._core.replica.positions
 
@@ -229,10 +230,10 @@ class Follower(Acknowledging):
             raise
 
 
-UNDONE = (wire.Signal, events.State)
+UNDONE = (answers.Signal, events.State)
 """Events that come again when the program failed to handle them."""
 _CALLBACKS: Mapping[type, Callable[[FollowerCallbacks, Any], object]] = {
-    wire.Signal: lambda on, signal: on.signal(signal),
+    answers.Signal: lambda on, signal: on.signal(signal),
     events.State: lambda on, state: on.snapshot(state.positions),
     events.Synced: lambda on, _: on.synced(),
     events.Blind: lambda on, blind: on.blind(blind.reason),

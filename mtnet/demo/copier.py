@@ -11,7 +11,7 @@ from twisted.internet.task import LoopingCall
 
 from mtnet.client import Follower, Login, Spec
 from mtnet.demo.account import Account, Quote, value
-from mtnet.services.signals.wire import Entry
+from mtnet.services.signals.wire.answers import Entry
 
 REPORT_INTERVAL = 5.0
 """Seconds between two REPORTs, as of the expert."""

@@ -12,7 +12,7 @@ import pytest
 from fakes.daemon import FakeDaemon
 
 from mtnet.cli.signals.record import _text, inert
-from mtnet.services.signals import wire
+from mtnet.services.signals.wire import requests
 from mtnet.session import messages
 
 RUNNING = (Path(__file__).parents[2] / "docs" / "running.md").read_text("utf-8")
@@ -35,7 +35,7 @@ def gold(command_line, clock):
 
 
 def _publish(**fields):
-    return messages.request(wire.REQUESTS, "PUBLISH", **fields)
+    return messages.request(requests.REQUESTS, "PUBLISH", **fields)
 
 
 def verify(chain):

@@ -5,8 +5,9 @@ from functools import wraps
 
 from publishing import FakeServer
 
-from mtnet.services.signals import wire
-from mtnet.services.signals.wire import Publish
+from mtnet.services.signals.values import VOLUME
+from mtnet.services.signals.wire import answers, requests
+from mtnet.services.signals.wire.requests import Publish
 from mtnet.session import messages
 from mtnet.session.messages import Hello
 
@@ -44,7 +45,7 @@ class Journal(FakeServer):
             self.enter(symbol, volume)
 
     def enter(self, symbol, volume):
-        self._enter(Publish("", symbol, wire.VOLUME.read(volume)))
+        self._enter(Publish("", symbol, VOLUME.read(volume)))
         self.entries.append((self.seq, symbol, volume))
         self.tell(self.signal(self.entries[-1]))
 
@@ -56,7 +57,7 @@ class Journal(FakeServer):
     def takes(self, session, request):
         if isinstance(request, Hello):
             session.say(messages.welcome(5.0, 1, epoch=self.epoch))
-        elif isinstance(request, wire.Subscribe):
+        elif isinstance(request, requests.Subscribe):
             self.asked.append((request.epoch, request.after))
             self.answer_subscribe(session, request)
         else:
@@ -68,7 +69,7 @@ class Journal(FakeServer):
             session.say(*map(self.signal, missed))
         else:
             book = [(symbol, volume) for (symbol, _), (volume, _) in self.book.items()]
-            session.say(wire.snapshot("main", self.epoch, self.seq, len(book)))
+            session.say(answers.snapshot("main", self.epoch, self.seq, len(book)))
             for symbol, volume in book:
                 text = f"<<POSITION|channel=main|seq=1|symbol={symbol}|volume={volume}|time=1>>\r\n"
                 session.say(text.encode())
@@ -76,4 +77,4 @@ class Journal(FakeServer):
         self.followers.add(session)
 
     def synced(self):
-        return wire.synced("main", self.epoch, self.seq, f"{self.seq:08x}")
+        return answers.synced("main", self.epoch, self.seq, f"{self.seq:08x}")

@@ -8,8 +8,8 @@ from fakes.transports import MemoryEndpoint
 from twisted.internet.task import Clock
 
 from mtnet.client import Follower
-from mtnet.services.signals import wire
-from mtnet.services.signals.wire import Subscribe
+from mtnet.services.signals.wire import answers
+from mtnet.services.signals.wire.requests import Subscribe
 from mtnet.session import messages
 from mtnet.session.messages import Hello
 
@@ -84,17 +84,17 @@ def signal(seq, symbol="A", volume="1", **more):
 
 
 def entry(symbol, volume="1", channel="main"):
-    return wire.Entry(channel, 1, symbol, Decimal(volume), 1)
+    return answers.Entry(channel, 1, symbol, Decimal(volume), 1)
 
 
 def snapshot(seq, *symbols, epoch=EPOCH, h="", diverged=False):
     shown = [entries.position("main", seq, each, Decimal(1), 1) for each in symbols]
-    head = wire.snapshot("main", epoch, seq, len(shown), diverged)
-    return b"".join([head, *shown, wire.synced("main", epoch, seq, h)])
+    head = answers.snapshot("main", epoch, seq, len(shown), diverged)
+    return b"".join([head, *shown, answers.synced("main", epoch, seq, h)])
 
 
 def synced():
-    return wire.synced("main", EPOCH, 6, "")
+    return answers.synced("main", EPOCH, 6, "")
 
 
 def held(follower):

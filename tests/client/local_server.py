@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 
 from fakes.websockets import WebSocketEnd
 
-from mtnet.services.signals.wire import read_request
+from mtnet.services.signals.wire.requests import read_request
 from mtnet.session import json
 from mtnet.session.grammar import FrameDecoder, parse
 

@@ -8,8 +8,8 @@ from fakes.transports import MemoryEndpoint
 from twisted.internet.task import Clock
 
 from mtnet.client import Publisher
-from mtnet.services.signals import wire
-from mtnet.services.signals.wire import Publish, Subscribe
+from mtnet.services.signals.wire import answers
+from mtnet.services.signals.wire.requests import Publish, Subscribe
 from mtnet.session import messages
 from mtnet.session.messages import Bye, Hello
 
@@ -55,11 +55,11 @@ class FakeServer(DialectServer):
             entries.position("main", self.seq, symbol, volume, 1, ticket, **more)
             for (symbol, ticket), (volume, more) in self.book.items()
         ]
-        head = wire.snapshot("main", EPOCH, self.seq, len(shown))
-        session.say(head, *shown, wire.synced("main", EPOCH, self.seq))
+        head = answers.snapshot("main", EPOCH, self.seq, len(shown))
+        session.say(head, *shown, answers.synced("main", EPOCH, self.seq))
         self.followers.add(session)
         if self.mode:
-            session.say(wire.paused("main", self.mode))
+            session.say(answers.paused("main", self.mode))
 
     def publish(self, session, asked):
         answer = self._judge(asked)
@@ -70,7 +70,7 @@ class FakeServer(DialectServer):
                 self.stored[asked.id] = self.seq, asked
                 self.order.append(asked.id)
             if answer != "silent":
-                said = wire.stored(asked.id, self.stored[asked.id][0])
+                said = answers.stored(asked.id, self.stored[asked.id][0])
                 session.say(*[said] * (2 if answer == "twice" else 1))
             self.tell(*news)
         else:
@@ -115,14 +115,14 @@ class FakeServer(DialectServer):
     def pause(self, mode):
         """Pause, or with None resume."""
         self.mode = mode
-        self.tell(wire.paused("main", mode) if mode else wire.resumed("main"))
+        self.tell(answers.paused("main", mode) if mode else answers.resumed("main"))
 
     def flatten(self):
         """Close everything, and pause."""
         self.mode = "close_only"
         for symbol, ticket in list(self.book or {}):
             self.tell(*self._enter(Publish("", symbol, Decimal(0), ticket=ticket)))
-        self.tell(wire.flattened("main"), wire.paused("main", "close_only"))
+        self.tell(answers.flattened("main"), answers.paused("main", "close_only"))
 
     @property
     def published(self):

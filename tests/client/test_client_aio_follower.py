@@ -12,7 +12,7 @@ from mtnet.client import aio, sync
 from mtnet.client.aio import Login
 from mtnet.client.core.login import check_private_peer
 from mtnet.errors import ClientError, RefusedError
-from mtnet.services.signals import wire
+from mtnet.services.signals.wire import answers, requests
 from mtnet.session import messages
 
 pytestmark = pytest.mark.usefixtures("quick")
@@ -32,7 +32,7 @@ class Limited(Journal):
     limits = {"max_age": "30", "max_slippage": "0.0005"}  # noqa: RUF012
 
     def synced(self):
-        return wire.synced("main", self.epoch, self.seq, f"{self.seq:08x}", **self.limits)
+        return answers.synced("main", self.epoch, self.seq, f"{self.seq:08x}", **self.limits)
 
 
 def limits(entries):
@@ -133,7 +133,7 @@ async def test_what_a_snapshot_does_not_name_is_closed_first(tmp_path):
         await take(entries, 2)
     async with serving(Journal(B="3", C="1", D="1", E="1", F="1")) as local:
         local.server.answer_subscribe = lambda session, asked: Journal.answer_subscribe(
-            local.server, session, wire.Subscribe("main")
+            local.server, session, requests.Subscribe("main")
         )
         async with aio.follow(local.address, state=state) as entries:
             assert await take(entries, 2) == ["A 0", "B 3"]
@@ -287,8 +287,8 @@ async def test_notices_and_refusals_are_logged_as_sentences(caplog):
     caplog.set_level(logging.INFO, "mtnet.client")
     async with serving(Journal(A="1")) as local, aio.follow(local.address) as entries:
         await take(entries, 1)
-        local.server.tell(wire.notice("Closed at 21:00."), b"<<WEATHER|sky=blue>>\r\n")
-        local.server.tell(wire.paused("main", "frozen"), wire.flattened("main"))
+        local.server.tell(answers.notice("Closed at 21:00."), b"<<WEATHER|sky=blue>>\r\n")
+        local.server.tell(answers.paused("main", "frozen"), answers.flattened("main"))
         await until(lambda: "every position of main" in caplog.text)
         assert entries.paused == "frozen"
     assert "Closed at 21:00." in caplog.text

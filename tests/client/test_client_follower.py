@@ -8,12 +8,12 @@ from msgspec.structs import replace
 
 from mtnet.client import Follower, Report, Spec
 from mtnet.errors import ClientError
-from mtnet.services.signals import wire
+from mtnet.services.signals.wire import answers
 from mtnet.session import messages
 
 # The limits of a view
 
-LIMITED = wire.synced("main", EPOCH, 6, max_age="30", max_slippage="0.0005")
+LIMITED = answers.synced("main", EPOCH, 6, max_age="30", max_slippage="0.0005")
 
 
 def limits(follower):
@@ -27,7 +27,7 @@ def test_a_follower_of_a_view_knows_its_limits_before_it_is_handed_a_position(ha
     assert limits(follower) == (30.0, Decimal("0.0005"))
     follower._on = replace(follower._on, signal=lambda signal: seen.append(limits(follower)))
     harness.say(signal(7))
-    harness.server.answer = lambda asked: signal(8) + wire.synced("main", EPOCH, 8)
+    harness.server.answer = lambda asked: signal(8) + answers.synced("main", EPOCH, 8)
     harness.reconnect()
     # What was missed is judged by the limits of before; the server says the new ones behind it.
     assert seen == [(30.0, Decimal("0.0005"))] * 2
@@ -48,12 +48,12 @@ def test_a_channel_without_limits_has_none(harness):
 
 
 def test_the_hash_of_the_last_entry_is_given_back_and_only_of_exactly_that_entry(harness):
-    harness.server.answer = lambda asked: wire.synced("main", EPOCH, 6, "0000beef")
+    harness.server.answer = lambda asked: answers.synced("main", EPOCH, 6, "0000beef")
     follower = harness.follow(**KNOWN)
     assert (harness.server.asked[0].after, harness.server.asked[0].h) == (6, "0000beef")
     harness.say(signal(7, h="00000007"))
     assert (follower.seq, follower.h) == (7, "00000007")
-    harness.server.answer = lambda asked: wire.synced("main", EPOCH, 7, "00000007")
+    harness.server.answer = lambda asked: answers.synced("main", EPOCH, 7, "00000007")
     harness.reconnect()
     assert (harness.server.asked[-1].after, harness.server.asked[-1].h) == (7, "00000007")
     harness.say(signal(8))
@@ -95,7 +95,7 @@ def test_an_accepted_history_is_followed_from_where_it_is(harness):
     follower.accept()
     assert harness.names[-2:] == ["snapshot", "synced"]
     assert (follower.seq, follower.h, held(follower)) == (4, "00000004", {"X": "1", "Y": "1"})
-    harness.server.answer = lambda asked: wire.synced("main", EPOCH, 4, "00000004")
+    harness.server.answer = lambda asked: answers.synced("main", EPOCH, 4, "00000004")
     harness.reconnect()
     assert (harness.server.asked[-1].after, harness.server.asked[-1].h) == (4, "00000004")
     assert not follower.held
@@ -104,7 +104,7 @@ def test_an_accepted_history_is_followed_from_where_it_is(harness):
 def test_the_right_history_again_ends_the_hold(harness):
     harness.server.answer = lambda asked: snapshot(5, "X")
     follower = harness.follow(**KNOWN, positions=[entry("A")])
-    harness.server.answer = lambda asked: signal(7, "B") + wire.synced("main", EPOCH, 7)
+    harness.server.answer = lambda asked: signal(7, "B") + answers.synced("main", EPOCH, 7)
     harness.reconnect()
     assert not follower.held
     harness.say(signal(8, "C"))
@@ -128,7 +128,7 @@ def test_accepting_a_journal_that_knows_nothing_flattens_nobody(harness, epoch):
 
 def test_what_is_no_longer_followed_is_given_back_and_what_is_new_is_fetched(harness):
     harness.server.answer = lambda asked: (
-        snapshot(9, "A", "C") if asked.after is None else wire.synced("main", EPOCH, 9)
+        snapshot(9, "A", "C") if asked.after is None else answers.synced("main", EPOCH, 9)
     )
     known = {**KNOWN, "kept_for": "main:A,B", "positions": [entry("A"), entry("B")]}
     follower = harness.follow(symbols=["A", "C"], **known)
@@ -141,7 +141,7 @@ def test_what_is_no_longer_followed_is_given_back_and_what_is_new_is_fetched(har
 
 def test_what_was_missed_is_handed_out_before_what_is_new(harness):
     harness.server.answer = lambda asked: (
-        signal(9, "A", "5") + wire.synced("main", EPOCH, 9) + signal(10, "C", "3")
+        signal(9, "A", "5") + answers.synced("main", EPOCH, 9) + signal(10, "C", "3")
         if asked.after is not None
         else snapshot(10, "A", "C") + signal(11, "C", "2")
     )
@@ -151,7 +151,7 @@ def test_what_was_missed_is_handed_out_before_what_is_new(harness):
 
 
 def test_fewer_symbols_than_before_need_no_snapshot(harness):
-    harness.server.answer = lambda asked: wire.synced("main", EPOCH, 6)
+    harness.server.answer = lambda asked: answers.synced("main", EPOCH, 6)
     follower = harness.follow(symbols=["A"], **KNOWN, positions=[entry("A"), entry("B")])
     assert harness.names == ["unfollowed", "blind", "synced"]
     assert len(harness.server.asked) == 1
@@ -160,7 +160,7 @@ def test_fewer_symbols_than_before_need_no_snapshot(harness):
 
 def test_without_what_it_was_kept_for_a_state_is_fetched_anew(harness):
     harness.server.answer = lambda asked: (
-        snapshot(6, "A", "B") if asked.after is None else wire.synced("main", EPOCH, 6)
+        snapshot(6, "A", "B") if asked.after is None else answers.synced("main", EPOCH, 6)
     )
     follower = harness.follow(epoch=EPOCH, seq=6, positions=[entry("A")])
     assert held(follower) == {"A": "1", "B": "1"}
@@ -204,16 +204,16 @@ def test_what_cannot_be_asked_for_is_refused_before_anything_is_sent(harness, sy
 def test_pauses_are_told_when_they_begin_and_when_they_end(harness):
     harness.server.answer = lambda asked: snapshot(1, "A")
     harness.follow()
-    harness.say(wire.paused("main", "close_only"), wire.paused("main", "close_only"))
-    harness.say(wire.paused("main", "frozen"), wire.paused("gold", "frozen"))
-    harness.say(wire.flattened("main"), wire.resumed("main"))
+    harness.say(answers.paused("main", "close_only"), answers.paused("main", "close_only"))
+    harness.say(answers.paused("main", "frozen"), answers.paused("gold", "frozen"))
+    harness.say(answers.flattened("main"), answers.resumed("main"))
     assert harness.told[3:] == [
         ("paused", "close_only"), ("paused", "frozen"), ("flattened",), ("paused", None),
     ]  # fmt: skip
 
 
 def test_a_pause_that_ended_while_nothing_was_heard_is_told_to_have_ended(harness):
-    harness.server.answer = lambda asked: snapshot(1, "A") + wire.paused("main", "frozen")
+    harness.server.answer = lambda asked: snapshot(1, "A") + answers.paused("main", "frozen")
     harness.follow()
     harness.reconnect()
     harness.say(messages.heartbeat(1))
@@ -228,7 +228,7 @@ def test_words_that_a_newer_server_says_are_ignored(harness):
     harness.server.answer = lambda asked: snapshot(1, "A")
     harness.follow()
     harness.say(b"<<WEATHER|sky=blue>>", b"<<STATUS|channel=main|publisher=up|since=1|moon=full>>")
-    harness.say(wire.notice("Closed at 21:00."))
+    harness.say(answers.notice("Closed at 21:00."))
     assert harness.told[3:] == [("provider", True, 1), ("notice", "Closed at 21:00.")]
 
 
@@ -239,14 +239,14 @@ def test_words_that_a_newer_server_says_are_ignored(harness):
     ("callback", "answer", "options"),
     [
         ("snapshot", snapshot(1, "A") + signal(2), {}),
-        ("signal", wire.synced("main", EPOCH, 6) + signal(7) + signal(8), KNOWN),
+        ("signal", answers.synced("main", EPOCH, 6) + signal(7) + signal(8), KNOWN),
         ("synced", snapshot(1, "A") + signal(2), {}),
         ("blind", snapshot(1, "A") + signal(2), {}),
-        ("provider", wire.status("main", True, 1) + snapshot(1, "A"), {}),
+        ("provider", answers.status("main", True, 1) + snapshot(1, "A"), {}),
         ("epoch", snapshot(9, "X", epoch=OTHER) + signal(10), KNOWN),
-        ("paused", wire.paused("main", "frozen") + snapshot(1, "A"), {}),
-        ("flattened", wire.flattened("main") + snapshot(1, "A"), {}),
-        ("notice", wire.notice("Good night.") + snapshot(1, "A"), {}),
+        ("paused", answers.paused("main", "frozen") + snapshot(1, "A"), {}),
+        ("flattened", answers.flattened("main") + snapshot(1, "A"), {}),
+        ("notice", answers.notice("Good night.") + snapshot(1, "A"), {}),
         ("error", messages.error("denied", "No.", channel="main") + snapshot(1, "A"), {}),
         ("unfollowed", snapshot(1, "A"), {**KNOWN, "positions": [entry("B", channel="gold")]}),
     ],
@@ -272,7 +272,7 @@ def test_what_is_replayed_of_another_history_is_not_taken_for_the_accepted_one(h
     follower.accept()
     assert (follower.epoch, follower.seq) == (OTHER, 9)
     replayed = [signal(seq, "A", "7", h=f"{seq:08x}") for seq in range(7, 12)]
-    harness.say(*replayed, wire.synced("main", EPOCH, 11))
+    harness.say(*replayed, answers.synced("main", EPOCH, 11))
     assert (follower.epoch, follower.seq, held(follower)) == (OTHER, 9, {"X": "1"})
     harness.clock.advance(30)
     harness.line.settle()
@@ -285,7 +285,7 @@ def test_a_history_that_was_accepted_while_it_came_again_is_not_asked_about_twic
     harness.server.answer = lambda asked: b""
     harness.reconnect()
     follower.accept()
-    harness.server.answer = lambda asked: wire.synced("main", EPOCH, 3, "00000003")
+    harness.server.answer = lambda asked: answers.synced("main", EPOCH, 3, "00000003")
     harness.say(snapshot(3, "X", h="00000003", diverged=True))
     harness.clock.advance(30)
     harness.line.settle()
@@ -307,7 +307,7 @@ def test_a_history_that_was_accepted_while_it_came_again_is_not_asked_about_twic
 )
 @pytest.mark.parametrize("symbols", [None, ["A", "B"]], ids=["all", "some"])
 def test_a_state_that_cannot_be_read_is_not_taken_for_known(harness, unreadable, symbols):
-    harness.server.answer = lambda asked: unreadable + wire.synced("main", EPOCH, 7)
+    harness.server.answer = lambda asked: unreadable + answers.synced("main", EPOCH, 7)
     kept_for = "main" if symbols is None else "main:A,B"
     known = {**KNOWN, "kept_for": kept_for, "positions": [entry("A")]}
     follower = harness.follow(symbols=symbols, **known)
@@ -317,20 +317,20 @@ def test_a_state_that_cannot_be_read_is_not_taken_for_known(harness, unreadable,
 
 @pytest.mark.parametrize("seq", [5, 7])
 def test_a_replay_that_ends_elsewhere_than_it_came_is_not_taken_for_whole(harness, seq):
-    harness.server.answer = lambda asked: wire.synced("main", EPOCH, seq)
+    harness.server.answer = lambda asked: answers.synced("main", EPOCH, seq)
     follower = harness.follow(**KNOWN)
     assert (follower.seq, follower.blind) == (6, True)
 
 
 def test_a_pause_is_confirmed_on_the_connection_that_says_synced(harness):
-    harness.server.answer = lambda asked: snapshot(1, "A") + wire.paused("main", "frozen")
+    harness.server.answer = lambda asked: snapshot(1, "A") + answers.paused("main", "frozen")
     harness.follow()
     harness.server.answer = lambda asked: snapshot(1, "A")
     harness.reconnect()
     harness.server.answer = lambda asked: messages.heartbeat(1)  # a long replay has not ended
     harness.reconnect()
     assert harness.names.count("paused") == 1
-    harness.say(snapshot(1, "A"), wire.paused("main", "frozen"), messages.heartbeat(1))
+    harness.say(snapshot(1, "A"), answers.paused("main", "frozen"), messages.heartbeat(1))
     assert harness.names.count("paused") == 1
 
 

@@ -14,7 +14,7 @@ from follower_harness import (
 from msgspec.structs import replace
 
 from mtnet.client import Follower, Login
-from mtnet.services.signals import wire
+from mtnet.services.signals.wire import answers
 from mtnet.session import messages
 
 # Refused subscriptions
@@ -57,13 +57,13 @@ def test_a_follower_that_is_denied_a_channel_logs_in_again(harness):
 def test_a_channel_that_may_be_asked_for_now_is_asked_for_at_once(harness):
     harness.server.answer = lambda asked: messages.error("channel", "No main.", channel="main")
     harness.follow()
-    harness.say(wire.channels(["gold"]))
+    harness.say(answers.channels(["gold"]))
     assert len(harness.server.asked) == 1
     harness.server.answer = lambda asked: snapshot(1, "A")
-    harness.say(wire.channels(["gold", "main"]))
+    harness.say(answers.channels(["gold", "main"]))
     assert held(harness.follower) == {"A": "1"}
     harness.clock.advance(5)
-    harness.say(wire.channels(["gold", "main"]))
+    harness.say(answers.channels(["gold", "main"]))
     assert len(harness.server.asked) == 2, "who has it does not ask"
 
 
@@ -73,7 +73,7 @@ def test_a_subscription_that_the_server_ends_makes_blind_until_it_is_had_again(h
     harness.say(messages.error("server", "The disk is ill", channel="main"))
     assert harness.follower.blind
     assert harness.told[-1] == ("blind", "The disk is ill")
-    harness.server.answer = lambda asked: wire.synced("main", EPOCH, 1) + signal(2)
+    harness.server.answer = lambda asked: answers.synced("main", EPOCH, 1) + signal(2)
     harness.clock.advance(1)
     harness.line.settle()
     assert (harness.follower.blind, harness.follower.seq) == (False, 2)
@@ -132,7 +132,7 @@ def attempts(harness, seconds):
     "replay",
     [
         pytest.param(signal(8), id="a hole"),
-        pytest.param(wire.synced("main", EPOCH, 9), id="an end that does not fit"),
+        pytest.param(answers.synced("main", EPOCH, 9), id="an end that does not fit"),
         pytest.param(b"<<SIGNAL|channel=main|seq=7|symbol=A|volume=x|time=1>>", id="unreadable"),
     ],
 )
@@ -140,7 +140,7 @@ def test_a_server_whose_replay_cannot_be_taken_is_dialled_after_delays_that_grow
     harness.server.answer = lambda asked: replay
     harness.follow(**KNOWN)
     assert 10 < attempts(harness, 600) < 45
-    harness.server.answer = lambda asked: wire.synced("main", EPOCH, 6)
+    harness.server.answer = lambda asked: answers.synced("main", EPOCH, 6)
     attempts(harness, 31)
     assert not harness.follower.blind
     harness.line.connection.cut()
@@ -162,14 +162,14 @@ def fail_once(harness, name):
 
 
 def test_a_signal_on_which_the_program_failed_comes_again_before_the_next(harness):
-    harness.server.answer = lambda asked: wire.synced("main", EPOCH, 6, KNOWN["h"])
+    harness.server.answer = lambda asked: answers.synced("main", EPOCH, 6, KNOWN["h"])
     follower = harness.follow(**KNOWN, positions=[entry("A")])
     fail_once(harness, "signal")
     with pytest.raises(RuntimeError):
         harness.say(signal(7, "A", "0"), signal(8, "B"))
     assert (follower.seq, follower.h, held(follower)) == (6, "0000beef", {"A": "1"})
     assert harness.line.connection.client.aborted
-    missed = signal(7, "A", "0") + signal(8, "B") + wire.synced("main", EPOCH, 8)
+    missed = signal(7, "A", "0") + signal(8, "B") + answers.synced("main", EPOCH, 8)
     harness.server.answer = lambda asked: missed
     wait(harness, 3)
     assert harness.server.asked[-1].after == 6
@@ -190,7 +190,7 @@ def test_a_state_on_which_the_program_failed_comes_again(harness):
 
 
 def test_a_program_that_fails_again_and_again_is_called_after_delays_that_grow(harness):
-    harness.server.answer = lambda asked: signal(7) + wire.synced("main", EPOCH, 7)
+    harness.server.answer = lambda asked: signal(7) + answers.synced("main", EPOCH, 7)
     harness.told, calls = [], []
 
     def fail(signal):

@@ -11,7 +11,7 @@ from mtnet.client.core.handover import Handover, Kept, decode, encode
 from mtnet.client.core.replica import ChannelCopy
 from mtnet.client.state import load, save
 from mtnet.errors import ClientError
-from mtnet.services.signals.wire import Entry, Signal
+from mtnet.services.signals.wire.answers import Entry, Signal
 
 EPOCH = "00000000000000aa"
 

@@ -13,8 +13,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from twisted.internet.task import Clock
 
 from mtnet.client import Follower
-from mtnet.services.signals import wire
-from mtnet.services.signals.wire import Subscribe
+from mtnet.services.signals.wire import answers
+from mtnet.services.signals.wire.requests import Subscribe
 from mtnet.session import messages
 from mtnet.session.messages import Hello
 
@@ -81,12 +81,12 @@ class Session(DialectSession):
         else:
             self.snapshot(known is False)
         self.prev = last.seq
-        self.transport.write(wire.synced("main", last.epoch, last.seq, last.h))
+        self.transport.write(answers.synced("main", last.epoch, last.seq, last.h))
 
     def snapshot(self, diverged):
         last = self.server.last
         book = wanted(last.book, self.symbols)
-        self.transport.write(wire.snapshot("main", last.epoch, last.seq, len(book), diverged))
+        self.transport.write(answers.snapshot("main", last.epoch, last.seq, len(book), diverged))
         for (symbol, ticket), volume in book.items():
             self.transport.write(entries.position("main", last.seq, symbol, volume, 1, ticket))
 

@@ -33,7 +33,8 @@ from mtnet.client.http.posts import Posts, Publishing
 from mtnet.errors import ClientError
 from mtnet.interfaces import ISignals
 from mtnet.services.signals.reports.wire import Report, report
-from mtnet.services.signals.wire import Ack, Signal
+from mtnet.services.signals.wire.answers import Signal
+from mtnet.services.signals.wire.requests import Ack
 from mtnet.testing import make_environment
 
 ADDRESS = read_address("http://localhost:8083", http=True)

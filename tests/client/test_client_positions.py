@@ -15,8 +15,8 @@ from zope.interface import directlyProvides
 from mtnet.client import Holdings, Position
 from mtnet.client.core.reconciliation import Counted, Reconciliation
 from mtnet.errors import ClientError
-from mtnet.services.signals import wire
-from mtnet.services.signals.wire import Publish, Subscribe
+from mtnet.services.signals.wire import answers
+from mtnet.services.signals.wire.requests import Publish, Subscribe
 
 RUNS = int(os.environ.get("MTNET_TEST_RUNS", "100"))
 
@@ -178,7 +178,7 @@ def test_in_a_channel_that_is_not_there_everything_is_published():
     account.server.book = None
     account.harness.settle()
     assert account.published == ["A 2"]
-    account.harness.say(wire.channels(["main"]))
+    account.harness.say(answers.channels(["main"]))
     assert sum(isinstance(each, Subscribe) for each in account.server.heard) == 2
     account.harness.pass_time(60)
     assert account.published == ["A 2"]
@@ -188,7 +188,7 @@ def test_without_positions_nothing_is_closed_and_nothing_subscribed_to():
     harness = Harness()
     harness.server.book = {("A", ""): (Decimal(1), {})}
     harness.pass_time(5)
-    harness.say(wire.paused("main", "frozen"), wire.resumed("main"))
+    harness.say(answers.paused("main", "frozen"), answers.resumed("main"))
     harness.pass_time(60)
     assert harness.told == ["frozen", "resumed"]
     assert harness.server.published == []
@@ -252,7 +252,7 @@ def test_a_fenced_publisher_answers_no_resumed_and_does_not_come_back():
     account.server.answer = "fenced"
     account.harness.settle()
     assert account.harness.told == ["fenced main"]
-    account.harness.say(wire.resumed("main"))
+    account.harness.say(answers.resumed("main"))
     account.harness.pass_time(900)
     assert account.published == ["A 1"]
     assert len(account.harness.line.connections) == 1
@@ -429,7 +429,7 @@ def test_what_was_stored_before_the_snapshot_says_nothing_about_what_came_after(
     account.server._enter(Publish("", "A", Decimal(0)))  # somebody else closes it meanwhile
     account.harness.pass_time(5)
     account.server.answer = "store"
-    account.harness.say(wire.stored(identity, seq))
+    account.harness.say(answers.stored(identity, seq))
     account.harness.pass_time(60)
     assert {key: str(lots) for key, (lots, _) in account.server.book.items()} == {("A", ""): "1"}
 
@@ -446,7 +446,7 @@ def test_what_was_stored_before_the_snapshot_says_nothing_about_what_came_after(
         ("fenced", lambda account: setattr(account.server, "answer", "fenced")),
         ("paused", lambda account: account.server.pause("frozen")),
         ("flattened", lambda account: account.server.flatten()),
-        ("notice", lambda account: account.harness.say(wire.notice("Good night."))),
+        ("notice", lambda account: account.harness.say(answers.notice("Good night."))),
         ("error", lambda account: setattr(account.server, "answer", "field")),
         ("error", lambda account: setattr(account, "held", ValueError("no terminal"))),
     ],
@@ -458,7 +458,7 @@ def test_a_publisher_may_be_stopped_in_every_callback(name, happen):
     account.harness.settle()
     account.held = lots(A="3", B="1")
     happen(account)
-    account.server.tell(wire.resumed("main"))
+    account.server.tell(answers.resumed("main"))
     account.harness.pass_time(4)
     assert publisher.stopped
     assert publisher.waiting == 0

@@ -13,8 +13,8 @@ from twisted.python.failure import Failure
 
 from mtnet.client.core.session import STABLE_AFTER
 from mtnet.errors import ClientError, RefusedError
-from mtnet.services.signals import wire
-from mtnet.services.signals.wire import Publish
+from mtnet.services.signals.wire import answers
+from mtnet.services.signals.wire.requests import Publish
 from mtnet.session import messages
 from mtnet.session.messages import Hello
 
@@ -88,7 +88,7 @@ def test_a_retry_that_waits_ends_with_the_connection_that_it_was_made_on(harness
     harness.server.answer = "silent"
     harness.clock.advance(0.9)  # the new connection is there before the retry was due
     harness.settle()
-    harness.say(wire.stored("open", 1))
+    harness.say(answers.stored("open", 1))
     harness.server.answer = "store"
     harness.clock.advance(0.2)
     harness.settle()
@@ -105,7 +105,7 @@ def test_a_repeated_answer_takes_no_other_signal_out_of_the_queue(harness):
     harness.publish("GBPUSD", "1", id="open")
     harness.publish("GBPUSD", "0", id="close")
     harness.settle()
-    harness.say(wire.stored("open", 1), wire.stored("open", 1), wire.stored("open", 1))
+    harness.say(answers.stored("open", 1), answers.stored("open", 1), answers.stored("open", 1))
     assert harness.answered == {"open": [1], "close": []}
     harness.line.connection.cut()
     harness.server.answer = "store"
@@ -130,9 +130,9 @@ def test_an_answer_to_what_was_not_asked_changes_nothing(harness):
     harness.publish("GBPUSD", "0", id="close")
     harness.settle()
     harness.say(
-        wire.stored("close", 9),
+        answers.stored("close", 9),
         messages.error("field", "It is refused.", "close"),
-        wire.stored("never", 9),
+        answers.stored("never", 9),
         messages.error("server", "It is refused.", "never"),
     )
     assert harness.answered == {"open": [], "close": []}
@@ -145,11 +145,11 @@ def test_closing_a_symbol_waits_for_its_tickets_and_they_wait_for_it(harness):
         harness.publish("GBPUSD", volume, ticket=ticket, id=f"n{number}")
     harness.settle()
     assert harness.server.published == ["GBPUSD/1 1", "GBPUSD/2 1"]
-    harness.say(wire.stored("n0", 1))
+    harness.say(answers.stored("n0", 1))
     assert len(harness.server.published) == 2
-    harness.say(wire.stored("n1", 2))
+    harness.say(answers.stored("n1", 2))
     assert harness.server.published[2:] == ["GBPUSD 0"]
-    harness.say(wire.stored("n2", 3))
+    harness.say(answers.stored("n2", 3))
     assert harness.server.published[3:] == ["GBPUSD/1 2"]
 
 
@@ -245,8 +245,8 @@ def test_a_sentence_of_the_server_keeps_one_full_stop(harness):
 
 
 def test_pauses_and_notices_are_told(harness):
-    harness.say(wire.paused("main", "frozen"), wire.paused("gold", "frozen"))
-    harness.say(wire.flattened("main"), wire.resumed("main"), wire.notice("Good night."))
+    harness.say(answers.paused("main", "frozen"), answers.paused("gold", "frozen"))
+    harness.say(answers.flattened("main"), answers.resumed("main"), answers.notice("Good night."))
     harness.say(messages.error("banned", "For 60 s"))
     assert harness.told == ["frozen", "flattened", "resumed", "Good night.", "banned"]
 
@@ -316,7 +316,7 @@ class Machine(RuleBasedStateMachine):
         identity = f"n{number}"
         session = self.harness.line.connection.server.protocol
         if code == "stored" and identity in self.harness.server.stored:
-            session.say(wire.stored(identity, self.harness.server.stored[identity][0]))
+            session.say(answers.stored(identity, self.harness.server.stored[identity][0]))
         elif code == "server" and identity not in self.harness.server.stored:
             session.say(messages.error("server", "The disk is full.", identity))
         elif code == "field" and self.harness.answered.get(identity):

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from mtnet.client.core.replica import Caught, ChannelCopy, Filter, Replica, SnapshotCopy
 from mtnet.errors import ClientError
-from mtnet.services.signals.wire import Entry, Signal, Snapshot, SnapshotPosition, Synced
+from mtnet.services.signals.wire.answers import Entry, Signal, Snapshot, SnapshotPosition, Synced
 
 EPOCH, OTHER = "00000000000000aa", "00000000000000bb"
 

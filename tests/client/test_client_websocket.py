@@ -16,7 +16,7 @@ from mtnet.client.core.framing import Heartbeat, Unreadable
 from mtnet.client.core.websocket import JsonFraming, LineSocketFraming, WebSocket
 from mtnet.client.endpoints import WebSocketEndpoint
 from mtnet.errors import ClientError, FrameError
-from mtnet.services.signals import wire
+from mtnet.services.signals.wire import answers
 from mtnet.session import messages
 
 ADDRESS = read_address("ws://fx.example:8083/ws")
@@ -148,7 +148,7 @@ def test_requests_become_objects_and_answers_messages():
     pair.server.text('{"verb":"STORED","id":')
     pair.server.text('{"verb":"SIGNAL","seq":{}}')
     stored, *unreadable = pair.to_client()
-    assert wire.read_answer(stored) == wire.Stored("7", 3)
+    assert answers.read_answer(stored) == answers.Stored("7", 3)
     assert [type(each) for each in unreadable] == [Unreadable, Unreadable]
     assert unreadable[1].verb == "SIGNAL"
 
@@ -218,7 +218,7 @@ def test_a_follower_follows_over_a_websocket_and_comes_back_with_what_it_knows()
     line.settle()
     assert [(each.seq, str(each.volume)) for each in got] == [(2, "0.10")]
     line.line.connection.cut()
-    line.server.answer = lambda asked: wire.synced("main", asked.epoch, 2, asked.h)
+    line.server.answer = lambda asked: answers.synced("main", asked.epoch, 2, asked.h)
     line.wait(3)
     assert (line.server.asked[-1].after, line.server.asked[-1].h) == (2, "00000002")
     follower.stopService()
@@ -243,7 +243,7 @@ def test_pings_keep_a_quiet_websocket_and_silence_makes_blind():
 
 def test_a_pause_that_ended_while_nothing_was_heard_ends_at_the_next_ping():
     line, told = Line(FollowerServer()), []
-    line.server.answer = lambda asked: snapshot(1, "A") + wire.paused("main", "frozen")
+    line.server.answer = lambda asked: snapshot(1, "A") + answers.paused("main", "frozen")
     follower = Follower(line.endpoint, line.clock, on_paused=told.append)
     follower.startService()
     line.settle()

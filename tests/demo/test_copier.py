@@ -6,7 +6,7 @@ import pytest
 
 from mtnet.demo.account import Quote
 from mtnet.demo.copier import AGAIN, REPORT_INTERVAL, Copier, Pause, Person
-from mtnet.services.signals.wire import Signal
+from mtnet.services.signals.wire.answers import Signal
 
 ANN = Person("ann", "vps", "1", delay=(0.5, 0.5), slippage=0)
 QUOTE = Quote(Decimal("1.1000"), Decimal("1.1002"))

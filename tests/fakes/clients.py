@@ -23,7 +23,7 @@ from mtnet.net.endpoints import Listener
 from mtnet.net.pipeline import Pipeline
 from mtnet.net.tls.store import CertificateStore
 from mtnet.services.signals.commands import SignalCommands
-from mtnet.services.signals.wire import Signal
+from mtnet.services.signals.wire.answers import Signal
 from mtnet.testing import make_environment
 
 ADDRESS = read_address("ws://127.0.0.1:8083/ws")

@@ -1,7 +1,7 @@
 """Frames of entries, for those who play a server."""
 
-from mtnet.services.signals import wire
 from mtnet.services.signals.model import Entry
+from mtnet.services.signals.wire import answers
 
 
 def entry(
@@ -16,9 +16,9 @@ def entry(
 
 def signal(*values, prev=None, **more):
     """Return the SIGNAL of an entry."""
-    return wire.signal(entry(*values, **more), prev)
+    return answers.signal(entry(*values, **more), prev)
 
 
 def position(*values, **more):
     """Return the POSITION of an entry."""
-    return wire.position(entry(*values, **more))
+    return answers.position(entry(*values, **more))

@@ -9,7 +9,7 @@ from twisted.python.failure import Failure
 from zope.interface import alsoProvides, implementer
 
 from mtnet.errors import ClientError
-from mtnet.services.signals.wire import read_request
+from mtnet.services.signals.wire.requests import read_request
 from mtnet.session.grammar import FrameDecoder, parse
 
 

@@ -12,7 +12,7 @@ from wsproto.events import (
     TextMessage,
 )
 
-from mtnet.services.signals.wire import read_request
+from mtnet.services.signals.wire.requests import read_request
 from mtnet.session import json
 
 

@@ -9,8 +9,8 @@ import pytest
 from live_daemon import PATIENCE
 from tls_samples import Authority, Files, client_context
 
-from mtnet.services.signals import wire
-from mtnet.services.signals.wire import Publish
+from mtnet.services.signals.wire import answers, requests
+from mtnet.services.signals.wire.requests import Publish
 from mtnet.session import messages
 from mtnet.session.grammar import parse
 
@@ -28,7 +28,7 @@ class Peer:
         self.socket = context.wrap_socket(plain, server_hostname="localhost") if context else plain
         self._lines = self.socket.makefile("rb")
         self.socket.sendall(messages.hello())
-        assert isinstance(self.read(), wire.Welcome)
+        assert isinstance(self.read(), answers.Welcome)
 
     def __enter__(self):
         return self
@@ -45,8 +45,8 @@ class Peer:
             return None
         if not line.endswith(b">>\r\n"):
             return None
-        answer = wire.read_answer(parse(line[2:-4]))
-        if isinstance(answer, wire.Heartbeat):
+        answer = answers.read_answer(parse(line[2:-4]))
+        if isinstance(answer, answers.Heartbeat):
             self.socket.sendall(messages.pong())
             return self.read()
         return answer
@@ -60,7 +60,7 @@ class Peer:
         return found
 
     def publish(self, identity, volume):
-        self.socket.sendall(wire.publish(Publish(identity, "GBPUSD", volume)))
+        self.socket.sendall(requests.publish(Publish(identity, "GBPUSD", volume)))
 
 
 class Account:
@@ -74,13 +74,13 @@ class Account:
     def follow(self, last):
         """Connect, and take signals up to the one called `last`, or to the end."""
         with Peer(self.daemon, self.context) as peer:
-            peer.socket.sendall(wire.subscribe(epoch=self.epoch, after=self.seq))
+            peer.socket.sendall(requests.subscribe(epoch=self.epoch, after=self.seq))
             while self.seq != last and (answer := peer.read()) is not None:
-                if isinstance(answer, wire.Snapshot):
+                if isinstance(answer, answers.Snapshot):
                     self.snapshots += 1
-                elif isinstance(answer, wire.Synced):
+                elif isinstance(answer, answers.Synced):
                     self.epoch, self.seq = answer.epoch, answer.seq
-                elif isinstance(answer, wire.Signal):
+                elif isinstance(answer, answers.Signal):
                     self.seq = answer.seq
                     self.signals.append((answer.seq, answer.volume))
 
@@ -144,24 +144,24 @@ def test_every_kind_of_client_hears_of_one_position(daemon, secured):
     with ExitStack() as stack:
         plain, private = (stack.enter_context(Peer(daemon, context)) for context in (None, secured))
         for peer in (plain, private):
-            peer.socket.sendall(wire.subscribe())
-            peer.until(wire.ProviderStatus)
+            peer.socket.sendall(requests.subscribe())
+            peer.until(answers.ProviderStatus)
         published = stack.enter_context(daemon.dial())
         master = stack.enter_context(daemon.dial())
         master.sendall(b"<<GBPUSD|0.25>>\0")
         assert published.recv(512) == b"<<GBPUSD|0.25>>\r\n"
         for peer in (plain, private):
-            signal_, status = peer.until(wire.ProviderStatus)
+            signal_, status = peer.until(answers.ProviderStatus)
             assert (signal_.seq, str(signal_.volume), status.publisher) == (1, "0.25", "up")
         with Peer(daemon, secured) as publisher:
             publisher.publish("a", -1)
-            assert publisher.read() == wire.Stored("a", 2)
+            assert publisher.read() == answers.Stored("a", 2)
             assert published.recv(512) == b"<<GBPUSD|-1.00>>\r\n"
             master.sendall(b"<<GBPUSD|9.00>>\0")
             for peer in (plain, private):
                 assert peer.read().seq == 2
             publisher.publish("b", 0)
-            assert publisher.read() == wire.Stored("b", 3)
+            assert publisher.read() == answers.Stored("b", 3)
         assert published.recv(512) == b"<<GBPUSD|0.00>>\r\n"
         for peer in (plain, private):
             peer.socket.sendall(messages.bye())

@@ -4,9 +4,9 @@ import re
 from pathlib import Path
 from typing import get_args
 
-from mtnet.services.signals import wire
 from mtnet.services.signals.reports.wire import REQUESTS as REPORTS
 from mtnet.services.signals.values import OPTIONAL, PauseMode, Status, Take
+from mtnet.services.signals.wire import answers, requests
 from mtnet.session import messages
 
 INCLUDE = Path(__file__).parents[2] / "mql5" / "MQL5" / "Include" / "Mtnet"
@@ -30,11 +30,11 @@ def said(pattern, *names):
 def test_every_verb_that_is_said_is_one_of_the_server():
     verbs = said(r'(?:Say\(|payload=)"([A-Z]+)"') | said(r'return\("([A-Z]+)"', "Report.mqh")
     assert {"HELLO", "SUBSCRIBE", "PUBLISH", "ACK", "REPORT", "SPEC"} <= verbs
-    assert verbs <= wire.REQUESTS.keys() | REPORTS.keys()
+    assert verbs <= requests.REQUESTS.keys() | REPORTS.keys()
 
 
 def test_every_verb_that_is_heard_is_one_of_the_server():
-    assert OPERATED | {"SIGNAL", "STORED"} <= said(r'verb=="(\w+)"') <= wire.ANSWERS.keys()
+    assert OPERATED | {"SIGNAL", "STORED"} <= said(r'verb=="(\w+)"') <= answers.ANSWERS.keys()
 
 
 def test_every_code_of_an_error_is_one_of_the_server():

@@ -10,7 +10,7 @@ from mtnet.interfaces import ISignals
 from mtnet.net.endpoints import Listener
 from mtnet.net.pipeline import Pipeline
 from mtnet.net.tls.store import CertificateStore
-from mtnet.services.signals import wire
+from mtnet.services.signals.wire import requests
 from mtnet.session import messages
 
 LISTENER = Listener("signals", "secure:8081")
@@ -37,7 +37,7 @@ def verbs(client):
 
 def test_a_publisher_and_a_follower_talk_and_leave(dial, clock):
     follower, publisher = dial(), dial()
-    follower.send(messages.hello() + wire.subscribe())
+    follower.send(messages.hello() + requests.subscribe())
     assert verbs(follower) == ["WELCOME", "SNAPSHOT", "SYNCED", "STATUS"]
     publisher.send(messages.hello() + b"<<PUBLISH|id=a|symbol=X|volume=1>>")
     assert verbs(publisher) == ["WELCOME", "STORED"]
@@ -55,7 +55,7 @@ def test_a_publisher_and_a_follower_talk_and_leave(dial, clock):
 
 def test_a_reader_that_is_too_slow_is_told_so_last(dial, clock):
     follower, publisher = dial(), dial()
-    follower.send(messages.hello() + wire.subscribe())
+    follower.send(messages.hello() + requests.subscribe())
     verbs(follower)
     follower.transport.stalled = True
     publisher.send(messages.hello())

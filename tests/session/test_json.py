@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mtnet.errors import FrameError, WireError
-from mtnet.services.signals import wire
+from mtnet.services.signals.wire import answers, requests
 from mtnet.session import grammar, messages
 from mtnet.session.fields import LISTS, NUMBERS, join_list
 from mtnet.session.grammar import Message
@@ -37,8 +37,8 @@ def fields_of(text):
 
 def test_an_object_is_the_message_that_a_frame_would_be():
     text = b'{"verb": "PUBLISH", "id": "a-1", "symbol": "GBPUSD", "volume": "0.25"}'
-    asked = wire.read_request(parse(text))
-    assert asked == wire.Publish("a-1", "GBPUSD", Decimal("0.25"))
+    asked = requests.read_request(parse(text))
+    assert asked == requests.Publish("a-1", "GBPUSD", Decimal("0.25"))
 
 
 def test_the_verb_may_stand_anywhere_and_blanks_between():
@@ -243,7 +243,7 @@ def test_values_are_not_escaped():
 
 
 def test_lists_are_arrays():
-    (text,) = transcode(wire.channels(["gold", "main"]))
+    (text,) = transcode(answers.channels(["gold", "main"]))
     assert json.loads(text) == {"verb": "CHANNELS", "channels": ["gold", "main"]}
     (text,) = transcode(messages.heartbeat(1, seqs="main:43,gold:7"))
     assert json.loads(text)["seqs"] == ["main:43", "gold:7"]
@@ -251,7 +251,7 @@ def test_lists_are_arrays():
 
 
 def test_each_frame_becomes_a_message():
-    frames = messages.pong(1) + wire.flattened("main") + messages.error("slow", ">> <<")
+    frames = messages.pong(1) + answers.flattened("main") + messages.error("slow", ">> <<")
     assert [json.loads(text)["verb"] for text in transcode(frames)] == [
         "PONG",
         "FLATTENED",

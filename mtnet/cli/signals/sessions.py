@@ -14,7 +14,7 @@ from mtnet.client.core.replica import Replica
 from mtnet.client.core.session import Session
 from mtnet.clock import system_time
 from mtnet.errors import ClientError
-from mtnet.services.signals.wire import Entry, Signal
+from mtnet.services.signals.wire.answers import Entry, Signal
 
 CLASSIC_SILENCE = 10.0
 """Seconds of silence after which a server counts as one of the classic dialect with an empty

@@ -46,7 +46,7 @@ from mtnet.services.indicators.wire import Series
 from mtnet.services.indicators.wire import Value as IndicatorValue
 from mtnet.services.sentiment.wire import Sentiment
 from mtnet.services.signals.reports.wire import Report, Spec
-from mtnet.services.signals.wire import Entry, Signal
+from mtnet.services.signals.wire.answers import Entry, Signal
 from mtnet.services.ticks.verbs.wire import Bar
 
 __all__ = [

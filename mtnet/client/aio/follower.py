@@ -19,7 +19,7 @@ from mtnet.client.core.session import Session
 from mtnet.client.feedback import Acknowledging
 from mtnet.errors import RefusedError
 from mtnet.services.signals import values
-from mtnet.services.signals.wire import Entry, Signal
+from mtnet.services.signals.wire.answers import Entry, Signal
 
 MOST_WAITING = 10_000
 """Changes that wait for the program before no more are read: a few megabytes."""

@@ -10,7 +10,7 @@ from typing import Any
 from mtnet.client.core.events import LeftOut, Notice
 from mtnet.client.core.framing import Heartbeat, Received
 from mtnet.errors import ClientError, WireError
-from mtnet.services.signals import wire
+from mtnet.services.signals.wire import answers
 from mtnet.session import messages
 from mtnet.session.grammar import Message
 
@@ -52,4 +52,4 @@ class AnswerReader:
             if received.verb in STATE_VERBS:
                 raise ClientError(f"a frame of the server cannot be read: {error}") from error
             return LeftOut(error)
-        return Notice(answer.text) if isinstance(answer, wire.Notice) else answer
+        return Notice(answer.text) if isinstance(answer, answers.Notice) else answer

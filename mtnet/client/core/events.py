@@ -1,7 +1,7 @@
 """
 Events of the clients, and sentences for people.
 
-Pure. The news itself, `mtnet.services.signals.wire.Signal`, is an event too.
+Pure. The news itself, `mtnet.services.signals.wire.answers.Signal`, is an event too.
 """
 
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from mtnet.errors import ClientError, WireError
 from mtnet.services.signals.values import PauseMode
-from mtnet.services.signals.wire import Entry, Signal
+from mtnet.services.signals.wire.answers import Entry, Signal
 
 PAUSES: dict[PauseMode | None, str] = {
     "close_only": "{channel} is paused: it takes closings and reductions alone.",

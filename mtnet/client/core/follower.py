@@ -27,7 +27,8 @@ from mtnet.client.core.replica import Caught, Replica, SnapshotCopy
 from mtnet.client.core.session import Session, SessionCore, hand_on
 from mtnet.client.core.subscription import RetryingSubscription
 from mtnet.errors import ClientError, WireError
-from mtnet.services.signals import values, wire
+from mtnet.services.signals import values
+from mtnet.services.signals.wire import answers, requests
 from mtnet.session import messages
 
 Events = Iterable[FollowerEvent]
@@ -115,7 +116,7 @@ class FollowerCore(SessionCore):
         if not self.blind:
             yield self._synced()
 
-    def acknowledge(self, done: wire.Ack) -> None:
+    def acknowledge(self, done: requests.Ack) -> None:
         """
         Report the result of an entry to the provider; lost without a connection.
 
@@ -123,7 +124,7 @@ class FollowerCore(SessionCore):
             ClientError: a value can be none.
         """
         try:
-            ack = wire.ack(done)
+            ack = requests.ack(done)
         except WireError as error:
             raise ClientError(f"{error}; entry {done.seq} cannot be acknowledged so.") from error
         if self.session.connected:
@@ -151,7 +152,7 @@ class FollowerCore(SessionCore):
         if ended and not self.blind:
             yield from self._become_blind(refusal.text)
 
-    def _take_signal(self, signal: wire.Signal, when: float) -> Iterator[FollowerEvent]:
+    def _take_signal(self, signal: answers.Signal, when: float) -> Iterator[FollowerEvent]:
         try:
             followed = self.replica.apply(signal)
         except ClientError as error:
@@ -162,16 +163,16 @@ class FollowerCore(SessionCore):
             yield signal
             self._failing = False
 
-    def _begin_snapshot(self, head: wire.Snapshot, when: float) -> Events:
+    def _begin_snapshot(self, head: answers.Snapshot, when: float) -> Events:
         self._snapshot = SnapshotCopy(head)
         return ()
 
-    def _take_position(self, position: wire.SnapshotPosition, when: float) -> Events:
+    def _take_position(self, position: answers.SnapshotPosition, when: float) -> Events:
         if self._snapshot is not None:
             self._snapshot.add(position)
         return ()
 
-    def _take_synced(self, synced: wire.Synced, when: float) -> Iterator[FollowerEvent]:
+    def _take_synced(self, synced: answers.Synced, when: float) -> Iterator[FollowerEvent]:
         try:
             caught = self._finish(synced)
         except ClientError as error:
@@ -190,25 +191,25 @@ class FollowerCore(SessionCore):
             yield OtherHistory(self.replica.copy.epoch or "", waiting.epoch or "")
         yield from self._become_current()
 
-    def _finish(self, synced: wire.Synced) -> Caught:
+    def _finish(self, synced: answers.Synced) -> Caught:
         snapshot, self._snapshot = self._snapshot, None
         if snapshot is None:
             return self.replica.finish(synced)
         return self.replica.replace(snapshot.finish(synced), snapshot.head.diverged)
 
-    def _take_status(self, status: wire.ProviderStatus, when: float) -> Events:
+    def _take_status(self, status: answers.ProviderStatus, when: float) -> Events:
         return (Provider(status.publisher == "up", status.since),)
 
-    def _take_paused(self, paused: wire.Paused, when: float) -> Events:
+    def _take_paused(self, paused: answers.Paused, when: float) -> Events:
         return self._set_paused(paused.mode)
 
-    def _take_resumed(self, _: wire.Resumed, when: float) -> Events:
+    def _take_resumed(self, _: answers.Resumed, when: float) -> Events:
         return self._set_paused(None)
 
-    def _take_flattened(self, _: wire.Flattened, when: float) -> Events:
+    def _take_flattened(self, _: answers.Flattened, when: float) -> Events:
         return (Flattened(self.channel),)
 
-    def _take_channels(self, channels: wire.Channels, when: float) -> Events:
+    def _take_channels(self, channels: answers.Channels, when: float) -> Events:
         if self._subscription.offered(channels.channels):
             self._ask(self.replica.claim())
         return ()
@@ -268,18 +269,18 @@ class FollowerCore(SessionCore):
 
 
 _HANDLERS: Mapping[type, Callable[[FollowerCore, Any, float], Events]] = {
-    wire.Welcome: FollowerCore._take_welcome,
+    answers.Welcome: FollowerCore._take_welcome,
     messages.Error: FollowerCore._take_refusal,
-    wire.Signal: FollowerCore._take_signal,
-    wire.Snapshot: FollowerCore._begin_snapshot,
-    wire.SnapshotPosition: FollowerCore._take_position,
-    wire.Synced: FollowerCore._take_synced,
-    wire.ProviderStatus: FollowerCore._take_status,
-    wire.Paused: FollowerCore._take_paused,
-    wire.Resumed: FollowerCore._take_resumed,
-    wire.Flattened: FollowerCore._take_flattened,
-    wire.Channels: FollowerCore._take_channels,
-    wire.Heartbeat: FollowerCore._take_heartbeat,
+    answers.Signal: FollowerCore._take_signal,
+    answers.Snapshot: FollowerCore._begin_snapshot,
+    answers.SnapshotPosition: FollowerCore._take_position,
+    answers.Synced: FollowerCore._take_synced,
+    answers.ProviderStatus: FollowerCore._take_status,
+    answers.Paused: FollowerCore._take_paused,
+    answers.Resumed: FollowerCore._take_resumed,
+    answers.Flattened: FollowerCore._take_flattened,
+    answers.Channels: FollowerCore._take_channels,
+    answers.Heartbeat: FollowerCore._take_heartbeat,
     messages.Heartbeat: FollowerCore._take_heartbeat,
     Notice: hand_on,
     LeftOut: hand_on,

@@ -16,7 +16,7 @@ from msgspec import Struct
 from mtnet.client.core.events import State, Synced
 from mtnet.client.core.replica import ChannelCopy, Key
 from mtnet.errors import ClientError
-from mtnet.services.signals.wire import Entry, Signal
+from mtnet.services.signals.wire.answers import Entry, Signal
 
 NOTHING: Mapping[Key, Entry] = MappingProxyType({})
 

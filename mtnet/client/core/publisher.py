@@ -34,8 +34,9 @@ from mtnet.client.core.reconciliation import Positions
 from mtnet.client.core.session import Session, SessionCore, hand_on
 from mtnet.client.core.subscription import RETRYABLE_CODES
 from mtnet.errors import ClientError, RefusedError, WireError
-from mtnet.services.signals import values, wire
+from mtnet.services.signals import values
 from mtnet.services.signals.values import parse_volume
+from mtnet.services.signals.wire import answers, requests
 from mtnet.session import messages
 
 RETRY_DELAY = 1.0
@@ -66,7 +67,7 @@ class _Signal:
         retry_at: when it is sent again, in RETRYING.
     """
 
-    def __init__(self, asked: wire.Publish, counted: bool) -> None:
+    def __init__(self, asked: requests.Publish, counted: bool) -> None:
         self.asked, self.counted = asked, counted
         self.state, self.retry_at = _State.QUEUED, 0.0
 
@@ -136,7 +137,7 @@ class PublisherCore(SessionCore):
             for found in self._reconciler.expire(when, self._pending):
                 if self.why_stopped:
                     return
-                if isinstance(found, wire.Publish):
+                if isinstance(found, requests.Publish):
                     self._publish(replace(found, id=next(self._ids)), counted=True)
                 else:
                     yield found
@@ -181,7 +182,7 @@ class PublisherCore(SessionCore):
             raise ClientError(self.why_stopped)
         text = plain_text(volume)
         try:
-            asked = wire.Publish(
+            asked = requests.Publish(
                 id or next(self._ids),
                 symbol,
                 parse_volume(text),
@@ -190,7 +191,7 @@ class PublisherCore(SessionCore):
                 type,
                 tuple((key, plain_text(value)) for key, value in sorted((fields or {}).items())),
             )
-            wire.publish(asked)
+            requests.publish(asked)
         except WireError as error:
             raise ClientError(f"{error}; {symbol!r} {text!r} is refused.") from error
         if asked.id in self._signals:
@@ -219,16 +220,16 @@ class PublisherCore(SessionCore):
         if self._reconciler is not None and not self.why_stopped:
             self._reconciler.begin()
 
-    def _take_paused(self, paused: wire.Paused, when: float) -> Events:
+    def _take_paused(self, paused: answers.Paused, when: float) -> Events:
         return (Paused(self.channel, paused.mode),) if paused.channel == self.channel else ()
 
-    def _take_resumed(self, resumed: wire.Resumed, when: float) -> Events:
+    def _take_resumed(self, resumed: answers.Resumed, when: float) -> Events:
         return (Paused(self.channel, None),) if resumed.channel == self.channel else ()
 
-    def _take_flattened(self, flattened: wire.Flattened, when: float) -> Events:
+    def _take_flattened(self, flattened: answers.Flattened, when: float) -> Events:
         return (Flattened(self.channel),) if flattened.channel == self.channel else ()
 
-    def _take_stored(self, answer: wire.Stored, when: float) -> Events:
+    def _take_stored(self, answer: answers.Stored, when: float) -> Events:
         signal = self._signals.get(answer.id)
         # A late STORED is still true, but it is not about a signal that was never sent.
         if signal is None or signal.state is _State.QUEUED:
@@ -267,7 +268,7 @@ class PublisherCore(SessionCore):
 
     # The queue
 
-    def _publish(self, asked: wire.Publish, counted: bool = False) -> None:
+    def _publish(self, asked: requests.Publish, counted: bool = False) -> None:
         signal = self._signals[asked.id] = _Signal(asked, counted)
         queue = self._queues.setdefault((asked.channel, asked.symbol), {})
         queue[asked.id] = signal
@@ -302,20 +303,20 @@ class PublisherCore(SessionCore):
             # A channel is taken over once: a publisher that lost it does not take it back.
             over = self._take == "1" and signal.asked.channel in self._taken
             take: values.Take = "free" if over else self._take
-            self.session.send(wire.publish(replace(signal.asked, take=take)))
+            self.session.send(requests.publish(replace(signal.asked, take=take)))
 
-    def _pending(self) -> list[wire.Publish]:
+    def _pending(self) -> list[requests.Publish]:
         asked = [each.asked for each in self._signals.values()]
         return [each for each in asked if each.channel == self.channel]
 
 
 _HANDLERS: Mapping[type, Callable[[PublisherCore, Any, float], Events]] = {
-    wire.Welcome: PublisherCore._take_welcome,
-    wire.Stored: PublisherCore._take_stored,
+    answers.Welcome: PublisherCore._take_welcome,
+    answers.Stored: PublisherCore._take_stored,
     messages.Error: PublisherCore._take_refusal,
     Notice: hand_on,
-    wire.Paused: PublisherCore._take_paused,
-    wire.Resumed: PublisherCore._take_resumed,
-    wire.Flattened: PublisherCore._take_flattened,
+    answers.Paused: PublisherCore._take_paused,
+    answers.Resumed: PublisherCore._take_resumed,
+    answers.Flattened: PublisherCore._take_flattened,
     LeftOut: hand_on,
 }

@@ -23,7 +23,8 @@ from mtnet.client.core.reconciliation import (
 from mtnet.client.core.session import Session
 from mtnet.client.core.subscription import RetryingSubscription
 from mtnet.errors import ClientError
-from mtnet.services.signals import values, wire
+from mtnet.services.signals import values
+from mtnet.services.signals.wire import answers, requests
 from mtnet.session import messages
 
 RECOUNT_DELAY = CONFIRM_AFTER + 0.5
@@ -34,7 +35,7 @@ NOT_FLAT = (
 )
 
 Refusals = Iterable[Refused]
-Pending = Callable[[], Iterable[wire.Publish]]
+Pending = Callable[[], Iterable[requests.Publish]]
 
 
 class Reconciler:
@@ -79,7 +80,7 @@ class Reconciler:
             return ()
         return handle(self, answer, when)
 
-    def stored(self, asked: wire.Publish, seq: int, when: float) -> None:
+    def stored(self, asked: requests.Publish, seq: int, when: float) -> None:
         """Note a stored signal; a channel that does not exist yet sends none."""
         if self._shown is None or asked.channel != self._channel:
             return
@@ -88,7 +89,7 @@ class Reconciler:
         else:  # it was stored before this connection, and others may have set it since
             self._recount_at = when
 
-    def expire(self, when: float, pending: Pending) -> Iterator[wire.Publish | Refused]:
+    def expire(self, when: float, pending: Pending) -> Iterator[requests.Publish | Refused]:
         """
         Do what is due; yield the signals to publish, without an id.
 
@@ -109,7 +110,7 @@ class Reconciler:
             self._recount_at = None
 
     def _ask(self) -> None:
-        self._session.send(wire.subscribe(self._channel))
+        self._session.send(requests.subscribe(self._channel))
 
     def _take_refusal(self, refusal: messages.Error, when: float) -> Refusals:
         first = self._shown is None
@@ -122,39 +123,39 @@ class Reconciler:
             self._begin_counting(when)
         return ()
 
-    def _begin_snapshot(self, _: wire.Snapshot, when: float) -> Refusals:
+    def _begin_snapshot(self, _: answers.Snapshot, when: float) -> Refusals:
         self._snapshot = {}
         return ()
 
-    def _take_position(self, position: wire.SnapshotPosition, when: float) -> Refusals:
+    def _take_position(self, position: answers.SnapshotPosition, when: float) -> Refusals:
         self._snapshot[key_of(position)] = position
         return ()
 
-    def _take_synced(self, synced: wire.Synced, when: float) -> Refusals:
+    def _take_synced(self, synced: answers.Synced, when: float) -> Refusals:
         self._subscription.granted()
         self._seq = synced.seq
         self._shown, self._snapshot = self._snapshot, {}
         self._begin_counting(when)
         return ()
 
-    def _take_signal(self, signal: wire.Signal, when: float) -> Refusals:
+    def _take_signal(self, signal: answers.Signal, when: float) -> Refusals:
         if self._shown is not None:
             self._seq = signal.seq
             apply(self._shown, signal)
         return ()
 
-    def _take_paused(self, paused: wire.Paused, when: float) -> Refusals:
+    def _take_paused(self, paused: answers.Paused, when: float) -> Refusals:
         before, self._mode = self._mode, paused.mode
         if before == "frozen" and paused.mode == "close_only":
             self._begin_counting(when)
         return ()
 
-    def _take_resumed(self, _: wire.Resumed, when: float) -> Refusals:
+    def _take_resumed(self, _: answers.Resumed, when: float) -> Refusals:
         self._mode = None
         self._begin_counting(when)
         return ()
 
-    def _take_channels(self, channels: wire.Channels, when: float) -> Refusals:
+    def _take_channels(self, channels: answers.Channels, when: float) -> Refusals:
         if self._subscription.offered(channels.channels):
             self._ask()
         return ()
@@ -166,7 +167,7 @@ class Reconciler:
 
     def _differences(
         self, when: float, pending: Pending
-    ) -> Generator[wire.Publish | Refused, None, bool]:
+    ) -> Generator[requests.Publish | Refused, None, bool]:
         """Yield the differences; return whether nothing waits for another counting."""
         try:
             counted = count(self._positions, self._channel)
@@ -189,11 +190,11 @@ class Reconciler:
 
 _HANDLERS: Mapping[type, Callable[[Reconciler, Any, float], Refusals]] = {
     messages.Error: Reconciler._take_refusal,
-    wire.Snapshot: Reconciler._begin_snapshot,
-    wire.SnapshotPosition: Reconciler._take_position,
-    wire.Synced: Reconciler._take_synced,
-    wire.Signal: Reconciler._take_signal,
-    wire.Paused: Reconciler._take_paused,
-    wire.Resumed: Reconciler._take_resumed,
-    wire.Channels: Reconciler._take_channels,
+    answers.Snapshot: Reconciler._begin_snapshot,
+    answers.SnapshotPosition: Reconciler._take_position,
+    answers.Synced: Reconciler._take_synced,
+    answers.Signal: Reconciler._take_signal,
+    answers.Paused: Reconciler._take_paused,
+    answers.Resumed: Reconciler._take_resumed,
+    answers.Channels: Reconciler._take_channels,
 }

@@ -13,7 +13,8 @@ from msgspec import Struct
 from mtnet.client.core.numbers import Number, plain_text
 from mtnet.errors import ClientError, WireError
 from mtnet.services.signals.values import Kind, parse_volume
-from mtnet.services.signals.wire import Entry, Publish, publish, read_request
+from mtnet.services.signals.wire.answers import Entry
+from mtnet.services.signals.wire.requests import Publish, publish, read_request
 from mtnet.session.grammar import parse
 
 CONFIRM_AFTER = 10.0

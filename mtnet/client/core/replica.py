@@ -12,8 +12,8 @@ from typing import Any
 
 from mtnet.callbacks import noop
 from mtnet.errors import ClientError, WireError
-from mtnet.services.signals import wire
-from mtnet.services.signals.wire import Entry, Signal, Snapshot, Synced
+from mtnet.services.signals.wire import requests
+from mtnet.services.signals.wire.answers import Entry, Signal, Snapshot, Synced
 from mtnet.session.fields import MAX_NUMBER, join_list, split_list
 
 Key = tuple[str, str]
@@ -152,7 +152,7 @@ class Filter:
 
     def subscribe(self, claim: dict[str, Any]) -> bytes:
         """Return the SUBSCRIBE for it, with the fields that name a copy."""
-        return wire.subscribe(self.channel, self.symbols, **claim)
+        return requests.subscribe(self.channel, self.symbols, **claim)
 
 
 class Replica:

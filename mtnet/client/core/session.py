@@ -16,8 +16,8 @@ from mtnet.client.core.events import Lost
 from mtnet.client.core.framing import Framing
 from mtnet.client.core.login import Login, check_private_peer
 from mtnet.errors import ClientError, FrameError
-from mtnet.services.signals import wire
-from mtnet.services.signals.wire import read_answer
+from mtnet.services.signals.wire import answers
+from mtnet.services.signals.wire.answers import read_answer
 from mtnet.session import messages
 from mtnet.session.grammar import Message
 
@@ -197,7 +197,7 @@ class Session:
         if isinstance(answer, messages.Welcome):
             self.welcome = answer
             self._stable_at = self._stable_at or when + STABLE_AFTER
-        elif isinstance(answer, wire.Heartbeat):
+        elif isinstance(answer, answers.Heartbeat):
             self.send(messages.pong())
         elif isinstance(answer, messages.Error):
             self._taken_over = self._taken_over or answer.code == "sessions"

@@ -12,8 +12,8 @@ from msgspec import Struct
 
 from mtnet.client.http.exchange import Reply
 from mtnet.errors import ClientError, WireError
-from mtnet.services.signals import wire
 from mtnet.services.signals.values import PauseMode
+from mtnet.services.signals.wire.answers import stored
 from mtnet.session import messages
 from mtnet.session.grammar import encode
 
@@ -157,7 +157,7 @@ def results(reply: Reply, channel: str, ids: list[str]) -> Iterator[bytes]:
 
 def _result(result: Result, channel: str) -> bytes:
     if result.seq is not None:
-        return wire.stored(result.id, result.seq)
+        return stored(result.id, result.seq)
     return refusal(Fault(result.error, result.text), channel, result.id, result.closed)
 
 

@@ -17,7 +17,7 @@ from mtnet.client.http.exchange import Exchange
 from mtnet.client.http.polling import Polls
 from mtnet.client.http.posts import Posts
 from mtnet.errors import ClientError
-from mtnet.services.signals import wire
+from mtnet.services.signals.wire import requests
 from mtnet.session import messages
 from mtnet.session.grammar import Message, parse, payloads
 
@@ -74,7 +74,7 @@ class Gateway:
                 handle(self, message, when)
 
     def _hello(self, message: Message, when: float) -> None:
-        asked = cast(messages.Hello, wire.read_request(message))
+        asked = cast(messages.Hello, requests.read_request(message))
         if asked.login:
             self._authorization = basic_authorization(asked.login, asked.password)
         name = asked.name.replace("/", "-")[:100]
@@ -82,7 +82,7 @@ class Gateway:
         self._polls.begin(name, when)
 
     def _subscribe(self, message: Message, when: float) -> None:
-        asked = cast(wire.Subscribe, wire.read_request(message))
+        asked = cast(requests.Subscribe, requests.read_request(message))
         self._polls.follow(asked, when)
 
     def _post(self, message: Message, when: float) -> None:

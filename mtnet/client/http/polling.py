@@ -11,8 +11,9 @@ from mtnet.client.http import answers
 from mtnet.client.http.answers import CLOSING, HEARTBEAT, REFUSALS, News, Presence, Row
 from mtnet.client.http.exchange import Reply
 from mtnet.errors import ClientError
-from mtnet.services.signals import wire
 from mtnet.services.signals.values import PauseMode
+from mtnet.services.signals.wire.answers import paused, resumed, snapshot, status, synced
+from mtnet.services.signals.wire.requests import Subscribe
 from mtnet.session.fields import join_list
 
 CHANNELS = "/v1/channels"
@@ -31,7 +32,7 @@ class Polling:
         name: of the program.
     """
 
-    def __init__(self, asked: wire.Subscribe, name: str) -> None:
+    def __init__(self, asked: Subscribe, name: str) -> None:
         self.channel = asked.channel
         self._symbols, self._name = asked.symbols, name
         self._epoch, self._after, self._h = asked.epoch, asked.after, asked.h
@@ -76,7 +77,7 @@ class Polling:
 
     def _snapshot(self, news: News, positions: tuple[answers.Fields, ...]) -> Iterator[bytes]:
         count, diverged = len(positions), news.diverged
-        yield wire.snapshot(self.channel, news.epoch, news.seq, count, diverged)
+        yield snapshot(self.channel, news.epoch, news.seq, count, diverged)
         for each in positions:
             yield answers.position("POSITION", self.channel, each)
         self._sent, self._synced = news.seq, None
@@ -97,19 +98,15 @@ class Polling:
         """Say once that nothing is missing any more, and again when the limits of a view change."""
         if news.limits != self._synced:
             self._synced, self._sent = news.limits, news.seq
-            yield wire.synced(self.channel, news.epoch, news.seq, news.h, **news.limits)
+            yield synced(self.channel, news.epoch, news.seq, news.h, **news.limits)
 
     def _state(self, news: News) -> Iterator[bytes]:
         if news.publisher != self._publisher:
             self._publisher = news.publisher
-            yield wire.status(self.channel, news.publisher.up, news.publisher.since)
+            yield status(self.channel, news.publisher.up, news.publisher.since)
         if news.paused != self._paused:
             self._paused = news.paused
-            yield (
-                wire.paused(self.channel, news.paused)
-                if news.paused
-                else wire.resumed(self.channel)
-            )
+            yield (paused(self.channel, news.paused) if news.paused else resumed(self.channel))
 
 
 class Polls:
@@ -134,7 +131,7 @@ class Polls:
         """Ask for the channels; `name` is that of the program."""
         self._name, self.due = name, when
 
-    def follow(self, asked: wire.Subscribe, when: float) -> None:
+    def follow(self, asked: Subscribe, when: float) -> None:
         """Ask for the signals of a channel from now on."""
         self._wanted, self.due = Polling(asked, self._name), when
 

@@ -12,7 +12,6 @@ from twisted.internet.interfaces import IReactorTime
 
 from mtnet.clock import WallClock
 from mtnet.errors import WireError
-from mtnet.services.signals import wire
 from mtnet.services.signals.book import Book, Channel, Position, latest
 from mtnet.services.signals.classic.queue import SharedState
 from mtnet.services.signals.events import SignalEvents
@@ -21,6 +20,7 @@ from mtnet.services.signals.model import Entry, State
 from mtnet.services.signals.replay_cache import ReplayCaches
 from mtnet.services.signals.settings import SignalSettings
 from mtnet.services.signals.status.followers import Followers
+from mtnet.services.signals.wire import answers
 
 UNKNOWN = "0" * 16
 """The epoch of a channel that is damaged: no journal has it."""
@@ -194,7 +194,7 @@ class Channels:
 
     def notify(self, text: str) -> int:
         """Send a sentence for people to all sessions; return how many there are."""
-        frame, sessions = wire.notice(text), list(self.sessions)
+        frame, sessions = answers.notice(text), list(self.sessions)
         for session in sessions:
             session.notify(frame)
         return len(sessions)

@@ -12,7 +12,7 @@ from mtnet.services.signals.ownership.pauses import Pauses
 from mtnet.services.signals.service import SignalService
 from mtnet.services.signals.values import PauseMode
 from mtnet.services.signals.views.commands import ViewCommands, asked_by
-from mtnet.services.signals.wire import MAX_NOTICE
+from mtnet.services.signals.wire.answers import MAX_NOTICE
 
 MODES: Mapping[str, PauseMode | None] = {
     "pause": "close_only",

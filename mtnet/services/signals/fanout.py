@@ -12,9 +12,9 @@ from zope.interface import Attribute, Interface
 
 from mtnet.net.output.broadcast import Broadcast, BroadcastGroup
 from mtnet.net.output.queue import Encoder, FanoutQueue, SendQueue
-from mtnet.services.signals import wire
 from mtnet.services.signals.book import Change
 from mtnet.services.signals.model import Entry
+from mtnet.services.signals.wire import answers
 
 _log = Logger()
 T = TypeVar("T")
@@ -40,7 +40,7 @@ class Batch:
     @cached_property
     def frames(self) -> list[bytes]:
         """The SIGNAL of each entry."""
-        return list(map(wire.signal, self.entries))
+        return list(map(answers.signal, self.entries))
 
     def behind(self, seq: int) -> "Batch":
         """Return the entries behind `seq`; all of them where that is the one before the first."""

@@ -16,7 +16,6 @@ from twisted.logger import Logger
 from mtnet.callbacks import noop
 from mtnet.clock import WallClock
 from mtnet.errors import WireError
-from mtnet.services.signals import wire
 from mtnet.services.signals.book import Channel
 from mtnet.services.signals.channels import Channels
 from mtnet.services.signals.history.histories import Histories
@@ -36,6 +35,7 @@ from mtnet.services.signals.ownership.retries import Retries
 from mtnet.services.signals.settings import SignalSettings
 from mtnet.services.signals.values import Take
 from mtnet.services.signals.views.views import Views
+from mtnet.services.signals.wire import answers, requests
 
 MAX_CHANNELS = 1_000
 """Channels at most that are no views; the first signal for an unknown name makes one."""
@@ -235,18 +235,18 @@ class SignalService:
         if channel not in book and len(book) - len(self.views.names) >= MAX_CHANNELS:
             raise WireError("channel", f"There are {MAX_CHANNELS} channels, and this is one more")
 
-    def acknowledge_copy(self, ack: wire.Ack) -> None:
+    def acknowledge_copy(self, ack: requests.Ack) -> None:
         """Take from the follower of a view what became of its copy of an entry."""
         self.views.acknowledged(ack.channel)
         if ack.status == "released":
             self._release_copy(ack)
 
-    def _release_copy(self, ack: wire.Ack) -> None:
+    def _release_copy(self, ack: requests.Ack) -> None:
         """Take that a copy is gone, or smaller."""
         done = Deferred.fromCoroutine(self._release(ack))
         done.addErrback(lambda failure: self.log.error("{why}", why=failure.getErrorMessage()))
 
-    async def _release(self, ack: wire.Ack) -> None:
+    async def _release(self, ack: requests.Ack) -> None:
         channel = self.channels.book.channel(ack.channel)
         # What stands is known for longer than its entry is kept.
         standing = (each for each in channel.held() if each.seq == ack.seq)
@@ -305,7 +305,7 @@ class SignalService:
             self.channels.append(stored.entries)
         ownership.presence.deferred = False
         for name in flattened:
-            self.channels.announce(name, wire.flattened(name))
+            self.channels.announce(name, answers.flattened(name))
         if ownership.presence.changes:
             self._send_presence()
         if begun:
@@ -328,9 +328,9 @@ class SignalService:
         changes, ownership.presence.changes = ownership.presence.changes, []
         for name, up, since in changes:
             channels.events.provider(name, up, ownership.presence.of(name).last)
-            self.fanout.announce(name, wire.status(name, up, since))
+            self.fanout.announce(name, answers.status(name, up, since))
             for view in self.views.of(name):
-                self.fanout.announce(view, wire.status(view, *self.rules.presence_of(view)))
+                self.fanout.announce(view, answers.status(view, *self.rules.presence_of(view)))
 
     def _answer(self, pending: Pending, outcome: Outcome | None) -> None:
         """Answer a publisher with the outcome of its draft."""

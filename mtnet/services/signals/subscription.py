@@ -11,7 +11,6 @@ from zope.interface import implementer
 from mtnet.errors import JournalError, PrunedError
 from mtnet.net.output.broadcast import BroadcastGroup
 from mtnet.net.output.queue import SendQueue
-from mtnet.services.signals import wire
 from mtnet.services.signals.book import Channel
 from mtnet.services.signals.fanout import Batch, ITail, SymbolIndex
 from mtnet.services.signals.history.catch_up import (
@@ -26,6 +25,7 @@ from mtnet.services.signals.model import Entry
 from mtnet.services.signals.replay_cache import PAGE
 from mtnet.services.signals.service import SignalService
 from mtnet.services.signals.status.followers import Follower
+from mtnet.services.signals.wire import answers, requests
 
 
 @implementer(ITail)
@@ -90,7 +90,7 @@ class Subscription:
         """The entry up to which all was sent, or left out."""
         return self._sent if self._group is None else max(self._sent, self._group.sequence)
 
-    def start(self, asked: wire.Subscribe, who: str, fail: Callable[[], None]) -> None:
+    def start(self, asked: requests.Subscribe, who: str, fail: Callable[[], None]) -> None:
         """
         Send the missed entries, then the live ones.
 
@@ -126,7 +126,7 @@ class Subscription:
         # Of a filter that lets little pass, the last one stands for all.
         return first_wanted(self._channel, self._symbols, acked, self._prev) or self._prev
 
-    def acknowledge(self, ack: wire.Ack, when: int) -> None:
+    def acknowledge(self, ack: requests.Ack, when: int) -> None:
         """Note the result of an entry at the client; `when` is milliseconds."""
         entry = self._channel.entry(ack.seq)
         net = None if entry is None else self._channel.volume(entry.symbol)
@@ -138,7 +138,7 @@ class Subscription:
         late = 0 if oldest is None else now - oldest.when
         return self.follower.progress(self._channel.seq, late)
 
-    async def _catch_up(self, asked: wire.Subscribe, who: str) -> None:
+    async def _catch_up(self, asked: requests.Subscribe, who: str) -> None:
         known = await compare(self._signals, self._channel, asked, who)
         if known is Known.THIS:
             self._prev = self._sent = asked.after or 0
@@ -153,9 +153,9 @@ class Subscription:
         self._group = self._signals.fanout.attach(self._channel.name, self, self._symbols)
         self.live = True
         name, mode = self._channel.name, self._signals.rules.pause_mode(self._channel.name)
-        self._send_queue.send(wire.status(name, *self._signals.rules.presence_of(name)))
+        self._send_queue.send(answers.status(name, *self._signals.rules.presence_of(name)))
         if mode is not None:
-            self._send_queue.send(wire.paused(name, mode))
+            self._send_queue.send(answers.paused(name, mode))
 
     def _caught_up(self, result: object) -> object:
         self._running = None
@@ -174,10 +174,12 @@ class Subscription:
     async def _snapshot(self, diverged: bool = False) -> None:
         channel, seq, h = self._channel, self._channel.seq, self._channel.h
         held = wanted(self._symbols, channel.held())
-        self._send_queue.send(wire.snapshot(channel.name, channel.epoch, seq, len(held), diverged))
+        self._send_queue.send(
+            answers.snapshot(channel.name, channel.epoch, seq, len(held), diverged)
+        )
         for page in _pages(held):
             await self._send_queue.when_empty()
-            frames = [wire.position(entry) for entry in page]
+            frames = [answers.position(entry) for entry in page]
             self._send_queue.send(b"".join(frames))
         self._prev = self._sent = seq
         self.follower.begin_whole(channel.epoch, seq, held)
@@ -188,7 +190,7 @@ class Subscription:
         self._prev = self._sent
         channel = self._channel
         limits = self._signals.views.limits(channel.name)
-        self._send_queue.send(wire.synced(channel.name, channel.epoch, self._sent, h, **limits))
+        self._send_queue.send(answers.synced(channel.name, channel.epoch, self._sent, h, **limits))
 
     def _send(self, batch: Batch) -> None:
         self._sent = batch.entries[-1].seq if batch.entries else self._sent
@@ -198,7 +200,7 @@ class Subscription:
         frames: list[bytes] = []
         for entry, frame in zip(batch.entries, batch.frames, strict=True):
             if wants(self._symbols, entry):
-                frames.append(wire.with_prev(frame, self._prev))
+                frames.append(answers.with_prev(frame, self._prev))
                 self._prev = entry.seq
         if frames:
             self._send_queue.send(b"".join(frames))

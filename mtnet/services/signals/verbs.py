@@ -13,7 +13,6 @@ from mtnet.errors import WireError
 from mtnet.interfaces import ISessionHandler, ISessionVerbs
 from mtnet.net.output.queue import Encoder
 from mtnet.net.transport import InFlight
-from mtnet.services.signals import wire
 from mtnet.services.signals.book import Channel
 from mtnet.services.signals.history.catch_up import witness
 from mtnet.services.signals.ownership.publishers import Connection, Publisher, PublisherId
@@ -26,7 +25,8 @@ from mtnet.services.signals.service import SignalService
 from mtnet.services.signals.status.followers import NOBODY, Follower
 from mtnet.services.signals.subscription import Subscription
 from mtnet.services.signals.views.alias import MAIN, ShownAsMain
-from mtnet.services.signals.wire import Ack, Publish, Subscribe, Unsubscribe
+from mtnet.services.signals.wire import answers, requests
+from mtnet.services.signals.wire.requests import Ack, Publish, Subscribe, Unsubscribe
 from mtnet.session import messages
 from mtnet.session.grammar import Message
 from mtnet.session.session import Session, SessionFactory, SessionSettings, Verb, always
@@ -164,7 +164,7 @@ class ChannelAccess:
         for each in granted:
             del refused[each]
         if granted:
-            self.session.send(wire.channels({self.shown(channel) for channel, _ in granted}))
+            self.session.send(answers.channels({self.shown(channel) for channel, _ in granted}))
 
     def _is_open(self, channel: str, verb: str) -> bool:
         if verb == "follow":
@@ -231,7 +231,7 @@ class Subscriptions:
     def unsubscribe(self, asked: Unsubscribe) -> None:
         """UNSUBSCRIBE: follow a channel no longer."""
         self.drop(self._access.meant(asked).channel)
-        self._access.session.send(wire.unsubscribed(asked.channel))
+        self._access.session.send(answers.unsubscribed(asked.channel))
 
     def acknowledge(self, ack: Ack) -> None:
         """ACK: note the result of a signal at the follower."""
@@ -333,7 +333,7 @@ class Publishing:
 
     def _stored(self, seq: int, id: str) -> None:
         self.unanswered -= 1
-        self._access.session.answer(wire.stored(id, seq))
+        self._access.session.answer(answers.stored(id, seq))
 
     def _not_stored(self, failure: Failure, asked: Publish) -> None:
         self.unanswered -= 1
@@ -362,7 +362,7 @@ class Publishing:
         self.channels.add(channel)
         mode = self._access.signals.rules.pause_mode(channel)
         if mode is not None:
-            self._access.session.send(wire.paused(channel, mode))
+            self._access.session.send(answers.paused(channel, mode))
 
     def _fenced(self, channel: str) -> None:
         text = f"A newer publisher sets {channel}; send HELLO again to take it over"
@@ -405,7 +405,7 @@ class SignalClient:
     def heartbeat(self) -> dict[str, str]:
         shown = self._access.shown
         seqs = {shown(each.name): each.position for each in self.subscriptions.each if each.live}
-        return {"seqs": wire.join_seqs(seqs)} if seqs else {}
+        return {"seqs": answers.join_seqs(seqs)} if seqs else {}
 
     def rights_gained(self) -> None:
         self._access.offer()
@@ -542,10 +542,10 @@ class SignalVerbs:
 
     service, every_session = SIGNALS, True
     verbs: ClassVar[Mapping[str, Verb]] = {
-        "SUBSCRIBE": Verb(wire.REQUESTS["SUBSCRIBE"], _subscribe, _observes),
-        "UNSUBSCRIBE": Verb(wire.REQUESTS["UNSUBSCRIBE"], _unsubscribe, always),
-        "PUBLISH": Verb(wire.REQUESTS["PUBLISH"], _publish),
-        "ACK": Verb(wire.REQUESTS["ACK"], _acknowledge),
+        "SUBSCRIBE": Verb(requests.REQUESTS["SUBSCRIBE"], _subscribe, _observes),
+        "UNSUBSCRIBE": Verb(requests.REQUESTS["UNSUBSCRIBE"], _unsubscribe, always),
+        "PUBLISH": Verb(requests.REQUESTS["PUBLISH"], _publish),
+        "ACK": Verb(requests.REQUESTS["ACK"], _acknowledge),
         "REPORT": Verb(REPORTS["REPORT"], _report),
         "SPEC": Verb(REPORTS["SPEC"], _describe),
     }

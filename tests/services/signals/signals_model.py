@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from signals_peers import BadJournal, frame
 
-from mtnet.services.signals import wire
+from mtnet.services.signals.wire import answers, requests
 from mtnet.session import messages
 from mtnet.session.grammar import FrameDecoder, parse
 
@@ -153,8 +153,8 @@ class Client:
             terminal.hang_up()
 
     def hear(self, payload):
-        answer = wire.read_answer(parse(payload))
-        if isinstance(answer, wire.Heartbeat):
+        answer = answers.read_answer(parse(payload))
+        if isinstance(answer, answers.Heartbeat):
             self.terminal.send(messages.pong())
         self.take(answer)
 
@@ -193,7 +193,7 @@ class Follower(Client):
             known = {}
         self.diverged = resume and not self.world.truth.knows(*self.claim)
         self.world.claims.add(self.claim)
-        self.terminal.send(wire.subscribe(symbols=self.symbols, **known))
+        self.terminal.send(requests.subscribe(symbols=self.symbols, **known))
 
     def accept(self):
         """A person says that the server's history is the right one."""
@@ -202,15 +202,15 @@ class Follower(Client):
             self.epoch, self.seq, self.h, self.state = self._next
 
     def take(self, answer):
-        if isinstance(answer, wire.Snapshot):
+        if isinstance(answer, answers.Snapshot):
             self._begin_snapshot(answer)
-        elif isinstance(answer, wire.SnapshotPosition):
+        elif isinstance(answer, answers.SnapshotPosition):
             self.snapshot[answer.symbol, answer.ticket] = answer.volume
-        elif isinstance(answer, wire.Synced):
+        elif isinstance(answer, answers.Synced):
             self._sync(answer)
-        elif isinstance(answer, wire.Signal):
+        elif isinstance(answer, answers.Signal):
             self._apply(answer)
-        elif isinstance(answer, (wire.Paused, wire.Resumed)):
+        elif isinstance(answer, (answers.Paused, answers.Resumed)):
             self.mode = getattr(answer, "mode", None)
 
     def _begin_snapshot(self, head):
@@ -302,9 +302,9 @@ class Publisher(Client):
         self.terminal.send(frame("PUBLISH", id=identity, **content.fields, **more))
 
     def take(self, answer):
-        if isinstance(answer, (wire.Paused, wire.Resumed)):
+        if isinstance(answer, (answers.Paused, answers.Resumed)):
             self.mode = getattr(answer, "mode", None)
-        if isinstance(answer, wire.Welcome):
+        if isinstance(answer, answers.Welcome):
             self.fenced = False  # what was said before it is of the HELLO before
         identity = getattr(answer, "id", "")
         if not identity:
@@ -317,7 +317,7 @@ class Publisher(Client):
         entry, verdict = self.world.truth.of_id(identity), self.world.rules.verdicts.get(identity)
         same = entry is not None and content.is_of(entry)
         again = identity in self.world.repeated
-        if isinstance(answer, wire.Stored):
+        if isinstance(answer, answers.Stored):
             assert same
             assert entry.seq == answer.seq
             assert not (self.fenced and fresh and not again)

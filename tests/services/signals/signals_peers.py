@@ -6,13 +6,13 @@ from fakes.threads import ManualThread
 
 from mtnet.errors import JournalError
 from mtnet.net.endpoints import Listener
-from mtnet.services.signals import wire
 from mtnet.services.signals.journal.journal import Journal
 from mtnet.services.signals.journal.upkeep import Upkeep
 from mtnet.services.signals.protocol import SignalsFactory
 from mtnet.services.signals.reports.store import ReportStore
 from mtnet.services.signals.service import SignalService
 from mtnet.services.signals.verbs import SignalVerbs, open_sessions
+from mtnet.services.signals.wire import requests
 from mtnet.session import messages
 from mtnet.testing import connect, make_environment
 
@@ -93,7 +93,7 @@ class Server:
     def subscribe(self, channel="main", **asked):
         """Dial, say HELLO and subscribe; what was answered is kept."""
         terminal = self.greet()
-        terminal.send(wire.subscribe(channel, **asked))
+        terminal.send(requests.subscribe(channel, **asked))
         return terminal
 
     def follow(self, **addresses):

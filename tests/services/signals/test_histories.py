@@ -12,7 +12,7 @@ from mtnet.services.signals.history.divergence import MAX_CLAIMS, Claim, Diverge
 from mtnet.services.signals.history.epochs import Epochs
 from mtnet.services.signals.model import ZEROS
 from mtnet.services.signals.status.report import Status
-from mtnet.services.signals.wire import Signal, Synced, read_answer
+from mtnet.services.signals.wire.answers import Signal, Synced, read_answer
 from mtnet.session.grammar import FrameDecoder, parse
 
 STRANGER = {"host": "10.0.0.1", "peer": "10.0.0.9"}

@@ -11,7 +11,7 @@ from twisted.logger import formatEvent
 
 from mtnet.access.accounts.model import Token, digest, new_secret
 from mtnet.interfaces import ISignals
-from mtnet.services.signals import wire
+from mtnet.services.signals.wire import requests
 from mtnet.session import messages
 
 
@@ -63,7 +63,7 @@ def codes(frames):
 
 
 def test_a_login_is_welcome_and_may_what_its_account_may(daemon):
-    terminal, answers = talk(daemon, hello("alice") + publish() + wire.subscribe())
+    terminal, answers = talk(daemon, hello("alice") + publish() + requests.subscribe())
     assert verbs(answers) == ["WELCOME", "STORED", "SNAPSHOT", "POSITION", "SYNCED", "STATUS"]
     assert not terminal.closed
 
@@ -77,7 +77,7 @@ def test_a_password_is_forgotten_once_it_has_let_somebody_in(daemon, again):
     secret = new_secret()
     token = Token("9f8e7d6c", "alice", "", digest(secret), None, None, 1, None)
     daemon.accounts.replace(directory(tokens=[token]))
-    terminal, _ = talk(daemon, hello("alice", secret) + wire.subscribe() + again)
+    terminal, _ = talk(daemon, hello("alice", secret) + requests.subscribe() + again)
     (session,) = daemon.env.find(ISignals).channels.sessions
     held = held_by(terminal.protocol)
     assert any(each is session for each in held)
@@ -87,7 +87,7 @@ def test_a_password_is_forgotten_once_it_has_let_somebody_in(daemon, again):
 
 def test_a_right_on_one_channel_is_none_on_another(daemon):
     talk(daemon, hello("alice") + publish("gold") + publish("main"))
-    said = hello("bob") + wire.subscribe("main") + wire.subscribe("gold")
+    said = hello("bob") + requests.subscribe("main") + requests.subscribe("gold")
     _, answers = talk(daemon, said + publish("gold", "b-1"))
     assert any(each.startswith("SYNCED|channel=gold") for each in answers)
     assert codes(answers) == ["code=denied", "code=denied"]
@@ -200,7 +200,7 @@ def test_a_stream_that_breaks_while_the_login_is_decided_leaves_nothing_behind(d
 
 def test_a_second_login_keeps_only_the_channels_of_the_new_account(daemon):
     terminal, _ = talk(daemon, hello("alice") + publish("main") + publish("gold", "a-2"))
-    terminal.send(wire.subscribe("main") + wire.subscribe("gold") + hello("bob"))
+    terminal.send(requests.subscribe("main") + requests.subscribe("gold") + hello("bob"))
     got(terminal)
     talk(daemon, hello("alice") + publish("main", "c-1") + publish("gold", "c-2"))
     assert [each.split("|")[1] for each in got(terminal)] == ["channel=gold"] * 2
@@ -348,19 +348,19 @@ def test_a_session_that_gains_a_right_stays(daemon):
 
 def test_a_session_that_gains_a_right_is_offered_what_was_refused_before(daemon):
     provider, _ = talk(daemon, hello("alice") + publish("oil"))
-    terminal, said = talk(daemon, hello("bob") + publish("gold") + wire.subscribe("oil"))
+    terminal, said = talk(daemon, hello("bob") + publish("gold") + requests.subscribe("oil"))
     assert codes(said) == ["code=denied", "code=denied"]
     more = [*GRANTS["bob"], "publish:signals/gold", "follow:signals/oil"]
     daemon.change("bob", grants=more, password=HASH)
     assert got(terminal) == ["CHANNELS|channels=gold,oil"]
-    terminal.send(wire.subscribe("oil") + publish("gold"))
+    terminal.send(requests.subscribe("oil") + publish("gold"))
     assert [each for each in got(terminal) if "ERROR" in each] == []
     provider.hang_up()
 
 
 def test_a_session_refused_to_follow_and_to_publish_is_offered_each(daemon):
     provider, _ = talk(daemon, hello("alice") + publish("oil"))
-    terminal, _ = talk(daemon, hello("bob") + wire.subscribe("oil") + publish("oil"))
+    terminal, _ = talk(daemon, hello("bob") + requests.subscribe("oil") + publish("oil"))
     more = [*GRANTS["bob"], "follow:signals/oil"]
     daemon.change("bob", grants=more, password=HASH)
     assert got(terminal) == ["CHANNELS|channels=oil"]

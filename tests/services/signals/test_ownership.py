@@ -3,11 +3,11 @@
 import pytest
 from signals_peers import Server, gone, told
 
-from mtnet.services.signals import wire
 from mtnet.services.signals.ownership.ownership import KEPT
 from mtnet.services.signals.ownership.pauses import Pauses
 from mtnet.services.signals.ownership.publishers import LINGER
 from mtnet.services.signals.status.report import Status
+from mtnet.services.signals.wire import requests
 from mtnet.session import messages
 
 FENCED = "ERROR|code=fenced|channel=main"
@@ -479,12 +479,12 @@ def test_a_source_is_closed_and_dialled_again(serve):
 
 def test_a_new_channel_is_told_to_those_who_were_refused_it(server):
     waiting, other = server.greet(), server.greet()
-    waiting.send(wire.subscribe("gold"))
+    waiting.send(requests.subscribe("gold"))
     assert told(waiting) == ["ERROR|code=channel|channel=gold"]
     server.publish(server.greet(), "a", channel="gold")
     assert told(waiting) == ["CHANNELS|channels=gold"]
     assert told(other) == []
-    waiting.send(wire.subscribe("gold"))
+    waiting.send(requests.subscribe("gold"))
     assert told(waiting)[0] == "SNAPSHOT|channel=gold|seq=1|count=1"
     server.publish(server.greet(), "b", channel="oil")
     assert told(waiting) == []
@@ -493,9 +493,9 @@ def test_a_new_channel_is_told_to_those_who_were_refused_it(server):
 def test_the_right_to_publish_includes_the_right_to_subscribe(serve):
     server = serve("access.anonymous=publish:signals/main")
     stranger = server.greet(host="192.0.2.1", peer="192.0.2.9")
-    stranger.send(wire.subscribe("main"))
+    stranger.send(requests.subscribe("main"))
     assert told(stranger)[0].startswith("SNAPSHOT")
-    stranger.send(wire.subscribe("gold"))
+    stranger.send(requests.subscribe("gold"))
     assert told(stranger) == ["ERROR|code=denied|channel=gold"]
     server.publish(server.greet(), "a", channel="gold")
     assert told(stranger) == []

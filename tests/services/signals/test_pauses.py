@@ -7,10 +7,10 @@ from signals_peers import Server, gone, told
 from twisted.internet.defer import Deferred
 
 from mtnet.errors import JournalError, WireError
-from mtnet.services.signals import wire
 from mtnet.services.signals.commands import SignalCommands
 from mtnet.services.signals.ownership.pauses import Pauses
 from mtnet.services.signals.status.report import Status
+from mtnet.services.signals.wire import requests
 from mtnet.session import messages
 
 
@@ -139,7 +139,7 @@ def test_one_who_is_not_caught_up_yet_is_told_all_the_same(server):
     follower.transport.stalled = True
     server.store(3)
     server.ask("pause")
-    follower.send(wire.subscribe(epoch=server.epoch(), after=0))
+    follower.send(requests.subscribe(epoch=server.epoch(), after=0))
     told(follower)
     server.ask("resume")
     server.disk.work()

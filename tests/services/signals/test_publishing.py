@@ -4,7 +4,7 @@ import pytest
 from fakes.tcp import TcpTransport
 from signals_peers import HELLO, Server, frame, gone, told
 
-from mtnet.services.signals import wire
+from mtnet.services.signals.wire import requests
 
 
 @pytest.fixture
@@ -50,7 +50,7 @@ def test_stored_leaves_the_process_before_any_follower_is_told(server, clock):
     for name, transport in peers.items():
         protocol = server.factory.buildProtocol(transport.getPeer())
         protocol.makeConnection(transport)
-        protocol.dataReceived(HELLO + (wire.subscribe() if name == "SIGNAL" else b""))
+        protocol.dataReceived(HELLO + (requests.subscribe() if name == "SIGNAL" else b""))
         transport.turn()
         transport.handle.heard = lambda data, n=name: order.append((n, n.encode() in data))
     server.disk.held = True

@@ -12,9 +12,10 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 
 from mtnet.errors import JournalError, PrunedError
-from mtnet.services.signals import replay_cache, wire
+from mtnet.services.signals import replay_cache
 from mtnet.services.signals.model import Entry
 from mtnet.services.signals.replay_cache import ReplayCache
+from mtnet.services.signals.wire import answers
 from mtnet.session.grammar import parse
 
 
@@ -57,7 +58,7 @@ def check(batch, after, last):
     assert seqs == list(range(after + 1, after + 1 + len(seqs)))
     assert not seqs or seqs[-1] <= last
     assert len(seqs) <= replay_cache.PAGE
-    assert batch.frames == [wire.signal(entry(seq)) for seq in seqs]
+    assert batch.frames == [answers.signal(entry(seq)) for seq in seqs]
     assert batch.text == b"".join(batch.frames)
 
 
@@ -128,7 +129,7 @@ def test_a_herd_costs_one_read_and_shares_the_bytes():
     disk.answer()
     assert len(texts) == 1_000
     assert len(set(map(id, texts))) == 1
-    assert texts[0] == b"".join(wire.signal(entry(seq)) for seq in range(296, 301))
+    assert texts[0] == b"".join(answers.signal(entry(seq)) for seq in range(296, 301))
     assert disk.reads == [(100, 200)]
 
 

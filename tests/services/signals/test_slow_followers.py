@@ -3,8 +3,9 @@
 import pytest
 from signals_peers import Server, gone, told
 
-from mtnet.services.signals import replay_cache, wire
+from mtnet.services.signals import replay_cache
 from mtnet.services.signals import subscription as subscriptions
+from mtnet.services.signals.wire import requests
 
 
 def seqs(frames):
@@ -56,7 +57,7 @@ def test_a_subscription_that_overflows_at_once_leaves_nothing_behind(tmp_path, c
     server.store(1)
     slow = server.greet()
     slow.transport.stalled = True
-    slow.send(b"<<PING|t=%b>>" % (b"x" * 100) * 700 + wire.subscribe())
+    slow.send(b"<<PING|t=%b>>" % (b"x" * 100) * 700 + requests.subscribe())
     clock.advance(0)
     assert told(slow)[-1] == "ERROR|code=slow"
     assert gone(slow)
@@ -77,7 +78,7 @@ def test_catching_up_in_many_channels_at_once_does_not_overflow_the_queue(tmp_pa
     follower.transport.stalled = True
     follower.send(b"<<PING|t=%b>>" % (b"x" * 100) * 497)
     for channel in range(20):
-        follower.send(wire.subscribe(f"c{channel}", epoch=server.epoch(f"c{channel}"), after=0))
+        follower.send(requests.subscribe(f"c{channel}", epoch=server.epoch(f"c{channel}"), after=0))
     assert not gone(follower)
     follower.transport.stalled = False
     follower.transport.drain()

@@ -4,9 +4,10 @@ import pytest
 from signals_peers import HELLO, Server, frame, gone, told
 
 from mtnet.errors import JournalError
-from mtnet.services.signals import replay_cache, wire
+from mtnet.services.signals import replay_cache
 from mtnet.services.signals import subscription as subscriptions
 from mtnet.services.signals.status.report import Status
+from mtnet.services.signals.wire import requests
 from mtnet.session import messages
 
 
@@ -161,14 +162,14 @@ def test_a_filtered_snapshot_counts_what_it_holds(server):
 
 def test_subscribing_again_replaces_the_filter(server):
     follower = server.subscribe(symbols=["EURUSD"])
-    follower.send(wire.subscribe(symbols=["GBPUSD"]))
+    follower.send(requests.subscribe(symbols=["GBPUSD"]))
     told(follower)
     publisher = server.greet()
     server.publish(publisher, "a", 1, "EURUSD")
     server.publish(publisher, "b", 1, "GBPUSD")
     assert seqs(told(follower)) == [2]
     assert server.signals.fanout.count() == 1
-    follower.send(wire.subscribe())
+    follower.send(requests.subscribe())
     told(follower)
     server.publish(publisher, "c", 2, "EURUSD")
     assert told(follower) == ["SIGNAL|channel=main|seq=3|symbol=EURUSD|volume=2"]
@@ -176,7 +177,7 @@ def test_subscribing_again_replaces_the_filter(server):
 
 def test_subscribing_to_what_is_unknown_leaves_the_other_subscriptions(server):
     follower = server.subscribe()
-    follower.send(wire.subscribe("gold"))
+    follower.send(requests.subscribe("gold"))
     told(follower)
     server.publish(server.greet(), "a")
     assert seqs(told(follower)) == [1]
@@ -185,7 +186,7 @@ def test_subscribing_to_what_is_unknown_leaves_the_other_subscriptions(server):
 def test_behind_unsubscribed_nothing_of_the_channel_follows(server):
     follower = server.subscribe()
     told(follower)
-    follower.send(wire.unsubscribe())
+    follower.send(requests.unsubscribe())
     assert told(follower) == ["UNSUBSCRIBED|channel=main"]
     server.publish(server.greet(), "a")
     assert told(follower) == []
@@ -196,7 +197,7 @@ def test_a_client_follows_several_channels_each_with_its_own_count(server):
     publisher = server.greet()
     server.publish(publisher, "a", 1, channel="gold")
     follower = server.subscribe()
-    follower.send(wire.subscribe("gold", epoch=server.epoch("gold"), after=0))
+    follower.send(requests.subscribe("gold", epoch=server.epoch("gold"), after=0))
     told(follower)
     server.publish(publisher, "a", 1)
     server.publish(publisher, "b", 2, channel="gold")
@@ -259,7 +260,7 @@ def test_pages_wait_for_the_reader(server, page, clock):
     follower.transport.stalled = True
     follower.send(b"<<PING>>" * 2_500)
     follower.received()
-    follower.send(wire.subscribe(epoch=server.epoch(), after=0))
+    follower.send(requests.subscribe(epoch=server.epoch(), after=0))
     assert seqs(told(follower)) == []
     follower.transport.stalled = False
     follower.transport.drain()
@@ -273,7 +274,7 @@ def test_a_reader_that_pauses_during_a_replay_misses_nothing(tmp_path, clock, mo
     server.store(3_000)
     follower = server.greet()
     follower.transport.stalled = True
-    follower.send(wire.subscribe(epoch=server.epoch(), after=0))
+    follower.send(requests.subscribe(epoch=server.epoch(), after=0))
     before = told(follower)
     assert 0 < len(before) < 3_000
     publisher = server.greet()
@@ -352,9 +353,9 @@ def test_a_client_that_leaves_during_a_catch_up_leaves_nothing_behind(server, pa
     if leave == "hang up":
         follower.hang_up()
     elif leave == "unsubscribe":
-        follower.send(wire.unsubscribe())
+        follower.send(requests.unsubscribe())
     elif leave == "again":
-        follower.send(wire.subscribe(epoch=server.epoch(), after=9))
+        follower.send(requests.subscribe(epoch=server.epoch(), after=9))
     else:
         follower.send(messages.bye())
     server.disk.work()

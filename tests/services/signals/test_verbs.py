@@ -3,8 +3,8 @@
 import pytest
 from signals_peers import HELLO, Server, frame, gone, short, told
 
-from mtnet.services.signals import wire
 from mtnet.services.signals.status.report import Status
+from mtnet.services.signals.wire import requests
 from mtnet.session import messages
 
 
@@ -53,7 +53,7 @@ def test_a_classic_follower_may_say_hello_later(server, clock):
     server.dial().send(b"<<GBPUSD|1>>")
     terminal = server.follow()
     assert terminal.received() == b"<<GBPUSD|1.00>>\r\n"
-    terminal.send(HELLO + wire.subscribe())
+    terminal.send(HELLO + requests.subscribe())
     assert [each.partition("|")[0] for each in told(terminal)][:2] == ["WELCOME", "SNAPSHOT"]
     server.dial().send(b"<<EURUSD|1>>")
     clock.pump([1.0] * 100)
@@ -91,7 +91,7 @@ def test_nothing_of_dialect_2_is_sent_to_a_connection_without_hello(server, cloc
 )
 def test_a_hello_that_is_refused_is_answered_with_an_error_and_closed(server, clock, hello, code):
     terminal = server.dial()
-    terminal.send(hello + wire.subscribe())
+    terminal.send(hello + requests.subscribe())
     data = terminal.received()
     assert data.count(b"\n") == 1
     assert data.startswith(f"<<ERROR|code={code}|".encode())
@@ -344,7 +344,7 @@ def test_the_heartbeat_is_a_setting(serve, clock):
 def test_acknowledgements_are_seen_in_the_status(server):
     server.store(3)
     terminal = server.dial()
-    terminal.send(messages.hello(name="desk 7", client="EA 1.0") + wire.subscribe())
+    terminal.send(messages.hello(name="desk 7", client="EA 1.0") + requests.subscribe())
     terminal.send(frame("ACK", channel="main", seq=2, status="filled", volume="0.20"))
     terminal.send(frame("ACK", channel="main", seq=3, status="failed", reason="no money"))
     (session,) = Status(server.signals).status()["sessions"]
@@ -416,13 +416,13 @@ def moments(server):
     yield b"<<HEL"
     yield HELLO
     yield HELLO + b"<<PING"
-    yield HELLO + wire.subscribe()
-    yield HELLO + wire.subscribe(epoch=server.epoch(), after=1)
-    yield HELLO + wire.subscribe() + wire.subscribe(symbols=["A"])
-    yield HELLO + wire.subscribe() + wire.unsubscribe()
+    yield HELLO + requests.subscribe()
+    yield HELLO + requests.subscribe(epoch=server.epoch(), after=1)
+    yield HELLO + requests.subscribe() + requests.subscribe(symbols=["A"])
+    yield HELLO + requests.subscribe() + requests.unsubscribe()
     yield HELLO + frame("PUBLISH", id="a", symbol="A", volume="1")
     yield HELLO + frame("PUBLISH", id="a", symbol="A", volume="1") + HELLO
-    yield HELLO + wire.subscribe() + frame("PUBLISH", id="a", symbol="A", volume="1")
+    yield HELLO + requests.subscribe() + frame("PUBLISH", id="a", symbol="A", volume="1")
     yield b"<<GBPUSD|1>>" + HELLO
     yield HELLO + b"<<BYE>>"
     yield b"<<HELLO|v=3>>"

@@ -19,7 +19,7 @@ from mtnet.client.core.events import (
 from mtnet.client.core.login import Login
 from mtnet.client.core.session import Session, SessionCore
 from mtnet.errors import ClientError, WireError
-from mtnet.services.signals import wire
+from mtnet.services.signals.wire import answers
 from mtnet.services.ticks.bars.periods import PERIODS
 from mtnet.services.ticks.verbs.wire import (
     ANSWERS,
@@ -33,7 +33,7 @@ from mtnet.session import messages
 BarEvent = Bar | Connected | Lost | Notice | Refused | LeftOut | Unreachable
 """Events of a subscription; `Connected` = the server has answered BARS."""
 Events = Iterable[BarEvent]
-READERS = MappingProxyType({**wire.ANSWERS, **ANSWERS})
+READERS = MappingProxyType({**answers.ANSWERS, **ANSWERS})
 
 
 class BarProgress:

@@ -19,7 +19,7 @@ from mtnet.client.core.events import (
 from mtnet.client.core.login import Login
 from mtnet.client.core.session import Session, SessionCore
 from mtnet.errors import ClientError, WireError
-from mtnet.services.signals import wire as signals
+from mtnet.services.signals.wire.answers import ANSWERS
 from mtnet.session import messages
 from mtnet.session.grammar import Message
 
@@ -56,7 +56,7 @@ class TaskCore(SessionCore, Generic[T]):
         task: Task[T],
         login: Login | None,
     ) -> None:
-        readers = {**signals.ANSWERS, **answers}
+        readers = {**ANSWERS, **answers}
         super().__init__(Session("", login, lambda message: messages.read(readers, message)))
         self._service, self._task = service, task
 

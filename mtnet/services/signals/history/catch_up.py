@@ -8,7 +8,7 @@ from mtnet.services.signals.book import Channel
 from mtnet.services.signals.fanout import Batch
 from mtnet.services.signals.model import Entry
 from mtnet.services.signals.service import SignalService
-from mtnet.services.signals.wire import Subscribe
+from mtnet.services.signals.wire.requests import Subscribe
 
 SCAN = 1_000
 """Entries among which the oldest one is looked for that a filter let pass, and nobody has

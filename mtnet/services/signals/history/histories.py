@@ -12,7 +12,7 @@ from mtnet.errors import JournalError, WireError
 from mtnet.services.signals.book import Channel
 from mtnet.services.signals.events import SignalEvents
 from mtnet.services.signals.history.divergence import Claim, Divergences
-from mtnet.services.signals.wire import Subscribe
+from mtnet.services.signals.wire.requests import Subscribe
 from mtnet.storage.files import replace_file
 
 

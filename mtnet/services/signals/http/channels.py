@@ -25,7 +25,7 @@ from mtnet.services.signals.http.wire import (
     position,
 )
 from mtnet.services.signals.service import SignalService
-from mtnet.services.signals.wire import Subscribe
+from mtnet.services.signals.wire.requests import Subscribe
 
 MAX_PAGES = 20
 """Pages of history that are looked through for one answer: of a filter that lets little pass, the

@@ -19,7 +19,7 @@ from mtnet.services.signals.http.expiry import Present
 from mtnet.services.signals.reports.registry import Reported
 from mtnet.services.signals.service import SignalService
 from mtnet.services.signals.status.followers import Follower
-from mtnet.services.signals.wire import Ack
+from mtnet.services.signals.wire.requests import Ack
 
 TURN = 0.003
 """Seconds of each turn of the reactor in which polls are answered."""

@@ -15,10 +15,10 @@ from msgspec.structs import asdict
 
 from mtnet.errors import WireError
 from mtnet.net.http.long_poll import MAX_WAIT
-from mtnet.services.signals import wire
 from mtnet.services.signals.model import Entry
 from mtnet.services.signals.reports import wire as reports
 from mtnet.services.signals.values import Kind, PauseMode
+from mtnet.services.signals.wire import requests
 from mtnet.session.fields import SYMBOLS, join_list
 from mtnet.session.grammar import Message
 from mtnet.values import format_volume
@@ -74,7 +74,7 @@ class SignalQuery(Struct):
     wait: Annotated[float, Meta(ge=0, le=MAX_WAIT)] = 0
     name: TerminalName = ""
 
-    def subscribe(self, channel: str) -> wire.Subscribe:
+    def subscribe(self, channel: str) -> requests.Subscribe:
         """
         Return it as a session would ask.
 
@@ -105,7 +105,7 @@ class NewPosition(Struct, frozen=True):
     comment: str = ""
     time: str = ""
 
-    def position(self) -> wire.Publish:
+    def position(self) -> requests.Publish:
         """
         Return it as a session would publish it, without an id.
 
@@ -125,7 +125,7 @@ class NewSignal(NewPosition, frozen=True):
 
     id: str = ""
 
-    def publish(self, channel: str) -> wire.Publish:
+    def publish(self, channel: str) -> requests.Publish:
         """
         Return it as a session would ask.
 
@@ -133,7 +133,7 @@ class NewSignal(NewPosition, frozen=True):
             WireError: `field`.
         """
         message = _message("this signal", {**asdict(self), "channel": channel})
-        return cast(wire.Publish, wire.REQUESTS["PUBLISH"](message))
+        return cast(requests.Publish, requests.REQUESTS["PUBLISH"](message))
 
 
 class Published(Struct, kw_only=True):
@@ -207,7 +207,7 @@ class NewAck(Struct):
     volume: str = ""
     reason: str = ""
 
-    def ack(self, channel: str) -> wire.Ack:
+    def ack(self, channel: str) -> requests.Ack:
         """
         Return it as a session would send it.
 
@@ -215,7 +215,7 @@ class NewAck(Struct):
             WireError: `field`.
         """
         message = _message("this request", {**asdict(self), "channel": channel})
-        return cast(wire.Ack, wire.REQUESTS["ACK"](message))
+        return cast(requests.Ack, requests.REQUESTS["ACK"](message))
 
 
 class NewAcks(Struct):
@@ -467,8 +467,8 @@ class ChannelChanged(Struct, omit_defaults=True):
 
 
 @lru_cache(POSITIONS)
-def _read_position(given: NewPosition) -> wire.Publish:
-    return wire.read_position(_message("this position", asdict(given)))
+def _read_position(given: NewPosition) -> requests.Publish:
+    return requests.read_position(_message("this position", asdict(given)))
 
 
 @lru_cache(SUBSCRIPTIONS)
@@ -478,12 +478,14 @@ def _subscribe(
     after: str | None,
     h: str | None,
     symbols: tuple[str, ...] | None,
-) -> wire.Subscribe:
+) -> requests.Subscribe:
     if symbols == ():
         raise WireError("field", f"symbols are {SYMBOLS.expected}; without symbols it is all")
     shown = None if symbols is None else join_list(symbols)
     fields = {"channel": channel, "epoch": epoch, "after": after, "h": h, "symbols": shown}
-    return cast(wire.Subscribe, wire.REQUESTS["SUBSCRIBE"](_message("this request", fields)))
+    return cast(
+        requests.Subscribe, requests.REQUESTS["SUBSCRIBE"](_message("this request", fields))
+    )
 
 
 def position(entry: Entry) -> Position:

@@ -5,12 +5,12 @@ from typing import Any
 from twisted.internet.defer import Deferred
 
 from mtnet.errors import WireError
-from mtnet.services.signals import wire
 from mtnet.services.signals.journal.group_commit import Pending
 from mtnet.services.signals.model import FLAT, Entry
 from mtnet.services.signals.ownership.policy import OWNER
 from mtnet.services.signals.service import SignalService
 from mtnet.services.signals.values import PauseMode
+from mtnet.services.signals.wire import answers
 
 
 class Pauses:
@@ -73,11 +73,11 @@ class Pauses:
     async def _flatten_view(self, name: str) -> int:
         closed = await self._signals.views.flatten(name, "a person closed the view")
         self._announce(name, "close_only")
-        self._signals.channels.announce(name, wire.flattened(name))
+        self._signals.channels.announce(name, answers.flattened(name))
         return closed
 
     def _announce(self, name: str, mode: PauseMode | None) -> None:
-        frame = wire.resumed(name) if mode is None else wire.paused(name, mode)
+        frame = answers.resumed(name) if mode is None else answers.paused(name, mode)
         self._signals.channels.announce(name, frame)
 
 

@@ -13,7 +13,7 @@ from mtnet.services.signals.model import Entry
 from mtnet.services.signals.status.fills import ChannelFills
 from mtnet.services.signals.status.latency import LatencyWindow, Percentiles
 from mtnet.services.signals.status.slippage import SlippageTable
-from mtnet.services.signals.wire import Ack
+from mtnet.services.signals.wire.requests import Ack
 
 WINDOW = 3_600_000
 """Milliseconds in which refused acknowledgements are counted together."""

@@ -11,7 +11,7 @@ from typing import TypeAlias
 from mtnet.services.signals.model import Entry
 from mtnet.services.signals.ownership.transitions import POSITION
 from mtnet.services.signals.status.facts import Copy, Key
-from mtnet.services.signals.wire import Ack
+from mtnet.services.signals.wire.requests import Ack
 
 Copies: TypeAlias = Mapping[Key, Copy]
 """Those that are not simply right."""

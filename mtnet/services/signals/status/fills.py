@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from msgspec import Raw, Struct, json
 
 from mtnet.services.signals.model import Entry
-from mtnet.services.signals.wire import Ack
+from mtnet.services.signals.wire.requests import Ack
 
 KEPT = 100
 """Signals of a channel of which fills are known."""

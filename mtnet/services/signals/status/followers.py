@@ -19,7 +19,7 @@ from mtnet.services.signals.reports.registry import TerminalKey
 from mtnet.services.signals.status.acknowledgements import AckHistory, FillTables
 from mtnet.services.signals.status.copies import Copies, copies_after, copies_of_state
 from mtnet.services.signals.status.facts import Copy, Key
-from mtnet.services.signals.wire import Ack
+from mtnet.services.signals.wire.requests import Ack
 
 MAX_OFFLINE = 10_000
 """Followers that are remembered while they are offline, of about 300 bytes; the one that has been

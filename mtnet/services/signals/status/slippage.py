@@ -16,7 +16,7 @@ from msgspec import Struct
 from mtnet.services.signals.model import FLAT, Entry
 from mtnet.services.signals.ownership.transitions import POSITION
 from mtnet.services.signals.reports.wire import Spec
-from mtnet.services.signals.wire import Ack
+from mtnet.services.signals.wire.requests import Ack
 from mtnet.values import PRICE_DECIMALS
 
 KEPT = 100

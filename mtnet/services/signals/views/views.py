@@ -17,7 +17,6 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from mtnet.errors import ConfigError, JournalError, NotAskedError, WireError
-from mtnet.services.signals import wire
 from mtnet.services.signals.channels import Channels
 from mtnet.services.signals.journal.journal import Journal
 from mtnet.services.signals.model import FLAT, Entry
@@ -35,6 +34,7 @@ from mtnet.services.signals.views.settings import ViewMode, ViewSettings
 from mtnet.services.signals.views.terms import Known as KnownReports
 from mtnet.services.signals.views.terms import terms
 from mtnet.services.signals.views.transform import Terms, View
+from mtnet.services.signals.wire import answers, requests
 
 Change = Callable[[Workspace], tuple[Any, list[Entry]]]
 """Returns its result, and the entries that it led to."""
@@ -241,9 +241,9 @@ class Views:
         )
         await self._change(strike)
         if why and self.pause_mode(name) == "close_only":
-            self._channels.announce(name, wire.paused(name, "close_only"))
+            self._channels.announce(name, answers.paused(name, "close_only"))
             if then == "flatten":
-                self._channels.announce(name, wire.flattened(name))
+                self._channels.announce(name, answers.flattened(name))
 
     # What people and followers change
 
@@ -293,7 +293,7 @@ class Views:
             partial(changes.remove, name=name, leftovers=leftovers, when=self._now())
         )
 
-    async def release(self, ack: wire.Ack, entry: Entry) -> None:
+    async def release(self, ack: requests.Ack, entry: Entry) -> None:
         """Take from the follower that its copy of an entry is gone, or smaller."""
         await self._change(
             partial(

@@ -8,8 +8,8 @@ from signals_web import Web, at, signal
 
 from mtnet.errors import WireError
 from mtnet.net.endpoints import Listener
-from mtnet.services.signals import wire
 from mtnet.services.signals.ownership import policy_store
+from mtnet.services.signals.wire import requests
 from mtnet.session import messages
 from mtnet.testing import make_environment
 
@@ -349,7 +349,7 @@ def test_a_fence_is_known_after_a_restart(tmp_path, clock):
 
 def publish(terminal, id, **fields):
     """Let a session publish; return what it was answered."""
-    terminal.send(wire.publish(wire.Publish(id, "EURUSD", Decimal(2), **fields)))
+    terminal.send(requests.publish(requests.Publish(id, "EURUSD", Decimal(2), **fields)))
     return terminal.received().decode()
 
 

@@ -4,10 +4,10 @@ from fakes.daemon import PASSWORD, FakeDaemon
 from signals_peers import frame
 
 from mtnet.interfaces import IControlCommands, IHealth, IParticipants, ISignals
-from mtnet.services.signals import wire
 from mtnet.services.signals.reports import wire as reports
 from mtnet.services.signals.reports.wire import Report
 from mtnet.services.signals.status.participants import LIFETIME
+from mtnet.services.signals.wire import requests
 from mtnet.session import messages
 
 GRANTS = {
@@ -52,7 +52,7 @@ class Scene(FakeDaemon):
 
     def follow(self, channel="gold", login="bob", asked=None, **hello):
         follower = self.greet(login, **hello)
-        self.say(follower, wire.subscribe(channel, **(asked or {})))
+        self.say(follower, requests.subscribe(channel, **(asked or {})))
         return follower
 
     def acknowledge(self, follower, seq, **fields):

@@ -11,7 +11,7 @@ from mtnet.services.signals.model import Entry
 from mtnet.services.signals.status import fills as module
 from mtnet.services.signals.status.acknowledgements import AckHistory
 from mtnet.services.signals.status.fills import ChannelFills, SignalFills
-from mtnet.services.signals.wire import Ack
+from mtnet.services.signals.wire.requests import Ack
 
 NOON = 1_700_000_000_000
 

@@ -12,7 +12,7 @@ from mtnet.services.signals.status import followers as module
 from mtnet.services.signals.status.acknowledgements import WINDOW
 from mtnet.services.signals.status.facts import Copy, Key
 from mtnet.services.signals.status.followers import NOBODY, Followers
-from mtnet.services.signals.wire import Ack
+from mtnet.services.signals.wire.requests import Ack
 
 BOB = TerminalKey("bob", "desk")
 KEEP = 7 * 86_400_000

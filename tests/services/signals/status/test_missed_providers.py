@@ -8,8 +8,8 @@ from status_scene import Scene
 
 from mtnet.errors import WireError
 from mtnet.interfaces import IControlCommands
-from mtnet.services.signals import wire
 from mtnet.services.signals.ownership.expected import STAYS
+from mtnet.services.signals.wire import requests
 from mtnet.session import messages
 
 OPEN = ("access.trust_loopback=true", "signals.ports.tcp:1.channel=gold")
@@ -172,7 +172,7 @@ def test_a_provider_that_was_killed_with_the_daemon_is_missed(scene):
 
 def test_a_provider_that_said_bye_was_switched_off_over_restarts_until_it_is_forgotten(scene):
     provider = scene.provide()
-    scene.say(provider, wire.subscribe("gold") + messages.bye())
+    scene.say(provider, requests.subscribe("gold") + messages.bye())
     assert providers(scene) == {"alice/desk": ["provider_switched_off"]}
     scene = again(scene)
     (row,) = scene.rows("provider")

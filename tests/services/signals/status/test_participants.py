@@ -13,11 +13,11 @@ from mtnet.errors import WireError
 from mtnet.interfaces import IControlCommands, IParticipants, IStatus
 from mtnet.net.output import queue
 from mtnet.net.transport import InFlight
-from mtnet.services.signals import wire
 from mtnet.services.signals.ownership.pauses import Pauses
 from mtnet.services.signals.status.facts import ChannelFacts, ProviderFacts
 from mtnet.services.signals.status.judgements import Participant
 from mtnet.services.signals.status.participants import LIFETIME, Participants
+from mtnet.services.signals.wire import requests
 from mtnet.services.status import sections
 from mtnet.session import messages
 
@@ -65,7 +65,7 @@ def test_a_follower_that_says_bye_was_switched_off(scene, pair):
 
 
 def test_a_follower_that_unsubscribes_is_forgotten(scene, pair):
-    scene.say(pair[1], wire.unsubscribe("gold"))
+    scene.say(pair[1], requests.unsubscribe("gold"))
     assert scene.codes() == {}
 
 
@@ -94,7 +94,7 @@ def test_a_follower_that_is_connected_cannot_be_forgotten(scene, pair):
 @pytest.mark.parametrize("present", [True, False])
 def test_a_provider_that_follows_its_own_channel_has_one_row(scene, pair, present):
     provider = pair[0]
-    scene.say(provider, wire.subscribe("gold"))
+    scene.say(provider, requests.subscribe("gold"))
     if not present:
         provider.hang_up()
     assert "alice/desk" not in scene.codes()
@@ -102,7 +102,7 @@ def test_a_provider_that_follows_its_own_channel_has_one_row(scene, pair, presen
 
 
 def test_a_new_filter_keeps_the_follower(scene, pair):
-    scene.say(pair[1], wire.subscribe("gold", symbols=frozenset(["EURUSD"])))
+    scene.say(pair[1], requests.subscribe("gold", symbols=frozenset(["EURUSD"])))
     assert scene.codes() == {"bob/desk": []}
 
 
@@ -516,7 +516,7 @@ def test_an_observer_is_told_all_and_is_no_follower(scene):
 def test_who_observed_and_then_follows_is_a_follower_and_back(scene):
     scene.provide()
     page, _ = observe(scene)
-    scene.say(page, wire.subscribe("gold"))
+    scene.say(page, requests.subscribe("gold"))
     assert followers(scene) == ["bob/page"]
     scene.say(page, frame("SUBSCRIBE", channel="gold", observe=1))
     assert followers(scene) == []

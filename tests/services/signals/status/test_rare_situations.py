@@ -5,8 +5,8 @@ from signals_peers import frame
 from status_scene import Scene
 
 from mtnet.interfaces import IEvents
-from mtnet.services.signals import wire
 from mtnet.services.signals.replay_cache import PAGE
+from mtnet.services.signals.wire import requests
 
 
 def test_a_follower_whose_replay_stalls_is_behind(scene):
@@ -15,7 +15,7 @@ def test_a_follower_whose_replay_stalls_is_behind(scene):
         scene.publish(provider, number % 7 + 1, comment="x" * 90)
     follower.transport.stalled = True
     epoch = scene.signals.channels.epoch("gold")
-    scene.say(follower, wire.subscribe("gold", epoch=epoch, after=1))
+    scene.say(follower, requests.subscribe("gold", epoch=epoch, after=1))
     scene.rest(6, provider, follower)
     assert {"slow", "behind"} <= {*scene.codes()["bob/desk"]}
     (row,) = scene.rows()
@@ -30,7 +30,7 @@ def test_a_damaged_channel_is_an_error_of_all_who_take_part(scene):
     shell(scene.folder / "signals.sqlite", "DELETE FROM entry WHERE seq = 1")
     scene = Scene(scene.folder, scene.clock)
     follower = scene.greet("bob")
-    answer = scene.say(follower, wire.subscribe("gold"))
+    answer = scene.say(follower, requests.subscribe("gold"))
     assert b"code=server" in answer
     assert scene.codes()["bob/desk"][:2] == ["damaged", "offline"]
     assert scene.codes("provider") == {"alice/desk": ["damaged", "provider_offline"]}

@@ -15,7 +15,7 @@ from twisted.internet.task import Clock
 
 from mtnet.cli.signals.status import IN_TROUBLE, URGENT
 from mtnet.interfaces import IControlCommands
-from mtnet.services.signals import wire
+from mtnet.services.signals.wire import requests
 from mtnet.session import messages
 
 EXAMPLES = int(os.environ.get("MTNET_TEST_STATUS_EXAMPLES", "8"))
@@ -61,7 +61,7 @@ class Play:
 
     def _come(self, who):
         channel = "half" if who == "bob/view" else "gold"
-        self.scene.say(self._session(who), wire.subscribe(channel))
+        self.scene.say(self._session(who), requests.subscribe(channel))
 
     def _publish(self, who, volume, take):
         self.ids += 1
@@ -87,7 +87,7 @@ class Play:
 
     def _claim(self, who):
         epoch = self.scene.signals.channels.epoch("gold")
-        self.scene.say(self._session(who), wire.subscribe("gold", epoch=epoch, after=99))
+        self.scene.say(self._session(who), requests.subscribe("gold", epoch=epoch, after=99))
 
     def _command(self, command, channel):
         self._ask(f"signals {command}", channel=channel)

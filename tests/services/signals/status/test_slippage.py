@@ -7,7 +7,7 @@ from mtnet.services.signals.model import Entry
 from mtnet.services.signals.reports.wire import Spec
 from mtnet.services.signals.status import slippage as module
 from mtnet.services.signals.status.slippage import Slippage, SlippageTable
-from mtnet.services.signals.wire import Ack
+from mtnet.services.signals.wire.requests import Ack
 
 EURUSD = Spec("EURUSD", tick=Decimal("0.00001"), tickvalue=Decimal("1"), currency="USD")
 

@@ -23,7 +23,6 @@ from hypothesis.stateful import (
 from msgspec.structs import replace
 
 from mtnet.errors import WireError
-from mtnet.services.signals import wire
 from mtnet.services.signals.journal.journal import Journal
 from mtnet.services.signals.journal.maintenance import verify
 from mtnet.services.signals.model import Entry, entries_of
@@ -32,6 +31,7 @@ from mtnet.services.signals.views import changes
 from mtnet.services.signals.views.ledger import Target
 from mtnet.services.signals.views.settings import ViewSettings
 from mtnet.services.signals.views.transform import MIRRORED, Terms
+from mtnet.services.signals.wire import answers
 
 RUNS = int(os.environ.get("MTNET_TEST_RUNS", "200"))
 """Stories of a run; `MTNET_TEST_RUNS` sets more."""
@@ -402,8 +402,8 @@ class Views(RuleBasedStateMachine):
                 oldest = self.journal.positions(name).oldest
                 kept = [each for each in kept if each.seq >= oldest]
                 again = self.journal.read(name, oldest - 1, RETAIN * 9) if kept else []
-                assert [wire.signal(each) for each in again][-len(kept) :] == [
-                    wire.signal(each) for each in kept
+                assert [answers.signal(each) for each in again][-len(kept) :] == [
+                    answers.signal(each) for each in kept
                 ]
 
     @invariant()

@@ -7,7 +7,7 @@ from session_clients import Daemon, answers, parsed, told
 from twisted.internet.task import Clock
 
 from mtnet.interfaces import ITicks
-from mtnet.services.signals.wire import subscribe
+from mtnet.services.signals.wire.requests import subscribe
 from mtnet.services.ticks.bars.feed import PULSE
 from mtnet.services.ticks.bars.series import Bars
 from mtnet.services.ticks.verbs import bar_sender, wire

@@ -10,7 +10,7 @@ from twisted.internet.task import Clock
 from zope.interface.verify import verifyObject
 
 from mtnet.interfaces import ISessionHandler, ISessionVerbs, ITicks
-from mtnet.services.signals.wire import subscribe
+from mtnet.services.signals.wire.requests import subscribe
 from mtnet.services.ticks.verbs import handler, wire
 from mtnet.services.ticks.verbs.handler import MAX_UNSENT
 from mtnet.services.ticks.verbs.wire import Tick, Ticking

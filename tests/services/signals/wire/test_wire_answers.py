@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mtnet.errors import WireError
-from mtnet.services.signals import wire
 from mtnet.services.signals.values import OPTIONAL
-from mtnet.services.signals.wire import (
+from mtnet.services.signals.wire import answers
+from mtnet.services.signals.wire.answers import (
     ANSWERS,
     Channels,
     Flattened,
@@ -103,7 +103,7 @@ def heard(frame):
             SnapshotPosition("main", 43, "GBPUSD", LOTS, 9, "7", "buy_stop", FIELDS),
         ),
         (
-            wire.snapshot("main", EPOCH, 7, 2),
+            answers.snapshot("main", EPOCH, 7, 2),
             f"SNAPSHOT|channel=main|epoch={EPOCH}|seq=7|count=2",
             Snapshot("main", EPOCH, 7, 2),
         ),
@@ -113,34 +113,34 @@ def heard(frame):
             Signal("main", 43, "GBPUSD", LOTS, 9, h="00ab12cd"),
         ),
         (
-            wire.snapshot("main", EPOCH, 7, 2, diverged=True),
+            answers.snapshot("main", EPOCH, 7, 2, diverged=True),
             f"SNAPSHOT|channel=main|epoch={EPOCH}|seq=7|count=2|diverged=1",
             Snapshot("main", EPOCH, 7, 2, diverged=True),
         ),
         (
-            wire.synced("main", EPOCH, 7, "00ab12cd"),
+            answers.synced("main", EPOCH, 7, "00ab12cd"),
             f"SYNCED|channel=main|epoch={EPOCH}|seq=7|h=00ab12cd",
             Synced("main", EPOCH, 7, "00ab12cd"),
         ),
         (
-            wire.synced("main", EPOCH, 0),
+            answers.synced("main", EPOCH, 0),
             f"SYNCED|channel=main|epoch={EPOCH}|seq=0",
             Synced("main", EPOCH, 0),
         ),
-        (wire.stored("a-1", 7), "STORED|id=a-1|seq=7", Stored("a-1", 7)),
+        (answers.stored("a-1", 7), "STORED|id=a-1|seq=7", Stored("a-1", 7)),
         (
-            wire.status("main", True, 9),
+            answers.status("main", True, 9),
             "STATUS|channel=main|publisher=up|since=9",
             ProviderStatus("main", "up", 9),
         ),
         (
-            wire.status("main", False, 9),
+            answers.status("main", False, 9),
             "STATUS|channel=main|publisher=down|since=9",
             ProviderStatus("main", "down", 9),
         ),
         (messages.heartbeat(9), "PING|time=9", Heartbeat(9)),
         (
-            messages.heartbeat(9, seqs=wire.join_seqs({"main": 43, "gold": 7})),
+            messages.heartbeat(9, seqs=answers.join_seqs({"main": 43, "gold": 7})),
             "PING|time=9|seqs=main:43,gold:7",
             Heartbeat(9, {"main": 43, "gold": 7}),
         ),
@@ -158,28 +158,28 @@ def heard(frame):
             Error("denied", "So", "a-1", "main", closed=True),
         ),
         (
-            wire.paused("main", "close_only"),
+            answers.paused("main", "close_only"),
             "PAUSED|channel=main|mode=close_only",
             Paused("main", "close_only"),
         ),
         (
-            wire.paused("main", "frozen"),
+            answers.paused("main", "frozen"),
             "PAUSED|channel=main|mode=frozen",
             Paused("main", "frozen"),
         ),
-        (wire.flattened("main"), "FLATTENED|channel=main", Flattened("main")),
-        (wire.resumed("main"), "RESUMED|channel=main", Resumed("main")),
+        (answers.flattened("main"), "FLATTENED|channel=main", Flattened("main")),
+        (answers.resumed("main"), "RESUMED|channel=main", Resumed("main")),
         (
-            wire.channels(["main", "gold"]),
+            answers.channels(["main", "gold"]),
             "CHANNELS|channels=gold,main",
             Channels(("gold", "main")),
         ),
         (
-            wire.notice("Closed at 21:00"),
+            answers.notice("Closed at 21:00"),
             "NOTICE|text=Closed at 21:00",
             Notice("Closed at 21:00"),
         ),
-        (wire.unsubscribed("main"), "UNSUBSCRIBED|channel=main", Unsubscribed("main")),
+        (answers.unsubscribed("main"), "UNSUBSCRIBED|channel=main", Unsubscribed("main")),
     ],
 )
 def test_answers_are_written_and_read(frame, shown, answer):
@@ -189,7 +189,7 @@ def test_answers_are_written_and_read(frame, shown, answer):
 
 def test_a_signal_is_built_once_for_all_filters():
     frame = entries.signal("main", 43, "GBPUSD", LOTS, 9)
-    assert wire.with_prev(frame, 41) == entries.signal(
+    assert answers.with_prev(frame, 41) == entries.signal(
         "main", 43, "GBPUSD", LOTS, 9, fields=(), prev=41
     )
 
@@ -220,12 +220,12 @@ def test_the_longest_signal_fits(text):
     frame = entries.signal(
         channel, seq, text * 32, volume, time, ticket, kind, said, time, time, h="0" * 8
     )
-    assert heard(wire.with_prev(frame, 2**63 - 1)).fields == said
+    assert heard(answers.with_prev(frame, 2**63 - 1)).fields == said
 
 
 def test_as_many_channels_are_named_as_there_are():
     names = {f"{each:032}" for each in range(250)}
-    got = FrameDecoder(MAX_FRAME, MAX_FRAME).feed(wire.channels(names))
+    got = FrameDecoder(MAX_FRAME, MAX_FRAME).feed(answers.channels(names))
     assert {name for each in got for name in read_answer(parse(each)).channels} == names
 
 
@@ -235,7 +235,7 @@ def test_the_longest_error_fits_and_is_cut():
 
 def test_a_heartbeat_leaves_out_the_channels_that_do_not_fit():
     seqs = {f"{each:032}": 2**63 - 1 for each in range(100)}
-    frame = messages.heartbeat(2**63 - 1, seqs=wire.join_seqs(seqs))
+    frame = messages.heartbeat(2**63 - 1, seqs=answers.join_seqs(seqs))
     assert len(frame) <= 1_000
     got = heard(frame).seqs
     assert len(got) >= 17

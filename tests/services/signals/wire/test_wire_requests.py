@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from mtnet.errors import WireError
 from mtnet.services.signals.values import OPTIONAL
-from mtnet.services.signals.wire import (
+from mtnet.services.signals.wire.requests import (
     REQUESTS,
     Ack,
     Publish,

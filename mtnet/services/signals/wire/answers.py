@@ -1,18 +1,17 @@
 """
-The verbs of signals in the session dialect: built on one side, read on the other.
+The verbs of signals that the server says in the session dialect: built by it, read by clients.
 
-Pure. Volumes are lots, signed; times are milliseconds since the Unix epoch, UTC. The server's
-builders trust what they are given to be valid: it came through a reader or the configuration.
+Pure. Volumes are lots, signed; times are milliseconds since the Unix epoch, UTC. The builders
+trust what they are given to be valid: it came through a reader or the configuration.
 """
 
 from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 from functools import lru_cache
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from msgspec import Struct
 
-from mtnet.errors import WireError
 from mtnet.services.signals import model
 from mtnet.services.signals.values import (
     CHANNELS,
@@ -24,16 +23,12 @@ from mtnet.services.signals.values import (
     PRESENCE,
     PRICE,
     SEQS,
-    STATUS,
-    TAKE,
     TICKET,
     VOLUME,
     Fields,
     Kind,
     PauseMode,
     Presence,
-    Status,
-    Take,
 )
 from mtnet.session import messages
 from mtnet.session.fields import (
@@ -43,9 +38,6 @@ from mtnet.session.fields import (
     NUMBER,
     SECONDS,
     SYMBOL,
-    SYMBOLS,
-    TEXT,
-    FieldType,
     join_list,
 )
 from mtnet.session.grammar import Message, append, enclose, encode, escape
@@ -59,79 +51,8 @@ MAX_PING = 1_000
 """Bytes of the longest PING of the server."""
 MAX_DIGITS = 19
 """Of a time."""
-NO_ID = "-"
-"""The id of a position that has none."""
 MAX_NOTICE = 500
 """Characters of the sentence in a NOTICE."""
-
-
-class Subscribe(Struct, frozen=True):
-    """
-    Asks for a channel, or changes its filter.
-
-    Attributes:
-        symbols: None = all.
-        epoch, after: the journal and the number that the follower knows last.
-        h: of exactly the entry `after`, from its SIGNAL or SYNCED; None = not known.
-        observe: the client copies nothing; it is no follower in the status.
-    """
-
-    channel: str
-    symbols: frozenset[str] | None = None
-    epoch: str | None = None
-    after: int | None = None
-    h: str | None = None
-    observe: bool = False
-
-
-class Unsubscribe(Struct, frozen=True):
-    """Ends a subscription."""
-
-    channel: str
-
-
-class Publish(Struct, frozen=True):
-    """
-    Sets a position, whole: a field that is left out is absent, not unchanged.
-
-    Attributes:
-        id: unique in its channel.
-        volume: 0 removes the position.
-        ticket: empty = the net position of the symbol.
-        fields: of `comment`, `magic`, `price`, `ptime` (the publisher's clock), `sl`, `tp`.
-        take: whether it takes the channel over; None = it does. May differ in a repetition.
-    """
-
-    id: str
-    symbol: str
-    volume: Decimal
-    channel: str = "main"
-    ticket: str = ""
-    type: Kind = "position"
-    fields: Fields = ()
-    take: Take | None = None
-
-    def draft(self, channel: str, when: int, id: str = "") -> model.Entry:
-        """Return what it sets in a channel, taken at `when` milliseconds."""
-        return model.Entry(
-            channel, self.symbol, self.volume, when, self.ticket, id, self.type, self.fields
-        )
-
-
-class Ack(Struct, frozen=True):
-    """
-    The result of a signal at a follower.
-
-    Attributes:
-        volume: lots that it really holds now.
-    """
-
-    channel: str
-    seq: int
-    status: Status | None = None
-    price: str | None = None
-    volume: Decimal | None = None
-    reason: str = ""
 
 
 class Welcome(messages.Welcome, frozen=True, kw_only=True):
@@ -285,16 +206,6 @@ class Unsubscribed(Struct, frozen=True):
     channel: str
 
 
-Request = (
-    messages.Hello
-    | Subscribe
-    | Unsubscribe
-    | Publish
-    | Ack
-    | messages.Ping
-    | messages.Pong
-    | messages.Bye
-)
 Answer = (
     Welcome
     | Signal
@@ -317,16 +228,6 @@ Answer = (
 )
 
 
-def read_request(message: Message) -> Request:
-    """
-    Read a message of a client.
-
-    Raises:
-        WireError: `verb` (unknown) or `field`. Nothing of HELLO is quoted.
-    """
-    return messages.read(REQUESTS, message)
-
-
 def read_answer(message: Message) -> Answer:
     """
     Read a message of the server.
@@ -335,67 +236,6 @@ def read_answer(message: Message) -> Answer:
         WireError: `verb` (a newer server may have more of them) or `field`.
     """
     return messages.read(ANSWERS, message)
-
-
-def subscribe(
-    channel: str = "main",
-    symbols: Iterable[str] | None = None,
-    epoch: str | None = None,
-    after: int | None = None,
-    h: str | None = None,
-) -> bytes:
-    """
-    Return the frame that asks for a channel.
-
-    Args:
-        symbols: None = all. About a hundred fit.
-    """
-    if symbols is None:
-        return messages.request(
-            REQUESTS, "SUBSCRIBE", channel=channel, epoch=epoch, after=after, h=h
-        )
-    joined = join_list(sorted(symbols))
-    return messages.request(
-        REQUESTS, "SUBSCRIBE", channel=channel, symbols=joined, epoch=epoch, after=after, h=h
-    )
-
-
-def unsubscribe(channel: str = "main") -> bytes:
-    """Return the frame that ends a subscription."""
-    return messages.request(REQUESTS, "UNSUBSCRIBE", channel=channel)
-
-
-def publish(position: Publish) -> bytes:
-    """Return the frame that sets a position; with every field at its longest it fits."""
-    if not OPTIONAL.keys() >= {key for key, _ in position.fields}:
-        raise WireError("field", f"The optional fields of PUBLISH are {', '.join(OPTIONAL)}")
-    fields = {"time" if key == "ptime" else key: text for key, text in position.fields}
-    return messages.request(
-        REQUESTS,
-        "PUBLISH",
-        id=position.id,
-        symbol=position.symbol,
-        volume=position.volume,
-        channel=position.channel,
-        ticket=position.ticket or None,
-        type=None if position.type == "position" else position.type,
-        take=position.take,
-        **fields,
-    )
-
-
-def ack(done: Ack) -> bytes:
-    """Return the frame that reports the result of a signal."""
-    return messages.request(
-        REQUESTS,
-        "ACK",
-        channel=done.channel,
-        seq=done.seq,
-        status=done.status,
-        price=done.price,
-        volume=done.volume,
-        reason=done.reason or None,
-    )
 
 
 def signal(entry: model.Entry, prev: int | None = None) -> bytes:
@@ -524,85 +364,6 @@ def _read_fields(message: Message) -> Fields:
     return tuple(found)
 
 
-def read_position(message: Message) -> Publish:
-    """
-    Read a position that has no id, since it is part of a whole state.
-
-    Raises:
-        WireError: `field`.
-    """
-    return _read_publish(Message(message.verb, {**message.fields, "id": NO_ID}))
-
-
-def _read_subscribe(message: Message) -> Subscribe:
-    return Subscribe(
-        message.require("channel", CHANNEL),
-        message.get("symbols", SYMBOLS),
-        message.get("epoch", EPOCH),
-        message.get("after", NUMBER),
-        message.get("h", HASH),
-        message.get("observe", ANY) == "1",
-    )
-
-
-_REQUIRED = ("id", "symbol", "volume")
-_PUBLISH: tuple[tuple[str, FieldType[Any]], ...] = (
-    ("id", ID),
-    ("symbol", SYMBOL),
-    ("volume", VOLUME),
-    ("type", KIND),
-    ("channel", CHANNEL),
-    ("ticket", TICKET),
-    *(("time" if name == "ptime" else name, type) for name, type in OPTIONAL.items()),
-    ("take", TAKE),
-)
-"""The fields of PUBLISH, in the order in which they are checked."""
-
-
-def _read_publish(message: Message) -> Publish:
-    # Each PUBLISH goes through here: fields that are absent cost next to nothing.
-    fields = message.fields
-    found: dict[str, Any] = {}
-    for key, type in _PUBLISH:
-        if key in fields or key in _REQUIRED:
-            found[key] = message.require(key, type)
-        if key == "type" and key in fields:
-            _check_sign(message, found["type"], found["volume"])
-    optional = []
-    for name in OPTIONAL:
-        text = found.get("time" if name == "ptime" else name)
-        if text:
-            optional.append((name, text))
-    return Publish(
-        found["id"],
-        found["symbol"],
-        found["volume"],
-        found.get("channel") or "main",
-        found.get("ticket") or "",
-        found.get("type") or "position",
-        tuple(optional),
-        found.get("take"),
-    )
-
-
-def _check_sign(message: Message, kind: Kind, volume: Decimal) -> None:
-    direction = kind.partition("_")[0]
-    if (direction == "buy" and volume < 0) or (direction == "sell" and volume > 0):
-        sign = "positive" if direction == "buy" else "negative"
-        raise message.refusal(f"volume is {sign} for {kind}", message.fields["volume"])
-
-
-def _read_ack(message: Message) -> Ack:
-    return Ack(
-        message.require("channel", CHANNEL),
-        message.require("seq", NUMBER),
-        message.get("status", STATUS),
-        message.get("price", PRICE),
-        message.get("volume", VOLUME),
-        message.get("reason", TEXT) or "",
-    )
-
-
 def _read_welcome(message: Message) -> Welcome:
     common = messages.read_welcome(message)
     epoch = message.require("epoch", EPOCH)
@@ -641,14 +402,6 @@ def _read_entry(
     )
 
 
-REQUESTS: dict[str, Callable[[Message], Request]] = {
-    **messages.REQUESTS,
-    "SUBSCRIBE": _read_subscribe,
-    "UNSUBSCRIBE": lambda message: Unsubscribe(message.require("channel", CHANNEL)),
-    "PUBLISH": _read_publish,
-    "ACK": _read_ack,
-}
-"""Readers of what a client sends."""
 ANSWERS: dict[str, Callable[[Message], Answer]] = {
     **messages.ANSWERS,
     "WELCOME": _read_welcome,

@@ -1,0 +1,1 @@
+"""The verbs of signals in the session dialect, by direction."""
