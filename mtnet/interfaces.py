@@ -329,7 +329,8 @@ class IStatus(Interface):
     def health() -> Mapping[str, Any]:
         """
         Return what strangers may know, for `/healthz`: `healthy` is False when somebody must act,
-        `trouble` says why in one sentence; `warning` is for what nobody must act on yet.
+        `trouble` says why in one sentence; `warning` is for what nobody must act on yet, and
+        `in_trouble` says how many of `IParticipants` need somebody; events name these.
         """
 
     def status() -> Mapping[str, Any]:
@@ -402,11 +403,12 @@ class IParticipants(Interface):
 
         `name` is a tuple of words by which it is the same the next time, as its role, its channel
         and `who`. `judgement` is the same object for as long as its status and its warnings are
-        the same; all else is told to those who watch when there is time. `row()` returns JSON
-        values: `role` is one word (`follower`, `provider`); `who` is the login with `/NAME`, or
-        the address of who has none; `status` is one word; `warnings` is a list, the most urgent
-        first, of {`code`: one word, `priority`: an integer, lower is more urgent, `text`: a
-        sentence that says what to do}. Other keys are the component's own.
+        the same; all else is told to those who watch when there is time. `status` is that of the
+        row: events name those who are `error` or `offline`. `row()` returns JSON values: `role` is
+        one word (`follower`, `provider`); `who` is the login with `/NAME`, or the address of who
+        has none; `status` is one word; `warnings` is a list, the most urgent first, of {`code`: one
+        word, `priority`: an integer, lower is more urgent, `text`: a sentence that says what to
+        do}. Other keys are the component's own.
         """
 
 

@@ -32,10 +32,11 @@ class HealthReport:
         """Return whether everything is healthy, what is not, and each part; with paths."""
         parts = self._read_parts()
         causes = _causes(parts)
+        causes["warnings"] += _sentences(parts, "in_trouble")
         return {"healthy": not causes["trouble"], **causes, **parts}
 
     def causes(self) -> dict[str, list[str]]:
-        """Return what is not healthy, and warnings; with paths."""
+        """Return what is not healthy, and warnings of parts but of nobody there; with paths."""
         return _causes(self._read_parts())
 
     def _read_parts(self) -> dict[str, Mapping[str, Any]]:
@@ -113,10 +114,12 @@ def _causes(parts: Mapping[str, Mapping[str, Any]]) -> dict[str, list[str]]:
         "trouble": [
             f"{name}: {_cause(part)}" for name, part in parts.items() if not part["healthy"]
         ],
-        "warnings": [
-            f"{name}: {part['warning']}" for name, part in parts.items() if part.get("warning")
-        ],
+        "warnings": _sentences(parts, "warning"),
     }
+
+
+def _sentences(parts: Mapping[str, Mapping[str, Any]], key: str) -> list[str]:
+    return [f"{name}: {part[key]}" for name, part in parts.items() if part.get(key)]
 
 
 def _cause(part: Mapping[str, Any]) -> str:

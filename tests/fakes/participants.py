@@ -14,5 +14,9 @@ class Participant(dict):
     def judgement(self):
         return sys.intern(self.get("status", "ok"))
 
+    @property
+    def status(self):
+        return self.get("status", "ok")
+
     def row(self):
         return dict(self)

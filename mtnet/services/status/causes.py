@@ -1,13 +1,28 @@
-"""Edge detector: when a cause of trouble begins and ends, from the health report."""
+"""Edge detectors: when a cause of trouble begins and ends, and when somebody is in trouble."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Collection, Container, Iterable, Mapping, Sequence
+from itertools import islice
+from typing import Any
 
-from mtnet.interfaces import IEvents
+from msgspec import Struct
+from twisted.internet.interfaces import IReactorTime
+
+from mtnet.interfaces import IEvents, IParticipants
+from mtnet.values import Json
 
 _NUMBER = re.compile(r"\d+")
 _KINDS = {"trouble": "error", "warnings": "warning"}
 """Keys of the report with lists of sentences, and the levels of their events."""
+IN_TROUBLE = frozenset({"error", "offline"})
+"""Statuses of participants who are in trouble: somebody must act."""
+BRIEF = 5.0
+"""Seconds of trouble that are no event yet: a connection that breaks comes back meanwhile, and
+after a start of the daemon everybody comes back."""
+NAMED = 3
+"""Names in one event, and participants of a channel that have an event each at one look: of a
+thousand that lose their network there is one event."""
 
 
 class CauseDetector:
@@ -37,8 +52,119 @@ class CauseDetector:
         for key in found.keys() - known.keys():
             self._record(key[0], "begins", found[key], _KINDS[key[0]])
         for key in known.keys() - found.keys():
-            self._record(key[0], "ends", f"It is over: {known[key]}", "info")
+            component, _, sentence = known[key].partition(": ")
+            word = key[0].removesuffix("s")
+            self._record(key[0], "ends", f"The {word} of {component} is over: {sentence}", "info")
 
     def _record(self, kind: str, what: str, text: str, level: str) -> None:
-        word = kind.removesuffix("s")
-        self._events.record(f"{word}_{what}", text, level)
+        self._events.record(f"{kind.removesuffix('s')}_{what}", text, level)
+
+
+class Trouble(Struct, frozen=True):
+    """
+    Somebody in trouble that an event has named.
+
+    Attributes:
+        code: of the most urgent warning at that time.
+    """
+
+    role: str
+    channel: str
+    who: str
+    code: str
+
+
+Key = tuple[str, ...]
+"""A service, and the name of a participant in it."""
+
+
+class ParticipantDetector:
+    """
+    Records by name who gets into trouble, and who gets out of it.
+
+    Args:
+        offers: returns those who know participants, by service.
+    """
+
+    def __init__(
+        self,
+        offers: Callable[[], Mapping[str, IParticipants]],
+        events: IEvents,
+        clock: IReactorTime,
+    ) -> None:
+        self._offers, self._events, self._clock = offers, events, clock
+        self._since: dict[Key, float] = {}
+        self._recorded: dict[Key, Trouble] = {}
+
+    def look(self) -> None:
+        """Record who has been in trouble for long enough since the last look, or is no longer."""
+        now, offers = self._clock.seconds(), self._offers()
+        found = {name: each.participants() for name, each in offers.items()}
+        troubled = {
+            (service, *each.name): each
+            for service, everybody in found.items()
+            for each in everybody
+            if each.status in IN_TROUBLE
+        }
+        self._since = {key: self._since.get(key, now) for key in troubled}
+        over = [key for key in self._recorded if key not in troubled]
+        if over:
+            present = {(service, *each.name) for service, all in found.items() for each in all}
+            self._end({key: self._recorded.pop(key) for key in over}, present)
+        fresh = self._since.keys() - self._recorded.keys()
+        begun = [key for key in self._since if key in fresh and now - self._since[key] >= BRIEF]
+        self._begin({key: troubled[key].row() for key in begun})
+
+    def _begin(self, rows: Mapping[Key, Mapping[str, Any]]) -> None:
+        for key, row in rows.items():
+            channel, code = row.get("channel", ""), row["warnings"][0]["code"]
+            self._recorded[key] = Trouble(row["role"], channel, row["who"], code)
+        for group in _groups({key: self._recorded[key] for key in rows}):
+            if len(group) > NAMED:
+                self._record_many("begins", f"{_names(group.values())} are in trouble.", group)
+                continue
+            for key, each in group.items():
+                warning = rows[key]["warnings"][0]
+                public = {"public": warning["public"]} if warning.get("public") else {}
+                self._record_one("begins", warning["text"], each, **public)
+
+    def _end(self, troubles: Mapping[Key, Trouble], present: Container[Key]) -> None:
+        for group in _groups(troubles):
+            if len(group) > NAMED:
+                text = f"{_names(group.values())} are in trouble no longer."
+                self._record_many("ends", text, group)
+                continue
+            for key, each in group.items():
+                state = "is in trouble" if key in present else "takes part"
+                words = each.code.replace("_", " ")
+                text = f'{each.who} {state} no longer: "{words}" has ended.'
+                self._record_one("ends", text, each)
+
+    def _record_one(self, what: str, text: str, each: Trouble, **public: Json) -> None:
+        facts = {"role": each.role, "channel": each.channel, "who": each.who, "code": each.code}
+        self._record(what, text, {**facts, **public})
+
+    def _record_many(self, what: str, text: str, group: Mapping[Key, Trouble]) -> None:
+        first = next(iter(group.values()))
+        facts = {"role": first.role, "channel": first.channel, "count": len(group)}
+        self._record(what, text, facts)
+
+    def _record(self, what: str, text: str, facts: Mapping[str, Json]) -> None:
+        level = "error" if what == "begins" else "info"
+        self._events.record(f"participant_trouble_{what}", text, level, **facts)
+
+
+def _groups(troubles: Mapping[Key, Trouble]) -> Iterable[dict[Key, Trouble]]:
+    """Return those of one role in one channel together."""
+    groups = defaultdict[Key, dict[Key, Trouble]](dict)
+    for key, each in troubles.items():
+        groups[each.role, each.channel][key] = each
+    return groups.values()
+
+
+def _names(group: Collection[Trouble]) -> str:
+    """Return a few names, and how many more there are: `a, b, c and 7 more followers of main`."""
+    first = next(iter(group))
+    names = ", ".join(each.who for each in islice(group, NAMED))
+    where = f" of {first.channel}" if first.channel else ""
+    return f"{names} and {len(group) - NAMED} more {first.role}s{where}"

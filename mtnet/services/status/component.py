@@ -14,11 +14,12 @@ from mtnet.interfaces import (
     IEvents,
     IHealth,
     IHttpResources,
+    IParticipants,
     ISessionVerbs,
     IStatus,
 )
 from mtnet.recurring import RecurringCall
-from mtnet.services.status.causes import CauseDetector
+from mtnet.services.status.causes import CauseDetector, ParticipantDetector
 from mtnet.services.status.commands import EventCommands
 from mtnet.services.status.event_log import EventLog
 from mtnet.services.status.event_store import EventStore
@@ -43,13 +44,15 @@ def build(env: Environment) -> Component:
     health = cache(lambda: env.find(IHealth))  # it is there once every component is built
     causes = CauseDetector(lambda: health().causes(), events)
     feed = StatusFeed(opener(env, events), clock)
+    people = ParticipantDetector(cache(lambda: env.find_all(IParticipants)), events, clock)
     turns = cycle(range(UNWATCHED_LOOKS))
 
-    def look_for_causes() -> None:
+    def look_for_trouble() -> None:
         if next(turns) == 0 or feed.watched or events.observed:
             causes.look()
+            people.look()
 
-    look = RecurringCall("The look at the health", look_for_causes, LOOK, clock, now=False)
+    look = RecurringCall("The look at the health", look_for_trouble, LOOK, clock, now=False)
     what = "The status for those who watch"
     refresh = RecurringCall(what, feed.refresh_at_leisure, LOOK, clock, now=False)
     return Component(

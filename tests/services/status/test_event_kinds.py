@@ -228,7 +228,7 @@ def test_causes_begin_and_end_once_each_whatever_numbers_they_name(daemon, new):
     detector.look()
     assert [(each["kind"], each["level"], each["text"]) for each in new()] == [
         ("trouble_begins", "error", "disk: hung for 5 s"),
-        ("trouble_ends", "info", "It is over: disk: hung for 6 s"),
+        ("trouble_ends", "info", "The trouble of disk is over: hung for 6 s"),
         ("warning_begins", "warning", "clock: it jumped"),
     ]
 

@@ -12,7 +12,7 @@ from msgspec import Struct, to_builtins
 from mtnet.services.signals.status.engine import judge, lasts
 from mtnet.services.signals.status.facts import FollowerFacts, ProviderFacts
 from mtnet.services.signals.status.followers import Follower
-from mtnet.services.signals.status.warnings import Judgement, Role, StatusWarning
+from mtnet.services.signals.status.warnings import Judgement, Role, Status, StatusWarning
 
 Facts: TypeAlias = FollowerFacts | ProviderFacts
 Row: TypeAlias = dict[str, Any]
@@ -51,6 +51,11 @@ class Judged(Struct, eq=False):
         if self.named is None:
             self.named = self.role, self.facts.channel.name, self.facts.who
         return self.named
+
+    @property
+    def status(self) -> Status:
+        """The status of its judgement."""
+        return self.judgement.status
 
     @property
     def warnings(self) -> list[StatusWarning]:

@@ -83,13 +83,12 @@ class Participants:
             f"{role}s": {str(status): found[role, status] for status in ORDER} for role in ROLES
         }
         needy = {role: each["error"] + each["offline"] for role, each in counts.items()}
-        # Its words never change, only its numbers: what goes on must not look like an end.
         who = " and ".join(
-            f"{n} of {sum(counts[role].values())} {role}" for role, n in needy.items()
+            f"{n} of {sum(counts[role].values())} {role}" for role, n in needy.items() if n
         )
-        text = f"{who} are in trouble: `mtnet signals status` says what to do"
-        warning = text if any(needy.values()) else None
-        return {"warning": warning, "participants": counts}
+        verb = "is" if sum(needy.values()) == 1 else "are"
+        text = f"{who} {verb} in trouble: `mtnet signals status` says who, and what to do"
+        return {"in_trouble": text if who else None, "participants": counts}
 
     def by_status(self) -> dict[tuple[str, ...], float]:
         """Return how many have each role and status."""

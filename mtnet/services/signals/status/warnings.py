@@ -19,7 +19,6 @@ act, nobody is there."""
 Role = Literal["follower", "provider"]
 Code = Literal[
     "switched_off",
-    "frozen",
     "diverged",
     "damaged",
     "wrong_volume",
@@ -36,6 +35,7 @@ Code = Literal[
     "waiting_for_report",
     "fenced",
     "provider_switched_off",
+    "frozen",
     "paused",
     "provider_offline",
     "provider_silent",
@@ -63,7 +63,8 @@ class Rule(NamedTuple):
 
     Attributes:
         priority: lower is more urgent.
-        follower, provider: the status that it makes of each; None = there is no such warning.
+        follower, provider: the status that it makes of each; `ok` = it is about the channel, which
+            a person has paused; None = there is no such warning.
         text: the sentence, a format.
         public: the same for those who may not see accounts and balances; empty = `text`.
     """
@@ -82,12 +83,6 @@ RULES: Mapping[Code, Rule] = {
         None,
         "{who} was switched off {ago} ago: start its program again, or say `mtnet signals forget "
         "{who}`.",
-    ),
-    "frozen": Rule(
-        12,
-        "warning",
-        "warning",
-        "{channel} is frozen, closings wait too: `mtnet signals resume {channel}` ends it.",
     ),
     "diverged": Rule(
         14,
@@ -197,11 +192,19 @@ RULES: Mapping[Code, Rule] = {
         "{provider} of {channel} was switched off {ago} ago: start it again, or say `mtnet signals "
         "forget {provider}`.",
     ),
+    "frozen": Rule(
+        54,
+        "ok",
+        "ok",
+        "{channel} is frozen, so nothing is copied, and closings wait too: `mtnet signals resume "
+        "{channel}` ends it.",
+    ),
     "paused": Rule(
         55,
-        "warning",
-        "warning",
-        "{channel} is paused and takes closings alone: `mtnet signals resume {channel}` ends it.",
+        "ok",
+        "ok",
+        "{channel} is paused, so nothing new opens, and closings are made: `mtnet signals resume "
+        "{channel}` ends it.",
     ),
     "provider_offline": Rule(
         60,

@@ -93,8 +93,8 @@ FOLLOWERS = {
     "another program": ({"client": "mine 0.01"}, "ok", []),
     "damaged": (channel(damaged=True), "error", ["damaged"]),
     "diverged": (channel(diverged=True), "error", ["diverged"]),
-    "paused": (channel(paused="close_only"), "warning", ["paused"]),
-    "frozen": (channel(paused="frozen"), "warning", ["frozen"]),
+    "paused": (channel(paused="close_only"), "ok", ["paused"]),
+    "frozen": (channel(paused="frozen"), "ok", ["frozen"]),
     "a limit has struck": (channel(view=ViewState(struck="it lost")), "warning", ["limit_struck"]),
     "a view without REPORT": (channel(view=ViewState(waits="no REPORT")), "warning",
                               ["waiting_for_report"]),
@@ -111,7 +111,7 @@ FOLLOWERS = {
         {"connected": False, **provider(up=False)}, "offline", ["offline", "provider_offline"]),
     "the most urgent first": (
         {"heard": NOW - HOUR, "reports": (reported(trading=False),), **channel(paused="frozen")},
-        "error", ["frozen", "blind", "trading_off"]),
+        "error", ["blind", "trading_off", "frozen"]),
     "wrong positions, then what is late, then what threatens the next signal": (
         {"next": 50, "unacknowledged": NOW - HOUR, "reports": (reported(trading=False),),
          **copies(failed=True, right=False)},
@@ -132,8 +132,8 @@ PROVIDERS = {
     "an old expert": ({"client": "MtnetProvider 1.00"}, "warning", ["old_client"]),
     "damaged": (channel(damaged=True), "error", ["damaged"]),
     "diverged": (channel(diverged=True), "error", ["diverged"]),
-    "paused": (channel(paused="close_only"), "warning", ["paused"]),
-    "frozen": (channel(paused="frozen"), "warning", ["frozen"]),
+    "paused": (channel(paused="close_only"), "ok", ["paused"]),
+    "frozen": (channel(paused="frozen"), "ok", ["frozen"]),
 }  # fmt: skip
 
 
