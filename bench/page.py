@@ -7,7 +7,7 @@ of its own, acknowledge each signal and REPORT every 10 s, as the expert for Met
 `--anonymous` leaves login and REPORT out. `--pages` pages do what the page does in a browser, with
 the compression that Chromium asks for: WATCH, TICKS, BARS, SUBSCRIBE with `observe` for each
 channel, once more for its last signals, and by HTTP its files, the symbols, the templates, the
-equity of terminals, and every 10 s the fills of the channel. They read, and draw nothing.
+equity of terminals, and every 15 s the fills of the channel. They read, and draw nothing.
 
 Blocks with and without the pages take turns, in one daemon, and the CPU of each block with them is
 divided by that of the two blocks beside it: the clock of the machine, which changes by half within
@@ -61,7 +61,7 @@ ASKED: list[dict[str, Any]] = [
 ]
 REPORTS = 10.0
 """Seconds between two REPORTs of the expert, `MTNET_REPORT` in `mql5/`."""
-FILLS = 10.0
+FILLS = 15.0
 """Seconds between two requests of the page for fills, `PAUSE` in `fills.js`."""
 MARKED = 1_000
 """Signals that the page asks for to mark them, `KEPT` in `signals.js`."""

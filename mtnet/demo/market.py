@@ -2,8 +2,8 @@
 Ticks of the demonstration: a made-up market, or a file that MetaTrader exported.
 
 The same seed makes the same ticks. A day of the market passes in `DAY` seconds, so that a minute
-shows quiet and busy hours, the wide spreads of the roll-over and a jump at the news. It begins on
-the day before, and goes no faster than time does once it has caught up: no broker's clock is days
+shows quiet and busy hours, the wide spreads of the roll-over and a jump at the news. It begins
+`DAYS` before, and goes no faster than time does once it has caught up: no broker's clock is days
 ahead.
 """
 
@@ -20,6 +20,9 @@ from mtnet.services.ticks.wire import encode_symbol
 
 DAY = 60.0
 """Seconds that a day of the market takes at speed 1."""
+DAYS = 60
+"""Days before today on which the market begins: for an hour of the demonstration its trades are
+hours apart, as those of people are, and each has a bar of its own."""
 OPENING = 7.4
 """The market's hour at the start of the demonstration: London opens soon."""
 RATE = 60.0
@@ -98,7 +101,7 @@ class MarketClock(NamedTuple):
     @property
     def midnight(self) -> int:
         """When the market's first day began, in milliseconds since the Unix epoch."""
-        return (self.begin // DAY_MS - 1) * DAY_MS
+        return (self.begin // DAY_MS - DAYS) * DAY_MS
 
     def hour(self, due: float) -> float:
         """Return the hours since the first midnight at which a tick is due."""

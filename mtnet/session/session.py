@@ -36,9 +36,10 @@ ERROR_WINDOW = 60.0
 """Seconds in which errors are counted."""
 WHEEL_STEPS = 100
 """Steps of the timer wheel within a heartbeat."""
-PICTURE = 0.5
-"""Seconds for which what a page shows waits for more of it: prices that change twice a second are
-as fast as people read, and each write to a page costs as much as a signal to a follower."""
+PICTURE = 1.0
+"""Seconds for which what a page shows waits for more of it, signals never: prices that change once
+a second are as fast as people read, and each write to a page costs as much as a signal to a
+follower."""
 TOLERANCE = 0.001
 """Seconds by which a timer may be early: sums of floats differ."""
 

@@ -46,11 +46,13 @@ def test_ticks_come_in_order_and_bear_the_time_of_their_hour():
         assert before.due <= after.due
     last = quotes(2_000)[-1]
     time = int(last.rest.split()[4])
-    assert time == MIDNIGHT + int(CLOCK.hour(last.due) * market.HOUR_MS)
+    assert time == CLOCK.midnight + int(CLOCK.hour(last.due) * market.HOUR_MS)
+    assert CLOCK.midnight == MIDNIGHT - (market.DAYS - 1) * DAY_MS
 
 
 @pytest.mark.parametrize("speed", [0.5, 3.0])
-def test_the_market_goes_on_with_this_machine_once_it_has_caught_up(speed):
+def test_the_market_goes_on_with_this_machine_once_it_has_caught_up(speed, monkeypatch):
+    monkeypatch.setattr(market, "DAYS", 1)
     clock = market.MarketClock(MIDNIGHT + 10 * market.HOUR_MS, speed)
     late = [each for each in islice(market.generate(clock, 1), 20_000) if each.due > 2 * market.DAY]
     times = [int(quote.rest.split()[4]) for quote in late]

@@ -28,12 +28,14 @@ def test_a_pause_wants_the_name_of_the_channel_typed(daemon, open_page):
         page.tab.fill("#pause-name", "main")
         act.click()
         page.shows("#positions", "No channel holds a position")
-        page.shows("#channels .badge.warning", "closes only")
-        page.shows(
-            "#summary",
-            "Channel main was paused by 127.0.0.1 (an address, no login) at ",
-        )
+        page.shows("#channels .badge.warning", "paused")
+        page.shows("#channels td", "by 127.0.0.1 (no login)")
+        page.shows("#summary", "Channel main was paused by 127.0.0.1 (no login) at ")
+        # Who takes part is well, and is told that nothing new comes.
         row = page.shows("#people tr", "Resume it in Channels.")
+        assert "nothing new opens" in row.inner_text()
+        assert row.locator("td.warning").inner_text() == "main, paused"
+        assert row.locator(".badge").inner_text() == "ok"
         assert "`" not in row.inner_text()
         page.shows("#channels button", "Resume").click()
         assert page.tab.input_value("#pause-name") == ""
@@ -158,7 +160,7 @@ def test_a_channel_is_paused_by_the_keyboard_alone(daemon, open_page):
         keys.press("Tab")
         keys.type("main")
         keys.press("Enter")
-        page.shows("#channels td", "closes only by 127.0.0.1")
+        page.shows("#channels td", "by 127.0.0.1 (no login)")
         assert page.trouble() == []
 
 
@@ -293,5 +295,6 @@ def test_what_a_classic_follower_holds_is_unknown_and_never_green(daemon, open_p
         assert row.locator("td", has_text="unknown").count() == 2
         page.shows("#summary.unknown", "it is unknown whether 1 of 1 follower holds what it should")
         assert page.tab.locator("#summary.ok").count() == 0
+        page.shows("#people td", "look at its terminal")
         assert row.locator("td", has_text="–").first.get_attribute("title")
         assert page.trouble() == []

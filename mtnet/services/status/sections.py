@@ -5,7 +5,7 @@ Pure.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import chain, islice
+from itertools import chain, compress, count, islice
 from operator import is_not, ne
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -13,12 +13,12 @@ from msgspec import Struct
 
 from mtnet.services.status.rows import Change, Rows, change, changes, joined, keys, public
 
-TURN = 50
+TURN = 25
 """Rows of one kind that are sent in one change at least, those that have waited longest first,
 where nobody has to look at once."""
-CYCLE = 20
-"""Changes in which each of them is sent, however many there are: 40 s, where a change comes every
-two seconds."""
+CYCLE = 25
+"""Changes in which each of them is sent, however many there are: 50 s, where a change comes every
+two seconds. People are told the age of an acknowledgement in minutes."""
 _NEW: Any = object()
 T = TypeVar("T")
 
@@ -117,8 +117,8 @@ def _others(
     before: Sequence[object], now: Sequence[object], differ: Callable[[object, object], bool]
 ) -> list[int]:
     """Return the places at which something else stands now."""
-    each = enumerate(zip(before, now, strict=True))
-    return [at for at, (old, new) in each if old is not new and differ(old, new)]
+    others = compress(count(), map(is_not, before, now))
+    return [*others] if differ is is_not else [at for at in others if differ(before[at], now[at])]
 
 
 class Participant(Protocol):

@@ -127,7 +127,7 @@ def test_pages_on_one_chart_share_what_is_made_and_are_each_sent_every_bar(daemo
     daemon.feed(f"EURUSD 1.10 1.2 - - {EPOCH}")
     for each in pages:
         each.ask(HELLO, {"verb": "BARS", "symbol": "EURUSD", "period": "M1", "count": 5})
-    daemon.clock.pump([0.25] * 4)
+    daemon.clock.pump([PICTURE / 2] * 4)
     for each in pages:
         each.received()
     made = []
@@ -135,7 +135,7 @@ def test_pages_on_one_chart_share_what_is_made_and_are_each_sent_every_bar(daemo
     monkeypatch.setattr(BarSender, "_next", lambda *of: made.append(of) or make(*of))
     for at in range(8):
         daemon.feed(f"EURUSD 1.1{at} 1.2 - - {EPOCH + at * MINUTE // 2}")
-        daemon.clock.pump([0.25] * 2)
+        daemon.clock.pump([PICTURE / 2] * 2)
     told = [[each.json for each in page.received() if b'"BAR"' in each.payload] for page in pages]
     assert told[0] == told[1] == told[2]
     closed = [each["time"] for each in told[0] if "current" not in each]

@@ -11,8 +11,10 @@ const LISTED = 12;
 // The broker's clock is ahead of UTC by quarters of an hour; what is left over is delay.
 const QUARTER = 900_000;
 const HEIGHT = 340;
-// Milliseconds in which a signal belongs to the open bar; later ones are placed by their time.
-const FRESH = 5_000;
+// Bars that are looked at before a longer period is chosen, and ticks that half of them have at
+// least: a bar of fewer is a dash.
+const JUDGED = 30;
+const TICKS = 4;
 // Bars that fit into the chart at first, at least and at most: a few must not fill all of it.
 const SHOWN = [60, 120];
 // Bars between two texts at marks, which are not read where they lie upon each other.
@@ -21,7 +23,8 @@ const ROOM = 12;
 const SOON = 60_000;
 // Milliseconds before the names of symbols are asked for a second time.
 const PAUSE = 1_000;
-// Milliseconds for which a clock keeps its distance from UTC before that is told.
+// Milliseconds for which a clock keeps its distance from UTC before that is told: one that runs
+// faster than time is that of a simulation.
 const STEADY = 5_000;
 // Milliseconds that no time zone is away from UTC: such a clock is wrong, or replays the past.
 const FARTHEST = 15 * 3_600_000;
@@ -42,13 +45,17 @@ export class Chart {
     this.found = [];
     this.shows = ["status", "signals", "bars", "clock"];
     this.symbols = [];
-    this.chosen = this.may = false;
+    // What somebody has chosen, or what suits, stays so.
+    this.chosen = this.settled = this.may = false;
     this.due = this.count = 0;
     this.symbol = choice("Symbol", () => {
       this.chosen = true;
       this.ask();
     });
-    this.period = choice("Period", () => this.ask());
+    this.period = choice("Period", () => {
+      this.settled = true;
+      this.ask();
+    });
     this.channel = choice("Signals of", () => this.mark());
     fill(this.period, PERIODS);
     this.quote = element("output", { class: "quote", "aria-label": "Bid and ask" });
@@ -144,6 +151,7 @@ export class Chart {
 
   heard(message) {
     if (message.verb === "WELCOME") return void this.load(message.services.includes("ticks"));
+    if (message.verb === "SIGNAL" && message.live) message.at = message.time + this.ahead;
     if (message.symbol !== this.symbol.value) return undefined;
     return this[message.verb]?.(message);
   }
@@ -162,15 +170,28 @@ export class Chart {
   }
 
   TICK({ bid, ask, last, time, received }) {
-    if (time !== undefined && !this.utc) this.set_offset(Math.round((time - received) / QUARTER) * QUARTER);
+    if (time !== undefined && !this.utc) this.set_offset(time - received);
     this.price = bid === undefined ? (last ?? "") : `${bid} / ${ask ?? "–"}`;
     this.signals.changed("bars");
   }
 
-  set_offset(offset) {
+  set_offset(exact) {
+    const offset = Math.round(exact / QUARTER) * QUARTER;
+    this.exact = exact;
     if (offset === this.offset) return;
+    // The first distance that is told is as good as one that stays.
+    this.since_offset = this.offset === undefined ? -Infinity : now();
     this.offset = offset;
-    this.since_offset = now();
+  }
+
+  get steady() {
+    return this.offset !== undefined && now() - this.since_offset >= STEADY;
+  }
+
+  // What the clock of the bars is ahead of UTC now, in milliseconds.
+  get ahead() {
+    if (this.utc || this.offset === undefined) return 0;
+    return this.steady ? this.offset : this.exact;
   }
 
   show(rows) {
@@ -188,12 +209,24 @@ export class Chart {
     const clock = `Times: ${this.clock}`;
     if (this.zone.textContent !== clock) this.zone.textContent = clock;
     const times = [...this.bars.keys()].sort((a, b) => a - b);
+    this.settle(times);
     if (this.list.open) this.table.show(times.slice(-LISTED).reverse().map((time) => [time, this.bars.get(time)]));
     if (this.chart && times.length > 0) {
       this.update(times);
       this.update_markers(times);
     }
     this.tell_since(times);
+  }
+
+  // Shows a longer period where bars have few ticks, for as long as nobody has chosen one.
+  settle(times) {
+    if (this.settled || times.length < JUDGED) return;
+    const ticks = times.map((time) => this.bars.get(time).ticks).sort((a, b) => a - b);
+    const next = PERIODS[PERIODS.indexOf(this.period.value) + 1];
+    this.settled = ticks[ticks.length >> 1] >= TICKS || next === undefined;
+    if (this.settled) return;
+    this.period.value = next;
+    this.ask();
   }
 
   // Shows what the channel trades, for as long as nobody has chosen a symbol.
@@ -210,7 +243,7 @@ export class Chart {
   // Tells how far the price has gone since the last signal: from its own price, or from its bar.
   tell_since(times) {
     const last = this.own.at(-1);
-    const time = last && (last.bar ?? this.bar_of(times, last.time));
+    const time = last && this.bar_of(times, last);
     let text = "";
     if (time !== undefined) {
       const [{ open }, { close }] = [this.bars.get(time), this.bars.get(times.at(-1))];
@@ -244,15 +277,13 @@ export class Chart {
 
   update_markers(times) {
     const version = this.signals.channels.get(this.channel.value)?.version;
-    const said = `${this.channel.value} ${version} ${times[0]} ${this.offset} ${this.fills.version}`;
+    const said = `${this.channel.value} ${version} ${times[0]} ${this.steady && this.offset} ${this.fills.version}`;
     if (said === this.marked) return;
     this.marked = said;
     const [marks, prices, colours] = [new Map(), new Prices(), palette()];
     const add = (...mark) => prices.add(...mark);
     for (const each of this.own) {
-      // A signal that came just now belongs to the open bar, whatever the two clocks say.
-      if (each.live && each.bar === undefined && now() - each.time < FRESH) each.bar = times.at(-1);
-      const time = each.bar ?? this.bar_of(times, each.time);
+      const time = this.bar_of(times, each);
       if (time === undefined) continue;
       marks.set(time, [...(marks.get(time) ?? []), each]);
       if (each.price) add(time, Number(each.price), "circle", colours("link"));
@@ -261,8 +292,8 @@ export class Chart {
     for (const [seq, when, price] of this.fills.of(this.symbol.value)) {
       const signal = signals.get(seq);
       // What was filled soon stands where its signal does.
-      const soon = signal?.bar !== undefined && when - signal.time < SOON;
-      const time = soon ? signal.bar : this.bar_of(times, when);
+      const soon = signal !== undefined && when - signal.time < SOON;
+      const time = this.bar_of(times, soon ? signal : { time: when });
       if (time !== undefined) add(time, price, "square", colours("fill"));
     }
     const shown = readable([...marks].map(([time, each]) => marker(each, time, colours)), times);
@@ -276,15 +307,18 @@ export class Chart {
   // The clock of the bars: as the ticks have it, or of their receipt.
   get clock() {
     if (this.utc) return "UTC, of the receipt of ticks";
-    // A clock that runs faster than time is that of a simulation.
-    if (this.offset === undefined || now() - this.since_offset < STEADY) return "the broker\u2019s clock";
+    if (this.offset === undefined) return "the broker\u2019s clock";
+    if (!this.steady) return "the broker\u2019s clock, which now runs faster or slower than time";
     if (Math.abs(this.offset) < FARTHEST) return `the broker\u2019s clock, ${utc(this.offset)}`;
     return `the broker\u2019s clock, ${duration(Math.abs(this.offset))} ${this.offset < 0 ? "behind" : "ahead of"} UTC`;
   }
 
-  // Returns the bar in which a time in UTC lies.
-  bar_of(times, time) {
-    return floor(times, time + (this.utc ? 0 : (this.offset ?? 0)));
+  // Returns the bar of a signal: by the clock of the bars as it was when the signal came. One of
+  // before has only its time in UTC, which says nothing where that clock runs faster.
+  bar_of(times, { at, time }) {
+    if (at !== undefined) return floor(times, at);
+    if (this.utc || this.steady) return floor(times, time + this.ahead);
+    return this.offset === undefined ? floor(times, time) : undefined;
   }
 }
 

@@ -5,7 +5,7 @@ import { Table, element } from "./dom.js";
 import { moment, signed } from "./format.js";
 
 // Milliseconds between two requests: what has come since is shown with the next one.
-const PAUSE = 10_000;
+const PAUSE = 15_000;
 const LISTED = 20;
 
 export class Fills {

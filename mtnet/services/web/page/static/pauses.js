@@ -4,7 +4,7 @@ import { ask } from "./api.js";
 import { moment } from "./format.js";
 
 const KINDS = ["channel_paused", "channel_frozen", "channel_flattened"];
-const MODES = { close_only: "paused: closes only", frozen: "frozen: takes nothing" };
+const WORDS = { close_only: "paused", frozen: "frozen" };
 const CODES = { paused: "close_only", frozen: "frozen" };
 
 // Who has not logged in is known by an address, or by the number of a user of the machine.
@@ -28,7 +28,8 @@ export class Pauses {
     if (message.verb === "WELCOME") this.clear();
   }
 
-  // Returns the mode, its words, and who set it when; null = nobody has paused the channel.
+  // Returns the mode, its word, who set it and when (empty = that is not known); null = nobody has
+  // paused the channel.
   of(name, rows) {
     const observed = this.signals.channels.get(name);
     const status = rows.parts.status.get(`service/signals/channels/${name}`);
@@ -36,8 +37,7 @@ export class Pauses {
     const mode = observed?.synced ? observed.paused : (status?.paused ?? CODES[code?.code]);
     if (!mode) return null;
     const { who, time } = this.event(name, rows) ?? {};
-    const by = [who && `by ${named(who)}`, time && `at ${moment(time)}`].filter(Boolean).join(" ");
-    return { mode, words: MODES[mode] ?? mode, who: by || "by whom is not known" };
+    return { mode, word: WORDS[mode] ?? mode, who: who ? `by ${named(who)}` : "by whom is not known", when: time ? moment(time) : "" };
   }
 
   // Returns the event of the newest pause; the page watches the newest events alone.
@@ -60,6 +60,6 @@ export class Pauses {
 
 function named(who) {
   const [, user] = who.match(LOCAL) ?? [];
-  if (user !== undefined) return `user ${user} of the server's machine`;
-  return ADDRESS.test(who) ? `${who} (an address, no login)` : who;
+  if (user !== undefined) return `${user === "0" ? "root" : `user ${user}`} on the server`;
+  return ADDRESS.test(who) ? `${who} (no login)` : who;
 }

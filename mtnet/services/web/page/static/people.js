@@ -2,19 +2,16 @@
 
 import { NONE, Table, element, panel, prose } from "./dom.js";
 import { age, count, delay, duration, moment, now } from "./format.js";
-import { RANK, advice, badge, sorted } from "./status.js";
+import { PROVIDES, holds, untold } from "./holdings.js";
+import { RANK, advice, badge, paused, sorted } from "./status.js";
 
 const SHOWN = 2;
-// Symbols that are held in another size than wanted; more of them make no row clearer.
-const SYMBOLS = 3;
 // Rows that are shown, the worst first; a thousand that change each second keep a browser busy.
 const MOST = 100;
 // Rows that are looked through without a field to find one.
 const FEW = 12;
 // Milliseconds for which a signal waits before it is late, for one whose speed is not known.
 const LATE = 1_000;
-const PROVIDES = "Providers trade by themselves: they follow nothing.";
-const SILENT = "It has acknowledged nothing yet.";
 
 export class People {
   constructor(session) {
@@ -27,7 +24,7 @@ export class People {
         { title: "Status", text: (row) => row.status, node: (row) => badge(row.status) },
         { title: "Who", text: (row) => row.who || "no provider yet", name: true },
         { title: "Role", text: (row) => row.role, wide: true },
-        { title: "Channel", text: (row) => row.channel, name: true },
+        { title: "Channel", text: (row) => [row.channel, paused(row)].filter(Boolean).join(", "), name: true, class: (row) => (paused(row) ? "warning" : ""), more: (row) => (paused(row) ? `${row.channel} is ${paused(row)}: see Channels` : row.channel) },
         { title: "Holds what it should", titled: true, text: (row) => holds(row).text, class: (row) => `some ${holds(row).kind}`, more: (row) => holds(row).more, none: PROVIDES, hint: "By its last acknowledgements; else the lots that it holds, not those that it should hold" },
         { title: "Behind", text: behind, number: true, class: (row) => (row.behind && RANK[row.status] < RANK.unknown ? "bad" : ""), none: untold, hint: "Signals that it has not acknowledged, and for how long" },
         { title: "Late by: usual / worst", text: latency, number: true, none: untold, more: measured, hint: "p50 and p99: from the moment at which a signal was on disk until its acknowledgement. Half of the last 100 signals were as fast as the first, 99 of 100 as the second. A signal that waits for longer now is the worst" },
@@ -104,12 +101,6 @@ function urgency(row) {
   return row.warnings[0]?.priority ?? 100;
 }
 
-// Returns why a cell about acknowledgements is empty.
-function untold(row) {
-  if (row.role !== "follower") return PROVIDES;
-  return row.dialect === "classic" ? "A classic program acknowledges nothing: nobody here knows it." : SILENT;
-}
-
 function behind(row) {
   if (row.role !== "follower" || row.dialect === "classic") return "";
   if (!row.behind) return "0";
@@ -145,37 +136,4 @@ function program(row) {
 function dialect(row) {
   if (row.dialect === undefined) return row.client;
   return row.dialect === "classic" ? "A classic program: it is told net positions and tells nothing (classic dialect)" : `${row.client} (dialect ${row.dialect}: numbers and acknowledgements)`;
-}
-
-// What could not be done may be right all the same: a position that was never opened is closed.
-function wrong(row) {
-  return (row.wrong ?? []).filter((each) => Number(each.held ?? NaN) !== Number(each.wanted));
-}
-
-const judged = new WeakMap();
-
-// Returns whether a follower holds what it should, as far as it has told; once for each row.
-function holds(row) {
-  if (!judged.has(row)) judged.set(row, judge(row));
-  return judged.get(row);
-}
-
-function judge(row) {
-  if (row.role !== "follower") return { text: "", kind: "" };
-  const told = Object.entries(row.held).filter(([, lots]) => Number(lots)).map((each) => each.join(" ")).join(", ") || "nothing";
-  const more = row.last_ack ? `It said at ${moment(row.last_ack)} that it holds: ${told}` : untold(row);
-  const unknown = (why, text = more) => ({ text: why ? `unknown: ${why}` : "unknown", kind: "unknown", more: text });
-  const found = wrong(row);
-  const open = row.warnings.find((each) => each.code === "untold");
-  if (found.length > 0) {
-    const shown = found.slice(0, SYMBOLS).map((each) => `${each.symbol} ${each.held ?? "?"}, not ${each.wanted}`);
-    const text = [...shown, ...(found.length > SYMBOLS ? [`${found.length - SYMBOLS} more`] : [])].join("; ");
-    return row.status === "unknown" ? unknown(text) : { text: `no: ${text}`, kind: "bad", more };
-  }
-  if (!row.last_ack) return unknown("");
-  if (!row.connected) return unknown("offline");
-  if (open) return unknown("in part", `${more}. ${open.text}`);
-  if (!row.behind) return { text: "yes", kind: "good", more };
-  if (RANK[row.status] < RANK.unknown) return unknown("behind");
-  return { text: "being told", kind: "quiet", more: `It has not acknowledged the last signals yet. ${more}` };
 }

@@ -13,7 +13,7 @@ export class Channels {
       "Channels",
       [
         { title: "Channel", text: (row) => row.name, name: true },
-        { title: "State", text: (row) => `${row.state.text} ${row.state.who}`, node: how, class: () => "some", hint: "Whether it takes signals; a pause with who made it" },
+        { title: "State", text: (row) => [row.state.text, ...row.state.lines].join(" "), node: how, class: () => "some", hint: "Whether it takes signals; a pause with who made it, and when" },
         { title: "Provider", text: (row) => `${row.provider} ${row.presence.text}`, node: provider, class: () => "some", more: (row) => row.presence.more },
         { title: "Followers", text: (row) => count(row.followers), number: true, wide: true },
         { title: "Positions", text: (row) => count(row.positions), number: true, none: "This login may not see its positions, or they have not come yet." },
@@ -53,20 +53,22 @@ export class Channels {
   }
 }
 
+// What a paused channel takes.
+const EFFECT = { close_only: "closes only", frozen: "takes nothing" };
 // Codes of warnings about a channel, and the words for them.
 const BROKEN = { damaged: "damaged", diverged: "went back" };
 
 // Returns how a channel is, as the kind of a badge with its words.
 function state(pause, people, observed, status, seq) {
   const broken = people.flatMap((row) => row.warnings).find((each) => each.code in BROKEN);
-  if (broken) return { kind: "error", text: BROKEN[broken.code], who: "" };
-  if (pause) return { kind: "warning", text: pause.words, who: pause.who };
-  if (seq === 0) return { kind: "idle", text: "no signals yet", who: "" };
-  return observed?.synced || status ? { kind: "ok", text: "not paused", who: "" } : { kind: "unknown", text: "unknown", who: "" };
+  if (broken) return { kind: "error", text: BROKEN[broken.code], lines: [] };
+  if (pause) return { kind: "warning", text: pause.word, lines: [`${EFFECT[pause.mode] ?? pause.mode}${pause.when && `, since ${pause.when}`}`, pause.who] };
+  if (seq === 0) return { kind: "idle", text: "no signals yet", lines: [] };
+  return observed?.synced || status ? { kind: "ok", text: "not paused", lines: [] } : { kind: "unknown", text: "unknown", lines: ["log in as somebody who may follow it"] };
 }
 
-function how({ state: { kind, text, who } }) {
-  return element("span", {}, badge(kind, text), who && " ", who);
+function how({ state: { kind, text, lines } }) {
+  return element("div", {}, badge(kind, text), ...lines.map((each) => element("div", { class: "quiet" }, each)));
 }
 
 // Returns whether the provider of a channel is there, in a word with its colour.

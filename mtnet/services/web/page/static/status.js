@@ -9,6 +9,9 @@ export const RANK = { error: 0, offline: 0, warning: 1, unknown: 2, ok: 3 };
 const CHANNEL = new Set(["frozen", "paused", "damaged", "diverged", "no_provider", "limit_struck", "waiting_for_report", "some_providers"]);
 const PROVIDER = /^provider_/;
 
+// The pauses of a channel by the codes that stand at all who take part in it.
+const PAUSED = { paused: "paused", frozen: "frozen" };
+
 // Codes that say that nobody here knows.
 export const UNSURE = new Set(["other_volume", "untold", "unconfirmed"]);
 
@@ -16,6 +19,11 @@ export const UNSURE = new Set(["other_volume", "untold", "unconfirmed"]);
 export function sorted(row) {
   const shared = (each) => CHANNEL.has(each.code) || (row.role === "follower" && PROVIDER.test(each.code));
   return [row.warnings.filter((each) => !shared(each)), row.warnings.filter(shared)];
+}
+
+// Returns how the channel of somebody is paused; empty = it is not. Who takes part is well all the same.
+export function paused({ warnings }) {
+  return PAUSED[warnings.find((each) => each.code in PAUSED)?.code] ?? "";
 }
 
 const RESUME = /: `mtnet signals resume \S+` ends it\.$/;

@@ -2,6 +2,7 @@
 
 import { element, find, prose } from "./dom.js";
 import { count } from "./format.js";
+import { holds } from "./holdings.js";
 import { RANK, UNSURE, advice, sorted } from "./status.js";
 
 const SHOWN = 6;
@@ -11,8 +12,6 @@ const AGE = /\b\d+ (?:s|min|h|d|days)\b/g;
 const NAMED = 3;
 // Told by health, or with who did it.
 const TOLD = new Set(["paused", "frozen", "damaged", "diverged"]);
-// How health counts those that are named here.
-const COUNTED = "`mtnet signals status` says what to do";
 
 // Returns [level, sentence] pairs, the most urgent first.
 export function findings(rows, pauses, mayPause) {
@@ -34,8 +33,10 @@ export function findings(rows, pauses, mayPause) {
     if (row.muted) continue;
     for (const incident of row.incidents) if (!named.has(incident.subject)) found.push([RANK.warning, 0, "warning", `Alert ${name}: ${incident.text}`]);
   }
-  for (const text of health?.warnings ?? []) if (!text.endsWith(COUNTED)) found.push([RANK.warning, 99, "warning", plain(text)]);
-  const unknown = rows.participants.filter(([, row]) => UNSURE.has(sorted(row)[0][0]?.code)).map(([, row]) => row.who);
+  // Health counts those that are named here.
+  const counted = `signals: ${rows.parts.status.get("service/signals")?.in_trouble}`;
+  for (const text of health?.warnings ?? []) if (text !== counted) found.push([RANK.warning, 99, "warning", plain(text)]);
+  const unknown = rows.participants.filter(([, row]) => holds(row).kind === "unknown").map(([, row]) => row.who);
   if (unknown.length > 0) found.push([RANK.unknown, 0, "unknown", uncertain(rows, unknown, found.length === 0)]);
   found.sort((a, b) => a[0] - b[0] || a[1] - b[1]);
   // A sentence about a channel stands at each of its followers.
@@ -49,9 +50,9 @@ function plain(text) {
   return text.replace(/^[a-z]+: /, "");
 }
 
-function paused(name, { mode, words, who }) {
-  const effect = mode === "frozen" ? "nothing is taken, closings wait too" : "only what reduces positions is taken";
-  return `Channel ${name} was ${words.split(":")[0]} ${who}: ${effect}, until somebody resumes it.`;
+function paused(name, { mode, word, who, when }) {
+  const effect = mode === "frozen" ? "nothing is copied, and closings wait too" : "nothing new opens, and closings are made";
+  return `Channel ${name} was ${word} ${who}${when && ` at ${when}`}: ${effect}, until somebody resumes it.`;
 }
 
 function uncertain(rows, who, alone) {

@@ -19,7 +19,7 @@ export class Terminals {
         { title: "Terminal", text: (row) => row.who, name: true },
         { title: "Broker", text: (row) => row.report.server ?? "", name: true, titled: true, none: untold },
         { title: "Type", text: (row) => row.report.mode ?? "", titled: true, none: untold, hint: "How the account holds positions" },
-        { title: "Trading", titled: true, text: (row) => ({ 1: "on", 0: "off" })[Number(row.report.trading)] ?? "", none: untold, class: (row) => (Number(row.report.trading) === 0 ? "bad" : "") },
+        { title: "Algo Trading", titled: true, text: (row) => ({ 1: "allowed", 0: "off" })[Number(row.report.trading)] ?? "", none: untold, hint: "Whether its terminal lets programs trade: the button Algo Trading there. Pauses of a channel are shown in Channels", class: (row) => (Number(row.report.trading) === 0 ? "bad" : "") },
         { title: "Balance", text: (row) => money(row.report, "balance"), number: true, none: untold },
         { title: "Equity", text: (row) => money(row.report, "equity"), number: true, none: untold, class: (row) => (Number(row.report.equity) < Number(row.report.balance) ? "sell" : "") },
         { title: "Profit", text: (row) => percent(row.profit?.own), number: true, none: "Its equity is known once alone, or 50 others are compared already.", class: (row) => side(row.profit?.own), more: (row) => since(row.profit), hint: "The change of its equity over the line above" },
