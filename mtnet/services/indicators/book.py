@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
 
 from mtnet.errors import PolicyError
 from mtnet.services.indicators.settings import IndicatorSettings
@@ -46,20 +47,29 @@ class IndicatorBook:
         Raises:
             PolicyError: `denied`; there are too many series.
         """
-        most = self._settings.max_series
-        if value.series not in self.known and len(self.known) >= most:
+        most, is_new = self._settings.max_series, value.series not in self.known
+        if is_new and len(self.known) >= most:
             text = f"There are {most} series, as indicators.max_series allows"
             raise PolicyError("denied", text)
         self.known.add(value.series)
         done = self.commit.put(Change(value, self._now()))
-        return done.addCallback(self._stored, value)
+        return done.addCallbacks(
+            self._stored, self._not_stored, (value,), errbackArgs=(value.series, is_new)
+        )
 
     def _stored(self, seq: int, value: Value) -> int:
         if seq == TOO_OLD:
             kept = f"the {self._settings.keep} that indicators.keep keeps"
             raise PolicyError("denied", f"The bar {value.bar} is older than {kept}")
         self.kept += 1
+        self.known.add(value.series)  # one before it may have failed
         return seq
+
+    def _not_stored(self, failure: Failure, series: Series, is_new: bool) -> Failure:
+        """Give back the place of a series of which nothing is on disk."""
+        if is_new:
+            self.known.discard(series)
+        return failure
 
     def last(self, series: Series, bars: int, after: int = 0) -> "Deferred[list[Row]]":
         """Return values as `IndicatorStore.last`, off the reactor."""

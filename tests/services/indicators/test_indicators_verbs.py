@@ -252,6 +252,18 @@ def test_more_series_than_indicators_max_series_are_refused(tmp_path, clock):
     assert ann(calc(2000, b"1")) == calced(2000)
 
 
+def test_a_series_that_the_disk_does_not_take_has_no_place(tmp_path, clock, monkeypatch):
+    def fail(*_):
+        raise JournalError("The disk is gone.")
+
+    daemon = FakeDaemon(tmp_path / "data", clock, ON, "indicators.max_series=1", grants=GRANTS)
+    ann = enter(daemon, "ann")
+    monkeypatch.setattr(Database, "transaction", fail)
+    assert b"ERROR|code=server" in ann(calc(1000, b"1"))
+    monkeypatch.undo()
+    assert b"CALCED" in ann(calc(1000, b"1", series=b"name=MA|symbol=EURUSD|period=H1"))
+
+
 # Rights and refusals
 
 
