@@ -73,7 +73,7 @@ class Collector:
         self.bars = BarFeed(_bars(settings), clock, SLICE)
         self._build = Recurring("The building of bars", self.bars.take)
         self.lost = 0
-        self._observers: list[Any] = []
+        self._observers: list[tuple[Recurring, Recurring]] = []
         self._syncs: list[Deferred[None]] = []
         self._timer: IDelayedCall | None = None
         self._writing: Deferred[None] | None = None
@@ -102,7 +102,13 @@ class Collector:
 
     def observe(self, observer: Any) -> None:
         """Hand every tick that is taken from now on to an `ITickObserver`."""
-        self._observers.append(observer)
+        # A tick is stored, whatever an observer does, which may be another package's.
+        self._observers.append(
+            (
+                Recurring("An observer of ticks", observer.taken),
+                Recurring("The flush of an observer of ticks", observer.flush),
+            )
+        )
 
     # Taking ticks
 
@@ -136,8 +142,8 @@ class Collector:
             self._sources.count_refused(source, refused)
             records = [each for each in records if each[0] not in rejected]
         self._publish(records, ticks, when)
-        for each in self._observers:
-            each.taken(records, when, [source.name] * len(records))
+        for taken, _ in self._observers:
+            taken(records, when, [source.name] * len(records))
         return len(records)
 
     def take_each(self, sources: list[Source], records: list[Record], when: int) -> None:
@@ -156,13 +162,13 @@ class Collector:
         rejected = self._writer.add_each(records, [marks[source.number] for source in sources])
         if rejected:
             self._reject(ticks, rejected)
-            taken = [symbol not in rejected for symbol, _ in records]
-            for source, is_taken in zip(sources, taken, strict=True):
-                self._sources.count_refused(source, not is_taken)
-            records, sources = list(compress(records, taken)), list(compress(sources, taken))
+            kept = [symbol not in rejected for symbol, _ in records]
+            for source, is_kept in zip(sources, kept, strict=True):
+                self._sources.count_refused(source, not is_kept)
+            records, sources = list(compress(records, kept)), list(compress(sources, kept))
         self._publish(records, ticks, when)
-        for each in self._observers:
-            each.taken(records, when, [source.name for source in sources])
+        for taken, _ in self._observers:
+            taken(records, when, [source.name for source in sources])
 
     def burst(self) -> AbstractContextManager[None]:
         """Take what comes meanwhile as one burst: the tally is written once, behind it."""
@@ -293,8 +299,10 @@ class Collector:
     async def _write(self) -> None:
         """Make one attempt to store everything, and answer those who waited when it began."""
         syncs, self._syncs = self._syncs, []
-        for each in self._observers:
-            await each.flush()
+        for _, flush in self._observers:
+            flushed = flush()
+            if flushed is not None:
+                await flushed
         try:
             await self._store(bool(syncs) or self._closing)
         except JournalError as error:

@@ -1,7 +1,7 @@
 """Sinks as a component: their settings, and their place behind the ticks."""
 
 import pytest
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred, fail, succeed
 
 from mtnet.errors import ConfigError
 from mtnet.services.sinks.component import check
@@ -86,6 +86,20 @@ def test_an_observer_gets_what_is_stored_and_nothing_else(serve_ticks):
     collector.take(desk, [eurusd, refused], 5)
     collector.take_each([desk, other], [refused, eurusd], 6)
     assert observer.got == [([eurusd], 5, ["desk"]), ([eurusd], 6, ["other"])]
+
+
+def test_an_observer_that_fails_keeps_no_tick_from_the_disk(serve_ticks):
+    class Failing(Observer):
+        def taken(self, records, when, sources):
+            raise ValueError("It takes nothing.")
+
+    for kept in (None, fail(ValueError("It keeps nothing."))):
+        collector, observer, told = serve_ticks(), Failing(), []
+        collector.observe(observer)
+        observer.kept = kept
+        assert collector.take(collector.source("desk"), [(b"EURUSD", b"1.1")], 5) == 1
+        collector.sync().addCallback(told.append)
+        assert told == [None]
 
 
 def test_a_sender_is_told_that_its_ticks_are_stored_behind_the_observers(serve_ticks):
