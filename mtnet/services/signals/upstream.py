@@ -25,8 +25,15 @@ class SourceProtocol(Protocol):
     log = Logger()
     transport: Transport  # type: ignore[assignment]
 
-    def __init__(self, env: Environment, signals: SignalService, name: str, channel: str) -> None:
-        self._env, self._signals = env, signals
+    def __init__(
+        self,
+        source: "SourceFactory",
+        env: Environment,
+        signals: SignalService,
+        name: str,
+        channel: str,
+    ) -> None:
+        self._source, self._env, self._signals = source, env, signals
         self._name, self._channel = name, channel
         self._decoder = FrameDecoder()
         self._publisher: Publisher | None = None
@@ -59,9 +66,12 @@ class SourceProtocol(Protocol):
             name=self._name,
             reason=reason.getErrorMessage(),
         )
-        if self._publisher is not None:
-            self._signals.leave(self._publisher)
-            self._publisher = None
+        self._leave()
+
+    def _leave(self) -> None:
+        publisher, self._publisher = self._publisher, None
+        if publisher is not None:
+            self._signals.leave(publisher)
 
     def _frame(self, payload: bytes) -> None:
         if self._publisher is None:
@@ -71,12 +81,17 @@ class SourceProtocol(Protocol):
             self._signals.submit(self._publisher, self._channel, symbol, volume)
         except WireError as error:
             self._refused(error)
+        else:
+            self._source.given_up = 0
 
     def _refused(self, error: WireError) -> None:
-        if error.code == "server":  # ours: a classic server sends its state to a new connection
-            self._end(str(error))
-        else:
+        if error.code != "server":
             self._warn(str(error))
+        elif self._publisher is not None:
+            # Our trouble: a classic server sends its state to each new connection.
+            self._leave()
+            self._source.given_up += 1
+            self._end(str(error))
 
     def _end(self, why: str) -> None:
         self._warn(why)
@@ -93,12 +108,16 @@ class SourceFactory(Factory):
 
     Args:
         channel: of the positions that it sends.
+
+    Attributes:
+        given_up: connections in a row that were ended since nothing could be stored.
     """
 
     noisy = False
 
     def __init__(self, env: Environment, signals: SignalService, name: str, channel: str) -> None:
-        self._protocol = partial(SourceProtocol, env, signals, name, channel)
+        self._protocol = partial(SourceProtocol, self, env, signals, name, channel)
+        self.given_up = 0
 
     def buildProtocol(self, addr: object) -> SourceProtocol:
         return self._protocol()
@@ -117,5 +136,6 @@ class Sources(MultiService):
         for name, source in env.section.sources.items():
             endpoint = clientFromString(env.clock, source.connect)
             factory = SourceFactory(env, self._signals, name, source.channel)
-            stay_connected(endpoint, factory, env.clock).setServiceParent(self)
+            given_up = partial(getattr, factory, "given_up")
+            stay_connected(endpoint, factory, env.clock, given_up).setServiceParent(self)
         super().startService()

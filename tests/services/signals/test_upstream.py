@@ -45,14 +45,15 @@ def test_a_bad_frame_of_a_source_costs_that_frame_alone(env):
 
 
 def test_a_source_whose_channel_is_damaged_is_dialled_anew_until_that_is_mended(env):
-    protocol, journal = attach(env), env.find(ISignals).worker.journal
-    protocol.dataReceived(b"<<XAUUSD|1>>")
-    journal.damaged = {"gold": "It is damaged."}
-    protocol.dataReceived(b"<<XAUUSD|0.00>>")
-    assert protocol.transport.disconnected, "it would not send it again here"
-    protocol.connectionLost()
-    journal.damaged = {}
-    attach(env).dataReceived(b"<<XAUUSD|0.00>>")
+    factory, journal = source_factory(env), env.find(ISignals).worker.journal
+    for damaged in ({}, {"gold": "It is damaged."}, {"gold": "It is damaged."}, {}):
+        before, journal.damaged = factory.given_up, damaged
+        protocol = factory.buildProtocol(None)
+        protocol.makeConnection(StringTransport())
+        protocol.dataReceived(b"<<XAUUSD|%d>>" % (not before) * 2)
+        assert protocol.transport.disconnected is bool(damaged), "it would say it once"
+        assert factory.given_up == (before + 1 if damaged else 0), "each attempt comes later"
+        protocol.connectionLost()
     assert env.find(ISignals).positions("gold")["XAUUSD"].volume == 0
 
 
