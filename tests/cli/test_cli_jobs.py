@@ -98,6 +98,20 @@ def test_a_second_run_does_nothing_again_and_goes_on(command_line, daemon, param
     assert json.loads(again.out) == {"done": 3, "dead": 0, "output": str(output)}
 
 
+def test_a_run_that_was_interrupted_writes_nothing_and_is_gone_on_with(
+    command_line, daemon, params, tmp_path
+):
+    output, worker = tmp_path / "out.csv", Peer(daemon)
+    offers = (*RUN, "-i", params, "-o", output)
+    at = [(1, worker.says(WORK, result("r", 1, "a"))), (2, command_line.interrupt)]
+    assert command_line(*offers, at=at) == (130, "", "")
+    assert not output.exists()
+    rest = worker.says(result("r", 2, "b"), result("r", 3, "c"))
+    assert command_line(*offers, at=[(1, rest)]).status == 0
+    with output.open() as file:
+        assert [row["result"] for row in csv.DictReader(file)] == ["a", "b", "c"]
+
+
 def test_lost_connections_lose_no_result(command_line, daemon, params, tmp_path):
     worker = Peer(daemon)
 

@@ -319,6 +319,28 @@ def test_what_the_server_says_besides_positions_is_reported(command_line):
     ]
 
 
+def test_what_the_server_says_besides_stored_is_reported(command_line):
+    def stored(fields):
+        notice = b"<<NOTICE|text=Closed at 21:00.>><<STORED|id=a>>"
+        return notice + f"<<STORED|id={fields['id']}|seq=7>>".encode()
+
+    command_line.server = scripted(HELLO=welcome, PUBLISH=stored)
+    result = command_line(*PUBLISH, "GBPUSD", "1", "--json")
+    assert (result.status, json.loads(result.out)["seq"]) == (0, 7)
+    notice, left_out = result.error.splitlines()
+    assert notice == "mtnet: Closed at 21:00."
+    assert left_out.startswith("mtnet: A frame of the server is left out: STORED needs seq")
+
+
+@pytest.mark.parametrize("seconds", ["0.6", "1", "3", "11"])
+def test_an_empty_channel_is_no_error_of_a_classic_client_in_however_short_a_time(
+    command_line, daemon, seconds
+):
+    """Their last moment is too late to see that the server is there."""
+    words = ("signals", "follow", "--classic", "--seconds", seconds)
+    assert command_line(*words) == (0, "", "")
+
+
 @pytest.mark.parametrize("options", [(), ("--classic",), ("--seconds", "60")])
 def test_a_server_of_another_kind_ends_it_with_a_hint_at_tls(command_line, options):
     command_line.server = scripted(closes=True)

@@ -103,6 +103,15 @@ def test_programs_get_the_name_and_size_of_the_file(command_line, stored, tmp_pa
     assert json.loads(out) == {"file": str(copy), "size": len(CONTENT)}
 
 
+def test_without_a_file_the_template_itself_goes_to_stdout(
+    command_line, stored, monkeypatch, tmp_path
+):
+    with (tmp_path / "piped").open("w") as out:
+        monkeypatch.setattr("sys.stdout", out)
+        assert command_line("templates", "get", "EURUSD", "H1").status == 0
+    assert (tmp_path / "piped").read_bytes() == CONTENT
+
+
 def test_json_without_a_file_has_nothing_to_describe(command_line, stored):
     status, out, error = command_line("templates", "get", "EURUSD", "H1", "--json")
     assert (status, out) == (1, "")

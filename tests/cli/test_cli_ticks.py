@@ -195,12 +195,12 @@ def test_a_moment_that_is_none_is_told_with_one_that_is(capsys, data, text):
     assert "expected one such as 2019.02.04" in got
 
 
-@pytest.mark.parametrize("hours", ["inf", "1e9", "-9000"])
-def test_a_shift_of_more_than_a_year_is_refused(capsys, hours):
+@pytest.mark.parametrize("hours", ["inf", "1e9", "-9000", "nan", "two", "5,5"])
+def test_a_shift_that_is_no_number_within_a_year_is_refused(capsys, hours):
     arguments = ["ticks", "import", "F.csv", "--symbol", "EURUSD", f"--shift-hours={hours}"]
     got, status = sentence(capsys, *arguments)
     assert status == 2
-    assert f"{hours}, expected at most a year" in got
+    assert f"invalid number of hours {hours}, expected at most a year" in got
 
 
 @pytest.mark.parametrize(

@@ -289,6 +289,15 @@ def test_a_refusal_is_reported(command_line):
     assert error.startswith("mtnet: denied This connection may not read ticks\n")
 
 
+def test_a_line_of_the_server_that_cannot_be_read_is_left_out(command_line):
+    answer = b"OK: SUBSCRIBED *\r\nTICK: EURUSD much\r\nTICK: EURUSD 1.1 - - - - - 1\r\n"
+    command_line.server = scripted(answer)
+    status, out, error = command_line(*TAIL)
+    assert (status, out.count("\n")) == (0, 1)
+    assert error.startswith("mtnet: A line of the server is left out: ")
+    assert error.count("\n") == 1
+
+
 @pytest.mark.parametrize("command", ["tail", "send"])
 def test_a_server_of_another_kind_ends_it(command_line, file, command):
     command_line.server = scripted(b"")

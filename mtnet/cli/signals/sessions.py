@@ -19,6 +19,8 @@ from mtnet.services.signals.wire.answers import Entry, Signal
 CLASSIC_SILENCE = 10.0
 """Seconds of silence after which a server counts as one of the classic dialect with an empty
 channel: a port that expects TLS has closed the connection by then."""
+BEFORE_END = 0.5
+"""Share of shorter `--seconds` after which it does: at their end nothing more is looked at."""
 
 
 def follow_signals(arguments: Namespace) -> None:
@@ -54,7 +56,8 @@ def _classic(watch: remote.StreamReporter, arguments: Namespace) -> None:
             events.LeftOut: lambda event: watch.note(str(event)),
         }
     )
-    core = ClassicCore(min(CLASSIC_SILENCE, arguments.seconds or CLASSIC_SILENCE))
+    seconds = CLASSIC_SILENCE if arguments.seconds is None else arguments.seconds
+    core = ClassicCore(min(CLASSIC_SILENCE, BEFORE_END * seconds))
     framing = remote.of_streams(ClassicFraming)
     remote.stream(arguments, core, watch, handle, framing=framing)
 

@@ -1,6 +1,7 @@
 """`mtnet ticks`: values live, and read from and written into the data folder."""
 
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -193,7 +194,12 @@ def _count(text: str) -> int:
 
 def _shift(text: str) -> int:
     """Read hours as milliseconds."""
-    hours = float(text)
+    try:
+        hours = float(text)
+    except ValueError:
+        hours = inf
     if not abs(hours) <= 24 * 366:
-        raise ArgumentTypeError(f"invalid number of hours {text}, expected at most a year")
+        raise ArgumentTypeError(
+            f"invalid number of hours {text}, expected at most a year, such as -2 or 5.5"
+        )
     return round(hours * HOUR)
