@@ -7,7 +7,6 @@ the same ticks on disk.
 
 from collections import deque
 from collections.abc import Iterable, Iterator
-from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -25,10 +24,9 @@ from mtnet.services.ticks.bars.series import (
     merge,
     together,
 )
-from mtnet.services.ticks.clocks.bars import BarClock
-from mtnet.services.ticks.clocks.rules import Clocks
 from mtnet.services.ticks.cold import parquet
-from mtnet.services.ticks.storage.reader import BlocksReplacedError, TickReader
+from mtnet.services.ticks.storage.reader import TickReader
+from mtnet.services.ticks.storage.snapshot import StaleSnapshotError
 from mtnet.services.ticks.wire import ABSENT, pad, time_of
 
 SAMPLE, ENOUGH = 4_096, 100
@@ -49,13 +47,16 @@ class BarHistory:
     Args:
         path: the file of SQLite.
 
+    Attributes:
+        reader: reads the ticks themselves.
+
     Raises:
         ClientError: there are no ticks.
         JournalError: a store is damaged, or its files need DuckDB; of each method, too.
     """
 
     def __init__(self, path: Path) -> None:
-        self._reader = TickReader(path)
+        self.reader = TickReader(path)
 
     def basis(self, symbol: bytes, by_last: bool = False) -> Basis:
         """
@@ -67,13 +68,13 @@ class BarHistory:
         Raises:
             ClientError: there is no tick of it.
         """
-        extent = self._reader.extent(symbol)
+        extent = self.reader.extent(symbol)
         if extent is None:
             raise ClientError(f"There are no ticks of {symbol.decode()}.")
         rows: list[list[bytes]] = []
         for span in (HOUR, DAY_MS):
             if len(rows) < ENOUGH:
-                newest = self._reader.ticks(symbol, extent.latest - span)
+                newest = self.reader.ticks(symbol, extent.latest - span)
                 rows = [pad(each.rest) for each in islice(newest, SAMPLE)]
         has_bid = any(row[0] != ABSENT for row in rows)
         prices = {each for row in rows for each in row[:3] if each != ABSENT}
@@ -82,11 +83,6 @@ class BarHistory:
             any(row[4] != ABSENT for row in rows),
             max(map(decimals, prices), default=0),
         )
-
-    def clock(self, clocks: Clocks, symbol: bytes, basis: Basis) -> BarClock:
-        """Return the clock of the bars of a symbol."""
-        read = partial(self._reader.ticks, symbol)
-        return BarClock(clocks, symbol.decode(), basis.timed, read)
 
     def bars(
         self,
@@ -113,7 +109,7 @@ class BarHistory:
                     yield bar
                     at = period.following(bar.time)
                 return
-            except BlocksReplacedError:
+            except StaleSnapshotError:
                 continue
 
     def last(self, symbol: bytes, period: Period, basis: Basis, count: int, stop: int) -> list[Bar]:
@@ -121,7 +117,7 @@ class BarHistory:
         Return the last bars that open before `stop`; `count` at most, and fewer where that would
         take more than `MOST` ticks.
         """
-        extent = self._reader.extent(symbol)
+        extent = self.reader.extent(symbol)
         if extent is None or count <= 0:
             return []
         most = MOST if parquet.available() else MOST_IN_BLOCKS
@@ -146,7 +142,7 @@ class BarHistory:
             try:
                 found = list(self._parts(symbol, period, basis, span, cut))
                 return list(merge(found, period.opening))
-            except BlocksReplacedError:
+            except StaleSnapshotError:
                 continue
         return []
 
@@ -159,9 +155,9 @@ class BarHistory:
         cut: Cut | None = None,
     ) -> Iterator[Bar]:
         """Yield bars of the period's part; of one time, what is in files came first."""
-        files, ticks = self._reader.stores(symbol, *span)
-        found = bars_of_files(self._reader.root, files, basis, period.part, span, cut)
-        cold = self._reader.guarded(files, found)
+        files, ticks = self.reader.stores(symbol, *span)
+        found = bars_of_files(self.reader.root, files, basis, period.part, span, cut)
+        cold = self.reader.guarded(files, found)
         inside = (
             (rest, came)
             for time, rest, came, source in ticks

@@ -6,6 +6,7 @@ Blocking, and of constant memory: for a thread, or for a command.
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from decimal import Decimal
+from functools import partial
 from io import BytesIO
 from itertools import islice
 from pathlib import Path
@@ -138,7 +139,10 @@ def _clocks(
     rules = columns.clocks
     if rules is None:
         return {}
-    return {symbol: history.clock(rules, symbol, basis) for symbol, basis in bases.items()}
+    return {
+        symbol: BarClock(rules, symbol.decode(), basis.timed, partial(history.reader.ticks, symbol))
+        for symbol, basis in bases.items()
+    }
 
 
 def json(history: BarHistory, chosen: BarSelection, columns: Columns = PLAIN) -> Iterator[bytes]:

@@ -7,8 +7,8 @@ from mtnet.services.ticks.cold.catalog import ColdFile, files_of
 from mtnet.services.ticks.cold.layout import FOLDER
 from mtnet.services.ticks.export.parquet_reader import Part, tables_of_files
 from mtnet.services.ticks.export.table import Table, joined, table_of_blocks
-from mtnet.services.ticks.storage.overlay import MergedError, hot_blocks, read_segments, show
-from mtnet.services.ticks.storage.snapshot import snapshot
+from mtnet.services.ticks.storage.overlay import hot_blocks, read_segments, show
+from mtnet.services.ticks.storage.snapshot import StaleSnapshotError, snapshot
 
 EARLIEST, LATEST = -(2**62), 2**62
 """Order times, milliseconds, of no tick."""
@@ -38,7 +38,7 @@ def read_table(
         with snapshot(path) as connection:
             try:
                 segments = read_segments(path, connection)
-            except MergedError:
+            except StaleSnapshotError:
                 continue
             blocks = connection.execute(_BLOCKS, asked).fetchall()
             files = files_of(connection, *asked)

@@ -13,17 +13,13 @@ from mtnet.services.ticks.storage.commits import FAST
 from mtnet.services.ticks.storage.log import FOLDER, segments
 from mtnet.services.ticks.storage.merge import summary_of, ticks_of
 from mtnet.services.ticks.storage.rows import RowWriter, add_totals, merged_segment
-from mtnet.services.ticks.storage.snapshot import snapshot
+from mtnet.services.ticks.storage.snapshot import StaleSnapshotError, snapshot
 
 HOT = 2**62
 """The number of the first block of the log: its ticks came behind those of all blocks."""
 _COPIED = ("symbol", "source", "heard", "gap", "total")
 _EMPTY = ("seen", "large_block", "small_block")
 _TABLE = "SELECT sql FROM main.sqlite_master WHERE type = 'table' AND name = ?"
-
-
-class MergedError(Exception):
-    """The log was merged since the snapshot began, which has to begin anew."""
 
 
 def read_segments(path: Path, connection: sqlite3.Connection) -> list[bytes]:
@@ -35,7 +31,7 @@ def read_segments(path: Path, connection: sqlite3.Connection) -> list[bytes]:
         connection: a snapshot of it.
 
     Raises:
-        MergedError: take another snapshot.
+        StaleSnapshotError: the log was merged since it began.
         JournalError: the disk failed.
     """
     folder = path.parent / FOLDER
@@ -45,12 +41,12 @@ def read_segments(path: Path, connection: sqlite3.Connection) -> list[bytes]:
     try:
         found = [(folder / str(number)).read_bytes() for number in segments(folder, merged)]
     except FileNotFoundError as error:
-        raise MergedError from error
+        raise StaleSnapshotError from error
     except OSError as error:
         raise JournalError(f"{folder} cannot be read: {error}.") from error
     with snapshot(path) as now:
         if merged_segment(now) != merged:
-            raise MergedError
+            raise StaleSnapshotError
     return found
 
 

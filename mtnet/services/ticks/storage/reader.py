@@ -28,13 +28,13 @@ from mtnet.services.ticks.cold.layout import FOLDER
 from mtnet.services.ticks.cold.reading import merged, read_files
 from mtnet.services.ticks.storage.blocks import unpack
 from mtnet.services.ticks.storage.commits import UNSTORED, unstored_of
-from mtnet.services.ticks.storage.overlay import MergedError, hot_blocks, read_segments, show
+from mtnet.services.ticks.storage.overlay import hot_blocks, read_segments, show
 from mtnet.services.ticks.storage.schema import (
     SCHEMA,
     SMALL_BLOCKS_ARE_LARGE,
     UNBOUNDED,
 )
-from mtnet.services.ticks.storage.snapshot import snapshot
+from mtnet.services.ticks.storage.snapshot import StaleSnapshotError, snapshot
 from mtnet.services.ticks.wire import time_of
 
 PAGE = 64
@@ -201,7 +201,7 @@ class TickReader:
                         at, passed = time, 1
                     yield Stored(time, rest, received, source)
                 return
-            except BlocksReplacedError:
+            except StaleSnapshotError:
                 continue
 
     def _both(self, symbol: bytes, low: int, high: int, names: "_Names") -> Iterator[Tick]:
@@ -219,7 +219,7 @@ class TickReader:
         ticks of its blocks: order time, rest, receipt, number of the source.
 
         Blocks hold some ticks before `low` and after `high`, too. The iterator raises
-        `BlocksReplacedError` when the two stores have changed: begin again.
+        `StaleSnapshotError` when the two stores have changed: begin again.
         """
         with self._snapshot() as connection:
             query = "SELECT count FROM joins"
@@ -228,14 +228,14 @@ class TickReader:
         return files, self._in_order(self._blocks(symbol, low, high, count))
 
     def guarded(self, files: list[ColdFile], rows: Iterator[Row]) -> Iterator[Row]:
-        """Yield what is read from files; raises `BlocksReplacedError` when one was replaced."""
+        """Yield what is read from files; raises `StaleSnapshotError` when one was replaced."""
         try:
             yield from rows
         except FileNotFoundError as error:
             with self._snapshot() as connection:
                 there = {each.id for each in stored_files(connection, (STORED,))}
             if not there.issuperset(each.id for each in files):
-                raise BlocksReplacedError from error
+                raise StaleSnapshotError from error
             raise JournalError(f"{error.filename} is gone: ticks are missing.") from error
 
     def _in_order(
@@ -264,10 +264,7 @@ class TickReader:
     ) -> Iterator[tuple[int, int, bytes]]:
         asked: dict[str, Any] = {"name": symbol.decode(), "start": low, "stop": high}
         with self._snapshot() as connection:
-            try:
-                segments = read_segments(self._path, connection)
-            except MergedError as error:
-                raise BlocksReplacedError from error
+            segments = read_segments(self._path, connection)
             hot = sorted(hot_blocks(symbol, segments, low, high), key=lambda row: (row[1], row[0]))
             found = connection.execute(_SYMBOL, asked).fetchone()
             if found is None:
@@ -275,7 +272,7 @@ class TickReader:
                 return
             asked |= dict(found)
             if asked["joins"] != count:
-                raise BlocksReplacedError
+                raise StaleSnapshotError
             small = map(tuple, connection.execute(_SMALL, asked).fetchall())
         longest = UNBOUNDED if asked["longest"] is None else int(asked["longest"])
         large = self._large(asked, max(low - longest, _EARLIEST))
@@ -288,7 +285,7 @@ class TickReader:
             with self._snapshot() as connection:
                 (joins,) = connection.execute("SELECT count FROM joins").fetchone()
                 if joins != asked["joins"]:
-                    raise BlocksReplacedError
+                    raise StaleSnapshotError
                 page = read_page(connection, {**asked, **at})
             yield from map(tuple, page)
             if len(page) < PAGE:
@@ -316,7 +313,7 @@ class TickReader:
             with self._snapshot() as connection:
                 try:
                     show(connection, read_segments(self._path, connection))
-                except MergedError:
+                except StaleSnapshotError:
                     continue
                 yield connection
                 return
@@ -328,10 +325,6 @@ class TickReader:
 def read_page(connection: sqlite3.Connection, asked: Mapping[str, Any]) -> list[sqlite3.Row]:
     """Return the large blocks that come next: number, lowest time, data."""
     return connection.execute(_PAGE, asked).fetchall()
-
-
-class BlocksReplacedError(Exception):
-    """Blocks were joined, compacted or deleted since the first page was read."""
 
 
 class _Names(dict[int, str]):

@@ -43,6 +43,10 @@ _VIEWS = {
 """They make a file of an older schema look like one of `SCHEMA`."""
 
 
+class StaleSnapshotError(Exception):
+    """What a snapshot names was merged, joined, compacted or deleted since: begin another one."""
+
+
 @contextmanager
 def snapshot(path: Path) -> Iterator[sqlite3.Connection]:
     """
