@@ -32,20 +32,30 @@ is_command = begins_with(*COMMANDS)
 """Recognizes clients of commands."""
 
 
-@implementer(IStreamListener, IFirstBytes)
+@implementer(IStreamListener)
 class TemplatesListener:
-    """Takes the connections of the templates port, and of shared ports."""
+    """Takes the connections of the templates port."""
 
     verbs = ("fetch", "publish")
-    silent = welcomes = False
+    welcomes = False
 
     def __init__(self, env: Environment, library: Library) -> None:
-        self._env, self._library, self.word = env, library, env.section.word
+        self._env, self._library = env, library
 
     def factory(self, listener: Listener) -> IProtocolFactory:
         """Return the factory of the connections of a templates listener."""
         site = self._env.find(IHttpServer).site(listener, ("templates",))
         return TemplatesPort(self._env, listener, self._library, site)
+
+
+@implementer(IFirstBytes)
+class TemplateCommands:
+    """Takes connections to shared ports that begin with a command."""
+
+    silent = False
+
+    def __init__(self, env: Environment, library: Library) -> None:
+        self._env, self._library, self.word = env, library, env.section.word
 
     def recognize(self, head: bytes) -> bool | None:
         """Return whether a connection begins with a command of a raw client."""
@@ -93,12 +103,12 @@ def build(env: Environment) -> Component:
         keep_experts=settings.keep_experts,
         default=settings.default,
     )
-    listener, templates = TemplatesListener(env, library), Templates(env, library)
+    templates = Templates(env, library)
     services = [IntegrityCheckService(env, library), WatchedFolderService(env, library)]
     return Component(
         {
-            IStreamListener: listener,
-            IFirstBytes: listener,
+            IStreamListener: TemplatesListener(env, library),
+            IFirstBytes: TemplateCommands(env, library),
             ITemplates: templates,
             IHttpResources: Resources(lambda: template_routes(library, templates, settings)),
             IStatus: library,

@@ -35,22 +35,34 @@ is_request = begins_with(*HTTP_METHODS)
 """Recognizes HTTP requests."""
 
 
-@implementer(IStreamListener, IFirstBytes, IHttpServer)
-class WebListener:
+@implementer(IHttpServer)
+class HttpServer:
     """
-    Takes HTTP connections, for the web port, shared ports, and those of other components.
+    Serves the resources of components, on the ports of any of them.
 
     Args:
         sessions: the logins of the page.
     """
 
+    def __init__(self, env: Environment, sessions: Sessions) -> None:
+        self._env, self._sessions = env, sessions
+        self.metrics_open: bool = env.section.metrics_open
+
+    def site(self, listener: Listener, components: Collection[str]) -> ApiSite:
+        """Return the factory of HTTP connections to the resources of some components."""
+        return ApiSite(self._env, make_router(self._env, components), listener, self._sessions)
+
+
+@implementer(IStreamListener, IFirstBytes)
+class WebListener:
+    """Takes HTTP connections to all resources, at the web port and at shared ones."""
+
     verbs = ("follow", "publish", "send", "read", "fetch")
     silent = welcomes = False
     word = 0.0
 
-    def __init__(self, env: Environment, sessions: Sessions) -> None:
-        self._env, self._sessions = env, sessions
-        self.metrics_open: bool = env.section.metrics_open
+    def __init__(self, env: Environment, server: HttpServer) -> None:
+        self._env, self._server = env, server
 
     def factory(self, listener: Listener) -> IProtocolFactory:
         """Return the factory of the connections of a web listener."""
@@ -58,7 +70,8 @@ class WebListener:
 
     @cached_property
     def _site(self) -> ApiSite:
-        return self.site(Listener(self._env.name, ""), self._env.find_all(IHttpResources))
+        every = self._env.find_all(IHttpResources)
+        return self._server.site(Listener(self._env.name, ""), every)
 
     def recognize(self, head: bytes) -> bool | None:
         """Return whether a connection begins with an HTTP request."""
@@ -68,12 +81,12 @@ class WebListener:
         """Return the factory of connections at a shared port."""
         return self.factory(listener)
 
-    def site(self, listener: Listener, components: Collection[str]) -> ApiSite:
-        """Return the factory of HTTP connections to the resources of some components."""
-        found = self._env.find_all(IHttpResources)
-        codepage = getattr(self._env.find(ISignals), "codepage", CODEPAGE)
-        root = Router({name: found[name].routes() for name in components}, codepage)
-        return ApiSite(self._env, root, listener, self._sessions)
+
+def make_router(env: Environment, components: Collection[str]) -> Router:
+    """Return the router to the resources of some components."""
+    found = env.find_all(IHttpResources)
+    codepage = getattr(env.find(ISignals), "codepage", CODEPAGE)
+    return Router({name: found[name].routes() for name in components}, codepage)
 
 
 def routes(env: Environment, logins: Logins) -> list[Route]:
@@ -95,12 +108,13 @@ def routes(env: Environment, logins: Logins) -> list[Route]:
 def build(env: Environment) -> Component:
     """Build the component, which serves the resources of all components."""
     logins = Logins(env)
-    listener = WebListener(env, logins.sessions)
+    server = HttpServer(env, logins.sessions)
+    listener = WebListener(env, server)
     return Component(
         {
             IStreamListener: listener,
             IFirstBytes: listener,
-            IHttpServer: listener,
+            IHttpServer: server,
             IHttpResources: Resources(partial(routes, env, logins)),
         },
         start=[logins.start],
