@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
-from mtnet.net.output.queue import Encoder, SendQueue
+from mtnet.net.output.queue import Encoder
 from mtnet.net.peer import Peer
 from mtnet.net.throttle import ReadThrottle
 from mtnet.net.transport import Transport
@@ -21,6 +21,9 @@ class Form(NamedTuple):
         is_login: returns whether a payload may hold a login.
         encoder: makes the bytes that are sent from frames; None = they leave as they are.
         gathers: whether somebody looks at it: what can wait a moment leaves together.
+        ping: asks the client for a sign of life, as it is sent; None = the PING of the session.
+        idle: seconds of silence before a client is pinged that uses no service, or only looks on;
+            0 = as the others.
     """
 
     read: Callable[[bytes, str], Message]
@@ -28,6 +31,8 @@ class Form(NamedTuple):
     is_login: Callable[[bytes], bool]
     encoder: Encoder | None
     gathers: bool = False
+    ping: bytes | None = None
+    idle: float = 0.0
 
     def encoded(self, frames: bytes) -> bytes:
         """Return frames as they are sent."""
@@ -45,8 +50,6 @@ class Road(Protocol):
     Attributes:
         throttle: stops reading from the connection.
         form: of the messages.
-        idle: seconds of silence before a client is pinged that uses no service, or only looks on;
-            0 = as the others.
     """
 
     @property
@@ -60,12 +63,6 @@ class Road(Protocol):
 
     @property
     def form(self) -> Form: ...
-
-    @property
-    def idle(self) -> float: ...
-
-    def probe(self, queue: SendQueue, frame: Callable[[], bytes]) -> None:
-        """Ask the client for a sign of life; `frame` makes the PING of the session."""
 
     def farewell(self, code: str) -> bytes:
         """Return the last bytes to the client, behind an ERROR of a code; empty = without one."""
@@ -81,11 +78,6 @@ class FrameRoad:
     """Mixin of a protocol that carries a session by frames, over TCP or TLS."""
 
     form = FRAMES
-    idle = 0.0
-
-    def probe(self, queue: SendQueue, frame: Callable[[], bytes]) -> None:
-        """Ask the client for a sign of life; `frame` makes the PING of the session."""
-        queue.send(frame())
 
     def farewell(self, code: str) -> bytes:
         """Return the last bytes to the client, behind an ERROR of a code: none."""

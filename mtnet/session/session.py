@@ -257,12 +257,16 @@ class Session:
 
     def probe(self, frame: Callable[[], bytes]) -> None:
         """Ask the client for a sign of life; `frame` makes a PING."""
-        self._road.probe(self.queue, frame)
+        ping = self._road.form.ping
+        if ping is None:
+            self.queue.send(frame())
+        else:
+            self.queue.write(ping)
 
     @property
     def idle(self) -> float:
         """Seconds of silence before a PING to a client that uses no service; 0 = as to others."""
-        return self._road.idle
+        return self._road.form.idle
 
     def refuse(self, error: WireError, message: Message | None) -> None:
         """Send the ERROR that answers a message; close when it ends the session."""

@@ -325,11 +325,14 @@ def test_welcome_names_the_services_that_the_login_may_use(server, tmp_path, clo
 class SwappedPort(Port):
     """A road whose messages have their letters in the other case, and whose pings are none."""
 
-    form = Form(lambda data, page: parse(data.swapcase(), page), salvage, is_login, bytes.swapcase)
-    idle = 20.0
-
-    def probe(self, queue, frame):
-        queue.write(b"ping!")
+    form = Form(
+        lambda data, page: parse(data.swapcase(), page),
+        salvage,
+        is_login,
+        bytes.swapcase,
+        ping=b"ping!",
+        idle=20.0,
+    )
 
     def farewell(self, code):
         return f"bye! {code}".encode()

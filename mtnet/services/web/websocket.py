@@ -4,7 +4,7 @@ WebSocket connections below `/ws`: what all have, and the road of a session.
 A client that floods is read in slices and at a limited rate, as on the other ports.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
 
@@ -18,7 +18,7 @@ from zope.interface import implementer
 from mtnet.access.bans.policy import Offence
 from mtnet.daemon.environment import Environment
 from mtnet.net.keepalive import configure_keepalive
-from mtnet.net.output.queue import Encoder, SendQueue
+from mtnet.net.output.queue import Encoder
 from mtnet.net.peer import Peer, abort_on_error
 from mtnet.net.throttle import ReadRateLimit
 from mtnet.net.transport import StreamTransport
@@ -83,7 +83,15 @@ def _each(kept: Any, frames: bytes) -> Iterator[bytes]:
 
 
 def _form(encoder: Encoder, browser: bool) -> Form:
-    return Form(lambda data, _: json.parse(data), json.salvage, json.is_login, encoder, browser)
+    return Form(
+        lambda data, _: json.parse(data),
+        json.salvage,
+        json.is_login,
+        encoder,
+        browser,
+        PING,
+        IDLE,
+    )
 
 
 FORMS = _form(_json_frames, False), _form(_deflated_json_frames, True)
@@ -202,7 +210,6 @@ class JsonConnection(WebSocketConnection):
     WebSocket.
     """
 
-    idle = IDLE
     _code = 0
     _deadline: IDelayedCall | None = None
     _session: Session
@@ -250,10 +257,6 @@ class JsonConnection(WebSocketConnection):
     def end(self) -> None:
         self._stop()
         super().end()
-
-    def probe(self, queue: SendQueue, frame: Callable[[], bytes]) -> None:
-        """Send a ping of WebSocket."""
-        queue.write(PING)
 
     def farewell(self, code: str) -> bytes:
         """Return the close frame: of the code of the client, else of that of the last ERROR."""
