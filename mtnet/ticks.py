@@ -21,7 +21,7 @@ from mtnet.services.ticks.bars.history import BarHistory
 from mtnet.services.ticks.bars.periods import PERIODS, Period
 from mtnet.services.ticks.clocks.rules import ALL, Clocks
 from mtnet.services.ticks.export import bar_frames
-from mtnet.services.ticks.export.bars import rows_of
+from mtnet.services.ticks.export.bars import clock_of, rows_of
 from mtnet.services.ticks.export.frames import to_arrow, to_numpy, to_pandas, to_polars
 from mtnet.services.ticks.export.moments import read_moment
 from mtnet.services.ticks.export.reading import read_table
@@ -150,7 +150,7 @@ class Bars:
 
     def _rows(self) -> Iterator[tuple[Any, ...]]:
         history, clocks = BarHistory(self._path), self._clocks
-        clock = None if clocks is None else history.clock(clocks, self._symbol, self._basis)
+        clock = None if clocks is None else clock_of(history, self._symbol, self._basis, clocks)
         for bar in history.bars(self._symbol, self._period, self._basis, *self._span):
             (row,) = rows_of(self._basis, [bar])
             yield row if clock is None else (*row, clock.utc(bar.time, bar.time + bar.first))

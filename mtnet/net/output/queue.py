@@ -245,6 +245,11 @@ class SendQueue:
         return self.output.ready and not self._frames and self._over is None
 
     @property
+    def stalled(self) -> float | None:
+        """Since when bytes wait below the queue; None = everything is on its way."""
+        return self.output.stalled
+
+    @property
     def untaken(self) -> InFlight | None:
         """The bytes that the peer's machine has not taken; None = unknown, see `in_flight`."""
         below = self.output.untaken

@@ -11,8 +11,7 @@ from zope.interface import implementer
 from mtnet.daemon.environment import Environment
 from mtnet.errors import WireError
 from mtnet.interfaces import ISessionHandler, ISessionVerbs
-from mtnet.net.output.queue import Encoder
-from mtnet.net.transport import InFlight
+from mtnet.net.output.queue import Encoder, SendQueue
 from mtnet.services.signals.book import Channel
 from mtnet.services.signals.history.catch_up import witness
 from mtnet.services.signals.ownership.publishers import Connection, Publisher, PublisherId
@@ -433,12 +432,8 @@ class SignalClient:
         return self._access.session.last_heard
 
     @property
-    def stalled(self) -> float | None:
-        return self._access.session.queue.output.stalled
-
-    @property
-    def untaken(self) -> InFlight | None:
-        return self._access.session.queue.untaken
+    def output(self) -> SendQueue:
+        return self._access.session.queue
 
     @property
     def reported(self) -> Reported | None:

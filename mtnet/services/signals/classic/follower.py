@@ -10,7 +10,7 @@ from mtnet.daemon.environment import Environment
 from mtnet.net.endpoints import show
 from mtnet.net.keepalive import configure_keepalive
 from mtnet.net.output.queue import OutputBuffer
-from mtnet.net.transport import InFlight, StreamTransport
+from mtnet.net.transport import StreamTransport
 from mtnet.services.signals.book import Change
 from mtnet.services.signals.classic.queue import ClassicQueue
 from mtnet.services.signals.fanout import ISubscriber
@@ -37,6 +37,7 @@ class ClassicFollower:
         end: closes the connection, and says why.
 
     Attributes:
+        output: what was written to it, and waits.
         client, heard, reported: nothing, which is all that is known of a classic program.
     """
 
@@ -59,7 +60,7 @@ class ClassicFollower:
         budget = PACED_BUDGET if self._settings.pace else UNPACED_BUDGET
         if self._settings.pace:
             configure_keepalive(transport, SEND_BUFFER)
-        self._output = OutputBuffer(transport, env.clock, budget, self)
+        self.output = OutputBuffer(transport, env.clock, budget, self)
         state = signals.channels.shared_state(self._channel)
         self._queue = ClassicQueue(self._settings, state, env.clock.seconds())
         self._timer: IDelayedCall | None = None
@@ -77,23 +78,13 @@ class ClassicFollower:
 
     def stop(self) -> bool:
         """Send nothing more; return whether all that was sent has left the process."""
-        idle = self._output.ready
+        idle = self.output.ready
         self._stopped = True
         self._signals.channels.followers.leave(self._follower, self._env.now())
         self._signals.fanout.unsubscribe(self._channel, self)
         self._cancel()
-        self._output.close()
+        self.output.close()
         return idle
-
-    @property
-    def stalled(self) -> float | None:
-        """Since when it has taken no byte, in seconds of the clock; None = nothing waits."""
-        return self._output.stalled
-
-    @property
-    def untaken(self) -> InFlight | None:
-        """The bytes that its machine has not taken; None = unknown."""
-        return self._output.untaken
 
     def recheck(self) -> None:
         """End, if the channel is another one now, or a view that is damaged."""
@@ -107,7 +98,7 @@ class ClassicFollower:
         when = self._env.clock.seconds()
         self._queue.offer(change, when)
         due = max(when, self._queue.next_frame)
-        if self._output.ready and (self._timer is None or self._timer.getTime() > due + SOON):
+        if self.output.ready and (self._timer is None or self._timer.getTime() > due + SOON):
             self._send(due)
 
     def drained(self) -> None:
@@ -116,7 +107,7 @@ class ClassicFollower:
 
     def _send(self, due: float | None) -> None:
         """Send what the queue says, which has nothing before `due`; then wait."""
-        while self._output.ready and due is not None:
+        while self.output.ready and due is not None:
             when = self._env.clock.seconds()
             if when < due:
                 break
@@ -124,11 +115,11 @@ class ClassicFollower:
             due = self._queue.due()
             if frame is None:
                 break
-            self._output.write(frame)
+            self.output.write(frame)
         if self._stopped:
             return
-        if not self._output.ready:
-            due = self._output.since + self._settings.stalled
+        if not self.output.ready:
+            due = self.output.since + self._settings.stalled
         if due is None:
             self._cancel()
             return
@@ -140,13 +131,13 @@ class ClassicFollower:
 
     def _due(self) -> None:
         self._timer = None
-        if self._output.ready or self._stalled() < self._settings.stalled:
+        if self.output.ready or self._stalled() < self._settings.stalled:
             self.drained()
         else:
             self._end(f"took no byte for {self._settings.stalled:g} s")
 
     def _stalled(self) -> float:
-        return self._env.clock.seconds() - self._output.since
+        return self._env.clock.seconds() - self.output.since
 
     def _cancel(self) -> None:
         if self._timer is not None:

@@ -81,8 +81,7 @@ class PollingFollower:
     """
 
     shared = None
-    stalled: float | None = None
-    untaken: None = None
+    output: None = None
 
     def __init__(
         self,

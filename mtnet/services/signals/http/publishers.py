@@ -71,7 +71,7 @@ class HttpPublisher:
         heard: seconds of the clock at its last request.
     """
 
-    stalled = untaken = reported = None
+    output = reported = None
 
     def __init__(self, signals: SignalService, key: PublisherKey, program: str, host: str) -> None:
         self._signals, self.channel = signals, key.channel

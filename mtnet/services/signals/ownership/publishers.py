@@ -23,6 +23,18 @@ HELD = 86_400.0
 strategy on daily bars, is silent for hours."""
 
 
+class Output(Protocol):
+    """What was sent to a participant, and has not left; times are seconds of the clock."""
+
+    @property
+    def stalled(self) -> float | None:
+        """Since when it has taken no byte; None = nothing waits."""
+
+    @property
+    def untaken(self) -> InFlight | None:
+        """The bytes that its machine has not taken; None = unknown."""
+
+
 class Connection(Protocol):
     """Status of the connection of a participant; times are seconds of the clock."""
 
@@ -35,12 +47,8 @@ class Connection(Protocol):
         """When the last sign of life came; None = it need not give any."""
 
     @property
-    def stalled(self) -> float | None:
-        """Since when it has taken no byte; None = nothing waits."""
-
-    @property
-    def untaken(self) -> InFlight | None:
-        """The bytes that its machine has not taken; None = unknown."""
+    def output(self) -> Output | None:
+        """What it is sent; None = it has no connection, and asks."""
 
     @property
     def reported(self) -> Reported | None:

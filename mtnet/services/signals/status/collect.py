@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from mtnet.services.signals.book import Channel
 from mtnet.services.signals.ownership.ownership import Ownership
-from mtnet.services.signals.ownership.publishers import Connection, Publisher
+from mtnet.services.signals.ownership.publishers import Connection, Output, Publisher
 from mtnet.services.signals.reports.registry import Reported
 from mtnet.services.signals.service import SignalService
 from mtnet.services.signals.status.engine import hangs
@@ -227,7 +227,8 @@ def _online(
     sent = channel.seq if feed is None else feed.position
     next = 0 if feed is None else feed.pending(follower.acked)
     heard = _heard(connection, moment)
-    stalled = None if connection is None else moment.of(connection.stalled)
+    output = None if connection is None else connection.output
+    stalled = None if output is None else moment.of(output.stalled)
     return FollowerFacts(
         follower.who,
         channel,
@@ -241,7 +242,7 @@ def _online(
         bool(follower.acked_at),
         heard,
         stalled,
-        *_untaken(connection, heard, stalled, moment.when),
+        *_untaken(output, heard, stalled, moment.when),
         follower.copies or NONE,
         _reports(reports, connection, *follower.key),
         "" if connection is None else connection.client,
@@ -277,12 +278,12 @@ def _heard(connection: Connection | None, moment: Moment) -> int | None:
 
 
 def _untaken(
-    connection: Connection | None, heard: int | None, stalled: int | None, when: int
+    output: Output | None, heard: int | None, stalled: int | None, when: int
 ) -> tuple[int | None, bool]:
     """Ask the kernel about those in trouble alone: it is two system calls for each."""
-    if connection is None or not hangs(heard, stalled, when):
+    if output is None or not hangs(heard, stalled, when):
         return None, False
-    found = connection.untaken
+    found = output.untaken
     return (None, False) if found is None else found
 
 

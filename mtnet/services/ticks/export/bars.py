@@ -21,6 +21,7 @@ from mtnet.services.ticks.bars.history import BarHistory
 from mtnet.services.ticks.bars.periods import Period
 from mtnet.services.ticks.bars.series import VOLUME_DIGITS, Bar, points, volume_text
 from mtnet.services.ticks.clocks.bars import BarClock
+from mtnet.services.ticks.clocks.rules import Clocks
 from mtnet.services.ticks.cold import parquet
 from mtnet.services.ticks.export.formats import PLAIN, Columns, csv_symbol
 from mtnet.services.ticks.export.stream import (
@@ -139,10 +140,12 @@ def _clocks(
     rules = columns.clocks
     if rules is None:
         return {}
-    return {
-        symbol: BarClock(rules, symbol.decode(), basis.timed, partial(history.reader.ticks, symbol))
-        for symbol, basis in bases.items()
-    }
+    return {symbol: clock_of(history, symbol, basis, rules) for symbol, basis in bases.items()}
+
+
+def clock_of(history: BarHistory, symbol: bytes, basis: Basis, rules: Clocks) -> BarClock:
+    """Return the clock of the bars of a symbol, by the rules of its brokers."""
+    return BarClock(rules, symbol.decode(), basis.timed, partial(history.reader.ticks, symbol))
 
 
 def json(history: BarHistory, chosen: BarSelection, columns: Columns = PLAIN) -> Iterator[bytes]:
