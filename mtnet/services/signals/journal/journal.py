@@ -41,6 +41,7 @@ from mtnet.services.signals.journal.verify import (
     kept_hash_at,
     read_entries,
     sentence,
+    state_in,
     state_of,
 )
 from mtnet.services.signals.journal.whole_state import store_whole
@@ -82,7 +83,7 @@ class Journal(RecoverableFiles):
         super().__init__(path)
         self.attempted: list[Outcome] = []
         self.derived: list[Entry] = []
-        self._views = Derivation(_state_in)
+        self._views = Derivation()
         self._keeps = retain, ids, slice
         self._transactions: dict[str, Transaction] = {}
         self._apart = False
@@ -145,7 +146,7 @@ class Journal(RecoverableFiles):
             result = change(self._workspace(connection, transactions))
             # The channel of a new view has no entry yet.
             checkpoints = self._flush(connection, transactions, empty=True)
-            self._views.flush_aliases(connection)
+            self._views.aliases.flush(connection)
             return result, checkpoints
 
         return self._write(make)
@@ -154,7 +155,7 @@ class Journal(RecoverableFiles):
         self, connection: sqlite3.Connection, transactions: dict[str, Transaction]
     ) -> Workspace:
         join = partial(self._join, connection, transactions)
-        return Workspace(connection, self._views, join, partial(_state_in, connection))
+        return Workspace(connection, self._views, join, partial(state_in, connection))
 
     def _load_views(self) -> None:
         """
@@ -278,7 +279,7 @@ class Journal(RecoverableFiles):
             return row
         transaction = Transaction(connection, row)
         try:
-            self._views.repair(connection, row.name, transaction, state_of(connection, row))
+            self._views.repair(connection, row.name, transaction)
         except sqlite3.DatabaseError as error:
             raise blame(row.name, error) from error
         self._flush(connection, {row.name: transaction}, empty=True)
@@ -514,11 +515,6 @@ def _begin_epoch(connection: sqlite3.Connection, channel: str) -> Row:
     row = next_epoch(row)
     write_row(connection, row)
     return row
-
-
-def _state_in(connection: sqlite3.Connection, channel: str) -> State | None:
-    row = read_row(connection, channel)
-    return None if row is None else state_of(connection, row)
 
 
 def _check_name(channel: str) -> None:

@@ -178,6 +178,12 @@ def state_of(connection: sqlite3.Connection, row: Row) -> State:
     return State(row.epoch, row.seq, oldest, shows, short(row.hash), row.counted)
 
 
+def state_in(connection: sqlite3.Connection, channel: str) -> State | None:
+    """Return the positions of a channel as `state_of` does; None = there is no such channel."""
+    row = read_row(connection, channel)
+    return None if row is None else state_of(connection, row)
+
+
 def check_channel(
     connection: sqlite3.Connection, name: str, checkpoint: Checkpoint | None
 ) -> State:

@@ -74,7 +74,7 @@ def add(space: Workspace, name: str, settings: ViewSettings, terms: Terms) -> li
     if len(space.derivation.names) >= MAX_VIEWS:
         raise WireError("channel", f"There are {MAX_VIEWS} views, and this is one more")
     states = _sources(space, settings)
-    space.derivation.assign(name, settings)
+    space.derivation.aliases.assign(name, settings, space.derivation.names)
     stored = store.begin(name, settings)
     stored.view.seq = 0 if state is None else state.seq
     space.derivation.add(name, stored)
@@ -109,7 +109,7 @@ def edit(
     copies = view.shown or any(row.copied for row in view.rows.values())
     if (gone or single) and copies:
         raise WireError("denied", f"{name} copies something; flatten it before its sources change")
-    space.derivation.assign(name, settings)
+    space.derivation.aliases.assign(name, settings, space.derivation.names)
     stored = space.derivation.views[name]
     view.settings = settings
     for source in gone:

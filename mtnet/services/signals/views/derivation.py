@@ -6,21 +6,19 @@ Blocking, for the thread of the journal.
 
 import sqlite3
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from contextlib import suppress
 from functools import partial
 
 from msgspec.structs import replace
 
-from mtnet.errors import DamageError, WireError
+from mtnet.errors import DamageError
 from mtnet.services.signals.journal.hash_chain import Held
 from mtnet.services.signals.journal.schema import Writes, blame
 from mtnet.services.signals.journal.transaction import Transaction
-from mtnet.services.signals.model import FLAT, Entry, State
+from mtnet.services.signals.journal.verify import state_in
+from mtnet.services.signals.model import FLAT, Entry
 from mtnet.services.signals.ownership.transitions import CommitPolicy, Verdict, transition
 from mtnet.services.signals.views import store
-from mtnet.services.signals.views.alias import MAIN, Aliases
-from mtnet.services.signals.views.settings import ViewSettings
-from mtnet.services.signals.views.store import StoredView
+from mtnet.services.signals.views.store import StoredAliases, StoredView
 from mtnet.services.signals.views.transform import Draft, Terms
 
 Open = Callable[[str], Transaction]
@@ -41,23 +39,19 @@ class Derivation:
     """
     The views of a journal.
 
-    Args:
-        state: reads what stands in a channel; None = there is no such channel.
-
     Attributes:
         changed: the views that are to be written.
         loaded: whether they are known.
         names: of all, those that are damaged included.
-        aliases: whose `main` is which view; stale = it is not written.
+        aliases: whose `main` is which view.
         views: by name; those that are whole.
         idle: there are no views, so that a commit leads to nothing more.
     """
 
-    def __init__(self, state: Callable[[sqlite3.Connection, str], State | None]) -> None:
-        self._state = state
+    def __init__(self) -> None:
         self.loaded = self.idle = False
         self.names = frozenset[str]()
-        self.aliases, self.stale = Aliases(), False
+        self.aliases = StoredAliases()
         self.changed: dict[str, StoredView] = {}
         self.views: dict[str, StoredView] = {}
         self._by_source: dict[str, list[str]] = {}
@@ -84,48 +78,15 @@ class Derivation:
                 continue
             try:
                 stored = store.read_view(connection, name)
-                stored.compare(self._state(connection, name))
+                stored.compare(state_in(connection, name))
             except (DamageError, sqlite3.DatabaseError) as error:
                 found.append(blame(name, error))
             else:
                 self.views[name] = stored
         self._index()
-        self._load_aliases(connection)
+        self.aliases.load(connection, self.names, self.views)
         self.loaded = True
         return found
-
-    def _load_aliases(self, connection: sqlite3.Connection) -> None:
-        """Read whose `main` is which view; where that is damaged, ask the views themselves."""
-        others = MAIN
-        try:
-            stored = store.read_aliases(connection)
-        except (DamageError, sqlite3.DatabaseError) as error:
-            blame("", error)  # raises what is no damage
-            stored = None
-            left_out = sorted(self.names - self.views.keys())
-            others = left_out[0] if left_out else MAIN
-        self.aliases = stored or Aliases()
-        for name in sorted(self.views):
-            with suppress(WireError):  # two say the same of one
-                self.assign(name, self.views[name].view.settings)
-        self.stale = self.aliases != (stored or Aliases())
-        self.aliases = replace(self.aliases, others=others)
-
-    def assign(self, name: str, settings: ViewSettings) -> None:
-        """
-        Let `main` mean a view for its accounts and networks.
-
-        Raises:
-            WireError: `field`; one of them has another view.
-        """
-        self.aliases = replace(self.aliases.given(name, settings, self.names), others=MAIN)
-        self.stale = True
-
-    def flush_aliases(self, connection: sqlite3.Connection) -> None:
-        """Write whose `main` is which view, if that has changed."""
-        if self.stale:
-            store.write_aliases(connection, self.aliases)
-            self.stale = False
 
     def derive(
         self, entries: Iterable[Entry], transaction: Open, terms: Mapping[str, Terms]
@@ -205,23 +166,23 @@ class Derivation:
         store.remove(connection, name)
         self._index()
 
-    def repair(
-        self, connection: sqlite3.Connection, name: str, transaction: Transaction, state: State
-    ) -> None:
+    def repair(self, connection: sqlite3.Connection, name: str, transaction: Transaction) -> None:
         """
         Make the ledger of a damaged view anew; what its sources do not hold is closed.
 
         A view whose settings are damaged ends, and everything in its channel is closed.
 
         Args:
-            state: what the channel of the view holds.
+            transaction: of the channel of the view.
 
         Raises:
             DamageError: a source is damaged, and is to be accepted first.
         """
-        when = max((each.when for each in state.positions), default=0)
+        held = state_in(connection, name)
+        positions = () if held is None else held.positions
+        when = max((each.when for each in positions), default=0)
         try:
-            found = store.rebuild(connection, name, state, partial(self._state, connection))
+            found = store.rebuild(connection, name, partial(state_in, connection))
         except (DamageError, sqlite3.DatabaseError) as error:
             if blame(name, error).channel != name:
                 raise

@@ -6,20 +6,22 @@ the thread of the journal.
 """
 
 import sqlite3
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from fractions import Fraction
 from hashlib import sha256
 from typing import Any
 
 import msgspec
 from msgspec import Raw, Struct, to_builtins
+from msgspec.structs import replace
 
-from mtnet.errors import DamageError
+from mtnet.errors import DamageError, WireError
 from mtnet.services.signals.journal.hash_chain import SUMS
 from mtnet.services.signals.journal.schema import Writes, blame, fetch, rows
-from mtnet.services.signals.model import State
+from mtnet.services.signals.model import Entry, State
 from mtnet.services.signals.reports.equity import Bases
-from mtnet.services.signals.views.alias import Aliases
+from mtnet.services.signals.views.alias import MAIN, Aliases
 from mtnet.services.signals.views.ledger import Key, Row
 from mtnet.services.signals.views.settings import ViewMode, ViewSettings
 from mtnet.services.signals.views.transform import View
@@ -84,7 +86,7 @@ class StoredView:
             DamageError: that is not what the ledger says.
         """
         name = self.view.name
-        seq, held = (0, []) if state is None else (state.seq, state.positions)
+        seq, held = _standing(state)
         if not self.view.show(held) or self.view.seq != seq:
             raise DamageError(name, f"view {name}: its ledger is not that of its entry {seq}")
 
@@ -121,30 +123,91 @@ class StoredView:
         writes[_SET_VIEW].append((view.name, body, sha256(body).digest()))
 
 
+class StoredAliases:
+    """
+    Whose `main` is which view.
+
+    Attributes:
+        known: it.
+        stale: it is not written yet.
+    """
+
+    def __init__(self) -> None:
+        self.known, self.stale = Aliases(), False
+
+    def load(
+        self,
+        connection: sqlite3.Connection,
+        names: Collection[str],
+        views: Mapping[str, StoredView],
+    ) -> None:
+        """
+        Read it; where it is damaged, ask the views themselves.
+
+        Args:
+            names: of all views.
+            views: those that are whole.
+
+        Raises:
+            sqlite3.DatabaseError: the disk cannot be read.
+        """
+        others = MAIN
+        try:
+            stored = _read_aliases(connection)
+        except (DamageError, sqlite3.DatabaseError) as error:
+            blame("", error)  # raises what is no damage
+            stored = Aliases()
+            left_out = sorted(set(names) - views.keys())
+            others = left_out[0] if left_out else MAIN
+        self.known = stored
+        for name in sorted(views):
+            with suppress(WireError):  # two say the same of one
+                self.assign(name, views[name].view.settings, names)
+        self.stale = self.known != stored
+        self.known = replace(self.known, others=others)
+
+    def assign(self, name: str, settings: ViewSettings, names: Collection[str]) -> None:
+        """
+        Let `main` mean a view for its accounts and networks.
+
+        Args:
+            names: of all views.
+
+        Raises:
+            WireError: `field`; one of them has another view.
+        """
+        self.known = replace(self.known.given(name, settings, names), others=MAIN)
+        self.stale = True
+
+    def flush(self, connection: sqlite3.Connection) -> None:
+        """Write it, if it has changed."""
+        if self.stale:
+            body = encode(self.known)
+            values = body, sha256(body).digest()
+            connection.execute("INSERT OR REPLACE INTO alias VALUES (1, ?, ?)", values)
+            self.stale = False
+
+
 def begin(name: str, settings: ViewSettings) -> StoredView:
     """Make a view that has no entry yet."""
     numbers = {source: number for number, source in enumerate(settings.sources, 1)}
     return StoredView(View(name, settings, numbers), len(numbers) + 1, {})
 
 
-def rebuild(connection: sqlite3.Connection, name: str, held: State, sources: States) -> StoredView:
+def rebuild(connection: sqlite3.Connection, name: str, states: States) -> StoredView:
     """
     Make the ledger of a damaged view anew: what it holds stays, as a part of what its sources hold.
-
-    Args:
-        held: what the channel of the view holds.
-        sources: returns what a channel holds.
 
     Raises:
         DamageError: its settings are not what was written.
     """
     head, settings = _read_head(connection, name)
-    view = View(name, settings, head.numbers, held.seq)
+    seq, held = _standing(states(name))
+    view = View(name, settings, head.numbers, seq)
     view.mode, view.struck = head.mode, head.struck
-    view.show(held.positions)
+    view.show(held)
     for source in settings.sources:
-        state = sources(source)
-        view.adopt(source, () if state is None else state.positions)
+        view.adopt(source, _standing(states(source))[1])
     connection.execute("DELETE FROM ledger WHERE view = ?", (name,))
     return StoredView(view, head.next, {}, head.bases)
 
@@ -192,27 +255,18 @@ def read_view(connection: sqlite3.Connection, name: str) -> StoredView:
     return StoredView(view, head.next, items, head.bases)
 
 
-def read_aliases(connection: sqlite3.Connection) -> Aliases | None:
-    """
-    Return who means which view by `main`; None = nothing was written yet.
+def _standing(state: State | None) -> tuple[int, Sequence[Entry]]:
+    """Return the last entry of a channel, and what it holds."""
+    return (0, ()) if state is None else (state.seq, state.positions)
 
-    Raises:
-        DamageError: it is not what was written.
-        sqlite3.DatabaseError: it, or the disk, cannot be read.
-    """
+
+def _read_aliases(connection: sqlite3.Connection) -> Aliases:
     for body, digest in rows(connection, (bytes, bytes), "SELECT body, digest FROM alias"):
         if sha256(body).digest() != digest:
             raise DamageError("", "the row of the table `alias` was changed")
         found: Aliases = _decode("", body, Aliases)
         return found
-    return None
-
-
-def write_aliases(connection: sqlite3.Connection, aliases: Aliases) -> None:
-    """Write who means which view by `main`."""
-    body = encode(aliases)
-    values = body, sha256(body).digest()
-    connection.execute("INSERT OR REPLACE INTO alias VALUES (1, ?, ?)", values)
+    return Aliases()
 
 
 def _read_head(connection: sqlite3.Connection, name: str) -> tuple[Head, ViewSettings]:

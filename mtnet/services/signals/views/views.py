@@ -118,7 +118,7 @@ class Views:
 
     def _open(self, journal: Journal, configured: Mapping[str, ViewSettings]) -> None:
         self._note(journal.look_at_views(_summary))
-        if journal.look_at_views(lambda derivation: derivation.stale):
+        if journal.look_at_views(lambda derivation: derivation.aliases.stale):
             with suppress(NotAskedError):  # it is known from the views, too
                 journal.change_views(lambda space: None)
         for name, settings in configured.items():
@@ -416,7 +416,7 @@ def _summary(derivation: Derivation) -> Known:
         name: Summary(each.view.settings, each.view.mode, each.view.struck, each.bases)
         for name, each in derivation.views.items()
     }
-    return Known(views, derivation.names, derivation.aliases)
+    return Known(views, derivation.names, derivation.aliases.known)
 
 
 def _newest(found: Summary, known: Summary | None) -> Summary:
