@@ -32,7 +32,7 @@ from mtnet.net.endpoints import Listener  # noqa: E402
 from mtnet.testing import connect  # noqa: E402
 
 PACKAGE = str(Path(mtnet.__file__).parent) + "/"
-LIMITS = {"template": (44, 9), "classic": (85, 24), "dialect 2": (116, 27)}
+LIMITS = {"template": (44, 9), "classic": (84, 23), "dialect 2": (115, 26)}
 """Calls and files that each walk may take."""
 GET = b"GET /templates/EURUSD/H1 HTTP/1.1\r\nHost: localhost\r\n\r\n"
 CHART = b"<chart>\r\nsymbol=EURUSD\r\nperiod=60\r\n<window>\r\n</window>\r\n</chart>\r\n"

@@ -16,12 +16,13 @@ from twisted.logger import Logger
 from mtnet.callbacks import noop
 from mtnet.clock import WallClock
 from mtnet.errors import WireError
+from mtnet.redact import PathRedactor
 from mtnet.services.signals.book import Channel
 from mtnet.services.signals.channels import Channels
 from mtnet.services.signals.history.histories import Histories
-from mtnet.services.signals.journal.group_commit import GroupCommit, Pending
+from mtnet.services.signals.journal.group_commit import Commit, GroupCommit, Pending, Stored
 from mtnet.services.signals.journal.journal import Journal
-from mtnet.services.signals.journal.worker import JournalWorker, Stored
+from mtnet.services.signals.journal.worker import JournalWorker
 from mtnet.services.signals.model import (
     Entry,
     Outcome,
@@ -81,7 +82,7 @@ class SignalService:
     ) -> None:
         self.settings, self._clock, self.now = settings, clock, now
         self.codepage = settings.codepage
-        path = journal.path
+        path, self._redactor = journal.path, PathRedactor(journal.path.parent)
         self.channels = channels = Channels(settings, clock, now, self.read)
         self.fanout, self.positions = channels.fanout, channels.positions
         self.views = views = Views(
@@ -100,7 +101,12 @@ class SignalService:
         )
         worker.on_damage = channels.recheck
         self.commits = commits = GroupCommit(
-            settings.backlog, worker, rules.policy, clock, self._deliver, channels.sent
+            settings.backlog,
+            worker,
+            lambda batch, when: Commit(journal, rules.policy(batch, when)),
+            clock,
+            self._deliver,
+            channels.sent,
         )
         channels.replay_caches.budget.yields = commits.is_busy
         diverged = path.with_suffix(".diverged")
@@ -230,7 +236,7 @@ class SignalService:
         if channel in self.views.known:
             self.views.refuse_publish(channel)
         if channel in self.worker.journal.damaged:
-            self.worker.check_whole(channel)
+            self._check_whole(channel)
         book = self.channels.book
         if channel not in book and len(book) - len(self.views.names) >= MAX_CHANNELS:
             raise WireError("channel", f"There are {MAX_CHANNELS} channels, and this is one more")
@@ -340,7 +346,7 @@ class SignalService:
             ((_, outcome),) = outcome.refused  # the opening of a reversal
         if isinstance(outcome, WireError):
             if outcome.code == "server":
-                outcome = WireError("server", self.worker.redactor.text(str(outcome)))
+                outcome = WireError("server", self._redactor.text(str(outcome)))
             self._refuse(pending, outcome)
         else:
             self._accept(pending, outcome)
@@ -382,13 +388,24 @@ class SignalService:
         Raises:
             WireError: `channel` (there is none of this name) or `server` (it is damaged).
         """
-        self.worker.check_whole(name)
+        self._check_whole(name)
         return self.channels.named(name)
+
+    def _check_whole(self, channel: str) -> None:
+        """
+        Refuse a channel that is damaged.
+
+        Raises:
+            WireError: `server`.
+        """
+        why = self.worker.journal.damaged.get(channel)
+        if why is not None:
+            raise WireError("server", self._redactor.text(why))
 
     def damaged(self) -> dict[str, str]:
         """Return the channels that are damaged, each with a sentence without a path."""
-        worker = self.worker
-        return {name: worker.redactor.text(why) for name, why in worker.journal.damaged.items()}
+        damaged = self.worker.journal.damaged
+        return {name: self._redactor.text(why) for name, why in damaged.items()}
 
     def full(self) -> list[str]:
         """Name the channels that had no room for a symbol within the last minute."""

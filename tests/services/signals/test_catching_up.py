@@ -66,8 +66,8 @@ class Port:
     def __init__(self, env, clock):
         self.env, self.clock, self.signals = env, clock, env.find(ISignals)
         self.factory = env.factory("signals", Listener("signals", "tcp:8081"))
-        self.thread = Slow(self.signals.worker._in_thread)
-        self.signals.worker._in_thread = self.thread
+        self.thread = Slow(self.signals.worker.in_thread)
+        self.signals.worker.in_thread = self.thread
         self.provider = self.signals.join("provider", None)
         self.count = 0
 
@@ -284,7 +284,7 @@ def test_what_followers_far_behind_read_waits_behind_commits(env_with, clock):
 
     port = Port(env_with(), clock)
     port.store(PAGE)
-    port.signals.worker._in_thread = thread(urgent)
+    port.signals.worker.in_thread = thread(urgent)
     port.signals.worker._later = thread(later)
     client = port.dial()
     client.say(f"SUBSCRIBE|channel=main|epoch={port.epoch}|after=0")

@@ -126,16 +126,19 @@ class Signals(HttpClients, Pauses, Rollbacks, ClockJumps, RuleBasedStateMachine)
 
     def watch(self, signals):
         """Tell the rules when commits are judged and stored, and when publishers go."""
-        policy, finish, leave = signals.commits._policy, signals.worker._finish, signals.leave
-        resume = signals.resume
+        make, leave, resume = signals.commits._begin, signals.leave, signals.resume
 
         def begin(batch, when):
             self.rules.begin(batch, when)
-            return policy(batch, when)
+            commit = make(batch, when)
+            finish = commit.policy.finish
 
-        def stored(policy):
-            self.rules.committed()
-            finish(policy)
+            def stored():
+                self.rules.committed()
+                finish()
+
+            commit.policy.finish = stored
+            return commit
 
         def gone(publisher, bye=False):
             self.rules.leave(publisher, bye, self.clock.seconds())
@@ -145,8 +148,7 @@ class Signals(HttpClients, Pauses, Rollbacks, ClockJumps, RuleBasedStateMachine)
             self.rules.resume(publisher)
             resume(publisher, channel)
 
-        signals.commits._policy, signals.worker._finish, signals.leave = begin, stored, gone
-        signals.resume = back
+        signals.commits._begin, signals.leave, signals.resume = begin, gone, back
 
     def fail(self, fault):
         journal = self.server.journal

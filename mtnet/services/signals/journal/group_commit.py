@@ -5,18 +5,21 @@ What came of a commit that failed is found out before anything else is stored; t
 again, or the draft is found that lets it fail.
 """
 
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from itertools import chain
 from typing import Any, TypeVar
 
+from msgspec import Struct
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from mtnet.errors import JournalError, NotAskedError
+from mtnet.errors import JournalError, NotAskedError, WireError
 from mtnet.metrics import Histogram
-from mtnet.services.signals.journal.worker import JournalWorker, Stored
+from mtnet.services.signals.journal.journal import Journal
+from mtnet.services.signals.journal.worker import JournalWorker
+from mtnet.services.signals.model import Entry, Outcome, entries_of
 from mtnet.services.signals.ownership.policy import PublishPolicy, Submission
 from mtnet.services.signals.ownership.publishers import Publisher
 
@@ -258,6 +261,87 @@ class CommitQueue:
         return min(counts, default=self._taken + 1) - 1
 
 
+class Stored(Struct, frozen=True):
+    """
+    Result of a commit.
+
+    Attributes:
+        outcomes: of each draft; None = it is certainly not stored.
+        entries: not sent to followers yet, in the order of each channel.
+        epochs: of the channels that began with it.
+        full: channels in which something was refused for want of room.
+    """
+
+    outcomes: Sequence[Outcome | None]
+    entries: Sequence[Entry] = ()
+    epochs: Mapping[str, str] = {}
+    full: Collection[str] = ()
+
+    @classmethod
+    def refused(cls, why: str) -> "Stored":
+        """Return the result of one draft that is not stored."""
+        return cls([WireError("server", why)])
+
+
+class Commit(Struct, frozen=True):
+    """
+    One commit; blocking, for the thread of the journal.
+
+    Attributes:
+        policy: judges its drafts, which it has.
+    """
+
+    journal: Journal
+    policy: PublishPolicy
+
+    def store(self) -> Stored:
+        """
+        Store the drafts, all that are accepted or, when this raises, none that is known of.
+
+        Raises:
+            JournalError: as `Journal.commit`.
+        """
+        outcomes = self.journal.commit(self.policy.drafts, self.policy)
+        self.policy.finish()
+        entries: list[Entry] = []
+        begins = False
+        for outcome in outcomes:
+            if type(outcome) is Entry:
+                entries.append(outcome)
+                begins = begins or outcome.seq == 1
+            else:
+                entries += (found := entries_of(outcome))
+                begins = begins or (bool(found) and found[0].seq == 1)
+        entries += self.journal.derived
+        epochs = self._epochs(entries) if begins else {}
+        return Stored(outcomes, entries, epochs, self.policy.full)
+
+    def recover(self, known: Mapping[str, int]) -> Stored:
+        """
+        Find out what came of it, since it failed.
+
+        Args:
+            known: the last entry of each channel that was sent to followers.
+
+        Raises:
+            JournalError: the disk does not say.
+        """
+        drafts, landed = self.policy.drafts, self.journal.recover(known)
+        outcomes: Sequence[Outcome | None] = self.journal.attempted
+        if not landed or len(outcomes) != len(drafts):
+            outcomes = self.journal.find(drafts)
+        if landed:
+            self.policy.finish()
+        return Stored(outcomes, landed, self._epochs(landed), self.policy.full)
+
+    def _epochs(self, entries: Sequence[Entry]) -> dict[str, str]:
+        epochs = {}
+        for entry in entries:
+            if entry.seq == 1:
+                epochs[entry.channel] = self.journal.positions(entry.channel).epoch
+        return epochs
+
+
 T = TypeVar("T")
 Deliver = Callable[[list[Pending], Stored], list[Pending]]
 """Answers the publishers of a commit and sends its entries; returns the drafts to try again."""
@@ -269,7 +353,7 @@ class GroupCommit:
 
     Args:
         backlog: drafts that wait before publishers are paused.
-        policy: returns what judges a commit that begins at a time, in seconds of the clock.
+        begin: returns the commit of some drafts, at a time in seconds of the clock.
         sent: returns the number of the last entry of each channel that was sent to followers.
 
     Attributes:
@@ -285,13 +369,13 @@ class GroupCommit:
         self,
         backlog: int,
         worker: JournalWorker,
-        policy: "Callable[[Sequence[Pending], float], PublishPolicy]",
+        begin: Callable[[Sequence[Pending], float], Commit],
         clock: IReactorTime,
         deliver: Deliver,
         sent: Callable[[], Mapping[str, int]],
     ) -> None:
         self.queue = CommitQueue(backlog)
-        self._worker, self._policy, self._clock = worker, policy, clock
+        self._worker, self._begin, self._clock = worker, begin, clock
         self._deliver, self._sent = deliver, sent
         self._busy = False
         self._idle: Deferred[None] | None = None
@@ -358,9 +442,9 @@ class GroupCommit:
             return
         began = self._clock.seconds()
         try:
-            policy = self._policy(batch, began)
-            self._worker.commit(policy).addCallbacks(
-                self._stored, self._not_stored, (batch, began), {}, (batch, policy)
+            commit = self._begin(batch, began)
+            self._worker.in_thread(commit.store).addCallbacks(
+                self._stored, self._not_stored, (batch, began), {}, (batch, commit)
             )
         except Exception:
             self._fail(Failure())
@@ -384,10 +468,10 @@ class GroupCommit:
         else:
             self._rest()
 
-    def _not_stored(self, failure: Failure, batch: list[Pending], policy: PublishPolicy) -> None:
+    def _not_stored(self, failure: Failure, batch: list[Pending], commit: Commit) -> None:
         error = failure.value
         if isinstance(error, Exception):
-            self._run(self._recover(batch, policy, error))
+            self._run(self._recover(batch, commit, error))
         else:
             self._fail(failure)
 
@@ -413,11 +497,11 @@ class GroupCommit:
             idle.callback(None)
 
     async def _commit_nothing(self) -> bool:
-        policy = self._policy([], self._clock.seconds())
+        commit = self._begin([], self._clock.seconds())
         try:
-            await self._worker.commit(policy)
+            await self._worker.in_thread(commit.store)
         except Exception as error:
-            await self._recover([], policy, error)
+            await self._recover([], commit, error)
         else:
             self._note_recovery()
         return True
@@ -426,12 +510,12 @@ class GroupCommit:
         # Seen from the reactor, a call that is under way looks like one that has failed.
         if not await self._worker.needs_recovery():
             return True
-        goes_on = await self._recover([], self._policy([], self._clock.seconds()), error)
+        goes_on = await self._recover([], self._begin([], self._clock.seconds()), error)
         if goes_on:
             self._note_recovery()
         return goes_on
 
-    async def _recover(self, batch: list[Pending], policy: PublishPolicy, error: Exception) -> bool:
+    async def _recover(self, batch: list[Pending], commit: Commit, error: Exception) -> bool:
         """Find out what came of a commit that failed; return whether work goes on."""
         queue, asked = self.queue, not isinstance(error, NotAskedError)
         queue.fail()
@@ -440,7 +524,7 @@ class GroupCommit:
         stored, rested = Stored([None] * len(batch)), False
         while asked:
             try:
-                stored = await self._worker.recover(policy, self._sent())
+                stored = await self._worker.in_thread(commit.recover, self._sent())
                 break
             except Exception as unsure:
                 # Nothing is known, so nobody is answered and nothing is taken until it is.

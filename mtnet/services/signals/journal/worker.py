@@ -1,48 +1,23 @@
 """
-The journal in its thread: commits, what came of one that failed, and everything else asked of it.
+The journal in its thread: everything that is asked of it, but for commits.
 
 Whatever runs in the thread is handed to it by value, and gives back values.
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from msgspec import Struct
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from mtnet.callbacks import noop
-from mtnet.errors import JournalError, NotAskedError, PrunedError, WireError
-from mtnet.redact import PathRedactor
+from mtnet.errors import JournalError, NotAskedError, PrunedError
 from mtnet.services.signals.journal.journal import Journal
 from mtnet.services.signals.journal.scrubber import Scrubber, Thread
-from mtnet.services.signals.model import Entry, Outcome, State, entries_of
-from mtnet.services.signals.ownership.policy import PublishPolicy
+from mtnet.services.signals.model import State
 from mtnet.services.signals.ownership.policy_store import PolicyStore
-
-
-class Stored(Struct, frozen=True):
-    """
-    Result of a commit.
-
-    Attributes:
-        outcomes: of each draft; None = it is certainly not stored.
-        entries: not sent to followers yet, in the order of each channel.
-        epochs: of the channels that began with it.
-        full: channels in which something was refused for want of room.
-    """
-
-    outcomes: Sequence[Outcome | None]
-    entries: Sequence[Entry] = ()
-    epochs: Mapping[str, str] = {}
-    full: Collection[str] = ()
-
-    @classmethod
-    def refused(cls, why: str) -> "Stored":
-        """Return the result of one draft that is not stored."""
-        return cls([WireError("server", why)])
 
 
 class JournalWorker:
@@ -51,7 +26,7 @@ class JournalWorker:
 
     Args:
         retry: seconds between two attempts on a disk that fails.
-        store: what is kept beside the journal; written behind each commit that changed it.
+        store: what is kept beside the journal.
         thread: runs a blocking function off the reactor, one at a time, in order.
         later: does the same behind all that waits for `thread`, so that followers far behind
             delay no signal; None = there is no difference.
@@ -61,7 +36,7 @@ class JournalWorker:
         logged: the damaged channels that the log has, each with a sentence.
         scrubber: checks every row, day by day.
         on_damage: called when more channels are found damaged.
-        redactor: removes the folders from what is told to peers.
+        in_thread: as `thread`.
     """
 
     log = Logger()
@@ -76,14 +51,13 @@ class JournalWorker:
         later: Thread | None = None,
     ) -> None:
         self.journal, self._store, self._retry = journal, store, retry
-        self._clock, self._in_thread, self._later = clock, thread, later
+        self._clock, self.in_thread, self._later = clock, thread, later
         self.scrubber = Scrubber(journal, clock, later or thread)
-        self.redactor = PathRedactor(journal.path.parent)
         self.logged: Mapping[str, str] = {}
         self.on_damage: Callable[[], object] = noop
         self._read_trouble: str | None = None
         self._file_trouble: str | None = None
-        self._checkpoint_trouble = ""
+        self._checkpoint_trouble = self._policy_trouble = ""
         self._nap: Deferred[None] | None = None
         self._alarm: IDelayedCall | None = None
 
@@ -115,64 +89,12 @@ class JournalWorker:
             self.note_files(str(error))
         self.journal.close()
 
-    # Commits
-
-    def commit(self, policy: PublishPolicy) -> "Deferred[Stored]":
-        """Store its drafts, all that are accepted or, when it fails, none that is known of."""
-        stored: Deferred[Stored] = self._in_thread(self._commit, policy)
-        return stored
-
-    def recover(self, policy: PublishPolicy, known: Mapping[str, int]) -> "Deferred[Stored]":
-        """
-        Find out what came of a commit that failed.
-
-        Args:
-            known: the last entry of each channel that was sent to followers.
-        """
-        stored: Deferred[Stored] = self._in_thread(self._recover, policy, known)
-        return stored
+    # Commits that fail
 
     def needs_recovery(self) -> "Deferred[bool]":
         """Fire with whether a call failed with unknown outcome; none is under way then."""
-        found: Deferred[bool] = self._in_thread(lambda: self.journal.needs_recovery)
+        found: Deferred[bool] = self.in_thread(lambda: self.journal.needs_recovery)
         return found
-
-    def _commit(self, policy: PublishPolicy) -> Stored:
-        outcomes = self.journal.commit(policy.drafts, policy)
-        self._finish(policy)
-        entries: list[Entry] = []
-        begins = False
-        for outcome in outcomes:
-            if type(outcome) is Entry:
-                entries.append(outcome)
-                begins = begins or outcome.seq == 1
-            else:
-                entries += (found := entries_of(outcome))
-                begins = begins or (bool(found) and found[0].seq == 1)
-        entries += self.journal.derived
-        epochs = self._epochs(entries) if begins else {}
-        return Stored(outcomes, entries, epochs, policy.full)
-
-    def _recover(self, policy: PublishPolicy, known: Mapping[str, int]) -> Stored:
-        landed = self.journal.recover(known)
-        outcomes: Sequence[Outcome | None] = self.journal.attempted
-        if not landed or len(outcomes) != len(policy.drafts):
-            outcomes = self.journal.find(policy.drafts)
-        if landed:
-            self._finish(policy)
-        return Stored(outcomes, landed, self._epochs(landed), policy.full)
-
-    def _finish(self, policy: PublishPolicy) -> None:
-        """Keep what must outlive the daemon of a commit that is stored."""
-        if policy.finish() or self._store.trouble:
-            self._write_policy()
-
-    def _epochs(self, entries: Sequence[Entry]) -> dict[str, str]:
-        epochs = {}
-        for entry in entries:
-            if entry.seq == 1:
-                epochs[entry.channel] = self.journal.positions(entry.channel).epoch
-        return epochs
 
     def log_trouble(self, error: Exception, known: str | None) -> None:
         """Log why the disk takes no commit, unless that is `known`."""
@@ -204,20 +126,12 @@ class JournalWorker:
 
     def save_policy(self) -> "Deferred[None]":
         """Write what has changed; fails with `JournalError` when the disk does not keep it."""
-        saved: Deferred[None] = self._in_thread(self._store.save)
+        saved: Deferred[None] = self.in_thread(self._store.save)
         return saved
 
     def keep_policy(self) -> None:
         """Write what has changed; what the disk does not keep is tried again."""
-        self._in_thread(self._write_policy)
-
-    def _write_policy(self) -> None:
-        known = self._store.trouble
-        try:
-            self._store.save()
-        except JournalError as error:
-            if str(error) != known:
-                self.log.error("{error} It is known until the stop.", error=str(error))
+        self.in_thread(self._store.keep)
 
     # Everything else
 
@@ -225,7 +139,7 @@ class JournalWorker:
         self, function: Callable[..., Any], *args: object, later: bool = False
     ) -> "Deferred[Any]":
         """Call the journal, for anything but a commit."""
-        thread = self._later if later and self._later is not None else self._in_thread
+        thread = self._later if later and self._later is not None else self.in_thread
         done: Deferred[Any] = thread(function, *args)
         return done.addCallbacks(self._succeeded, self._failed)
 
@@ -243,17 +157,6 @@ class JournalWorker:
             self._read_trouble = str(error)
         return failure
 
-    def check_whole(self, channel: str) -> None:
-        """
-        Refuse a channel that is damaged.
-
-        Raises:
-            WireError: `server`.
-        """
-        why = self.journal.damaged.get(channel)
-        if why is not None:
-            raise WireError("server", self.redactor.text(why))
-
     def log_damage(self) -> None:
         """Log which channels are damaged, each once."""
         damaged = self.journal.damaged
@@ -267,7 +170,7 @@ class JournalWorker:
         """Look whether the files are in place; fails with `JournalError` when they are not."""
         if self._store.trouble:
             self.keep_policy()
-        looked: Deferred[None] = self._in_thread(self.journal.check_files)
+        looked: Deferred[None] = self.in_thread(self.journal.check_files)
         return looked.addCallbacks(self.note_files, self._files_failed)
 
     def _files_failed(self, failure: Failure) -> Failure:
@@ -279,6 +182,9 @@ class JournalWorker:
         if trouble is not None and trouble != self._file_trouble:
             self.log.error("{trouble}", trouble=trouble)
         self._file_trouble = trouble
+        if self._store.trouble and self._store.trouble != self._policy_trouble:
+            self.log.error("{trouble} It is known until the stop.", trouble=self._store.trouble)
+        self._policy_trouble = self._store.trouble
         found = self.journal.trouble
         if found and found != self._checkpoint_trouble:
             self.log.error(
@@ -311,5 +217,5 @@ class JournalWorker:
 
     def close(self) -> "Deferred[None]":
         """Close the journal; the next call opens it again."""
-        closed: Deferred[None] = self._in_thread(self.journal.close)
+        closed: Deferred[None] = self.in_thread(self.journal.close)
         return closed

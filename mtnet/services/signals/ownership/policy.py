@@ -149,23 +149,21 @@ class PublishPolicy(CommitPolicy):
         self._reductions, self._fences, self.full = {}, [], set()
         self._counted = {}
 
-    def finish(self) -> bool:
-        """
-        Remember, once, for longer than this commit what it was about; return whether that is
-        anything.
-        """
-        if not (self._fences or self._reductions or self._counted):
-            return False
-        fences, self._fences = self._fences, []
-        reductions, self._reductions = self._reductions, {}
+    def finish(self) -> None:
+        """Keep, once, what must outlive the daemon of this commit, which is stored; blocks."""
+        store = self._store
+        if not (self._fences or self._reductions or self._counted or store.trouble):
+            return
+        fences, reductions, counted = self._fences, self._reductions, self._counted
+        self._fences, self._reductions, self._counted = [], {}, {}
         for channel, who, fenced in fences:
-            (self._store.fence if fenced else self._store.unfence)(channel, who)
-        changes = {k: d for k, d in reductions.items() if d or k in self._store.refused_reductions}
+            (store.fence if fenced else store.unfence)(channel, who)
+        changes = {k: d for k, d in reductions.items() if d or k in store.refused_reductions}
         if changes:
-            self._store.keep_refused(changes)
-        counted, self._counted = self._counted, {}
-        self._store.count(counted)
-        return bool(changes or fences)
+            store.keep_refused(changes)
+        store.count(counted)
+        if changes or fences or store.trouble:
+            store.keep()
 
     def judge(self, draft: Entry, held: Mapping[str, Held]) -> Verdict | None:
         claim = self._claims[id(draft)]

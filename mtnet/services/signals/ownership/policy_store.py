@@ -173,6 +173,11 @@ class PolicyStore:
                 self._old.unlink()
         self._written, self.trouble = data, ""
 
+    def keep(self) -> None:
+        """Write what has changed; what the disk does not keep is `trouble`, and tried again."""
+        with suppress(JournalError):
+            self.save()
+
     def _encoded(self) -> bytes:
         owed = [
             _Owed(d.channel, d.symbol, d.ticket, d.volume, d.when, d.type, d.fields)
