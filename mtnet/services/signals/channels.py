@@ -133,7 +133,7 @@ class Channels:
                 cache.extend(found)
             # Paced followers would be sent only the last one of each symbol anyway.
             shown = latest(changes) if self._settings.pace and len(changes) > 1 else changes
-            self.fanout.send(name, Batch(found), shown)
+            self.fanout.send(name, Batch(found, changes=shown))
 
     def unrepeated(self) -> float:
         """Return the moment before which what went flat is repeated no more."""

@@ -1,17 +1,17 @@
 """Fan-out of stored entries to followers, and its order."""
 
 from collections import deque
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from functools import cached_property
 from operator import methodcaller
-from typing import Any, ClassVar, NamedTuple, TypeVar
+from typing import Any, ClassVar, NamedTuple, Protocol, TypeVar
 
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from zope.interface import Attribute, Interface
 
 from mtnet.net.output.broadcast import Broadcast, BroadcastGroup
-from mtnet.net.output.queue import Encoder, FanoutQueue, SendQueue
+from mtnet.net.output.queue import Delivery, Encoder, FanoutQueue, SendQueue
 from mtnet.services.signals.book import Change
 from mtnet.services.signals.model import Entry
 from mtnet.services.signals.wire import answers
@@ -25,15 +25,21 @@ class Batch:
     The entries of one channel in one commit, or other news of it; what followers share is made
     once.
 
+    Args:
+        frames: of the entries, where they are known.
+
     Attributes:
         entries: in their order.
-
-    Args:
-        frames: theirs, where they are known.
+        changes: of net positions, for those who follow these alone.
     """
 
-    def __init__(self, entries: list[Entry], frames: list[bytes] | None = None) -> None:
-        self.entries = entries
+    def __init__(
+        self,
+        entries: list[Entry],
+        frames: list[bytes] | None = None,
+        changes: Sequence[Change] = (),
+    ) -> None:
+        self.entries, self.changes = entries, changes
         if frames is not None:
             self.frames = frames
 
@@ -99,6 +105,12 @@ class ITail(Interface):
         """Send what is said of the channel besides: who publishes there, and how it is paused."""
 
 
+class Progress(Protocol):
+    """What knows the last entry that all of some followers were sent."""
+
+    sequence: int
+
+
 class SymbolIndex:
     """
     Inverted index of the followers of a channel that are sent to one by one: by symbol.
@@ -139,6 +151,51 @@ class SymbolIndex:
             found.update(self._wanting.get(symbol, ()))
         return deque(found)
 
+    def deliveries(self, batch: Batch) -> "Iterator[Delivery]":
+        """Yield what tells them of the entries of a commit, and the mark behind it."""
+        wanting = self.wanting(batch.entries)
+        if wanting:
+            yield _Delivery(self.members, wanting, methodcaller("committed", batch))
+        yield _Sent(self, batch.entries[-1].seq)
+
+
+class Tails:
+    """The followers of the entries of one channel: groups that are sent the same, and others."""
+
+    def __init__(self) -> None:
+        self._groups: dict[Encoder | None, BroadcastGroup[ITail]] = {}
+        self._alone = SymbolIndex()
+
+    def attach(self, tail: ITail, symbols: frozenset[str] | None) -> Progress:
+        """Add a follower, as `Fanout.attach`."""
+        if tail.shared is None:
+            self._alone.add(tail, symbols)
+            return self._alone
+        group = self._groups.setdefault(tail.shared.encoder, BroadcastGroup())
+        group.add(tail, tail.shared)
+        return group
+
+    def detach(self, tail: ITail) -> None:
+        """Remove a follower, if it is there."""
+        self._alone.discard(tail)
+        for encoder, group in list(self._groups.items()):
+            group.discard(tail)
+            if not group:
+                del self._groups[encoder]
+
+    def each(self) -> Iterator[Collection[ITail]]:
+        """Yield all of them, in parts."""
+        yield from self._groups.values()
+        if self._alone.members:
+            yield self._alone.members
+
+    def queue(self, batch: Batch, queue: "deque[Delivery]") -> None:
+        """Queue the entries of a commit, for each."""
+        for encoder, group in self._groups.items():
+            queue.append(Broadcast(group, batch.encoded(encoder), batch.entries[-1].seq))
+        if self._alone.members:
+            queue += self._alone.deliveries(batch)
+
 
 class Fanout(FanoutQueue):
     """
@@ -155,8 +212,7 @@ class Fanout(FanoutQueue):
     def __init__(self, clock: IReactorTime) -> None:
         super().__init__(clock)
         self._subscribers: dict[str, dict[ISubscriber, None]] = {}
-        self._tails: dict[str, SymbolIndex] = {}
-        self._groups: dict[str, dict[Encoder | None, BroadcastGroup[ITail]]] = {}
+        self._tails: dict[str, Tails] = {}
 
     def subscribe(self, channel: str, follower: ISubscriber) -> None:
         """Tell `follower` each change of a net position from now on."""
@@ -172,9 +228,7 @@ class Fanout(FanoutQueue):
             for follower in list(followers):
                 follower.recheck()
 
-    def attach(
-        self, channel: str, tail: ITail, symbols: frozenset[str] | None = None
-    ) -> "BroadcastGroup[ITail] | SymbolIndex":
+    def attach(self, channel: str, tail: ITail, symbols: frozenset[str] | None = None) -> Progress:
         """
         Send `tail` each entry that is stored from now on.
 
@@ -184,50 +238,32 @@ class Fanout(FanoutQueue):
         Returns:
             What knows the last entry that was sent.
         """
-        if tail.shared is None:
-            index = self._tails.setdefault(channel, SymbolIndex())
-            index.add(tail, symbols)
-            return index
-        encoder = tail.shared.encoder
-        group = self._groups.setdefault(channel, {}).setdefault(encoder, BroadcastGroup())
-        group.add(tail, tail.shared)
-        return group
+        return self._tails.setdefault(channel, Tails()).attach(tail, symbols)
 
     def detach(self, channel: str, tail: ITail) -> None:
         """Send it nothing more."""
         if channel in self._tails:
-            self._tails[channel].discard(tail)
-        for group in self._groups.get(channel, {}).values():
-            group.discard(tail)
+            self._tails[channel].detach(tail)
 
     def count(self, channel: str | None = None) -> int:
         """Return how many followers a channel has, or all of them together."""
         if channel is None:
             return sum(map(self.count, self.channels()))
-        alone = self._tails[channel].members if channel in self._tails else ()
-        kinds = self._subscribers.get(channel, ()), alone
-        return sum(map(len, (*kinds, *self._groups.get(channel, {}).values())))
+        tails = self._tails[channel].each() if channel in self._tails else ()
+        return sum(map(len, (self._subscribers.get(channel, ()), *tails)))
 
     def channels(self) -> set[str]:
         """Return the channels that have or had followers."""
-        return {*self._subscribers, *self._tails, *self._groups}
+        return {*self._subscribers, *self._tails}
 
-    def send(self, channel: str, batch: Batch, changes: Iterable[Change]) -> None:
+    def send(self, channel: str, batch: Batch) -> None:
         """Send what was stored just now; a follower that comes later reads it from the disk."""
-        for encoder, group in self._groups.get(channel, {}).items():
-            if group:
-                data = batch.encoded(encoder)
-                self.queue.append(Broadcast(group, data, batch.entries[-1].seq))
-        index = self._tails.get(channel)
-        if index is not None and index.members:
-            wanting = index.wanting(batch.entries)
-            if wanting:
-                call = methodcaller("committed", batch)
-                self.queue.append(_Delivery(index.members, wanting, call))
-            self.queue.append(_Sent(index, batch.entries[-1].seq))
+        tails = self._tails.get(channel)
+        if tails is not None:
+            tails.queue(batch, self.queue)
         subscribers = self._subscribers.get(channel)
         if subscribers:
-            for change in changes:
+            for change in batch.changes:
                 call = methodcaller("changed", change)
                 self.queue.append(_Delivery(subscribers, deque(subscribers), call))
         self.deliver()
@@ -235,14 +271,9 @@ class Fanout(FanoutQueue):
     def announce(self, channel: str, frame: bytes) -> None:
         """Send other news of a channel to those who follow every entry."""
         news = methodcaller("announced", Batch([], [frame]))
-        alone = self._tails[channel].members if channel in self._tails else None
-        for followers in (*self._groups.get(channel, {}).values(), alone):
-            self._add(followers, news)
+        for followers in self._tails[channel].each() if channel in self._tails else ():
+            self.queue.append(_Delivery(followers, deque(followers), news))
         self.deliver()
-
-    def _add(self, present: Collection[Any] | None, call: Callable[[Any], object]) -> None:
-        if present:
-            self.queue.append(_Delivery(present, deque(present), call))
 
 
 class _Delivery(NamedTuple):

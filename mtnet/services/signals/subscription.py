@@ -9,10 +9,9 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from mtnet.errors import JournalError, PrunedError
-from mtnet.net.output.broadcast import BroadcastGroup
 from mtnet.net.output.queue import SendQueue
 from mtnet.services.signals.book import Channel
-from mtnet.services.signals.fanout import Batch, ITail, SymbolIndex
+from mtnet.services.signals.fanout import Batch, ITail, Progress
 from mtnet.services.signals.history.catch_up import (
     Known,
     compare,
@@ -59,7 +58,7 @@ class Subscription:
         self._signals, self._channel, self._symbols = signals, channel, symbols
         self._send_queue, self.follower = send_queue, follower
         self.shared = send_queue if symbols is None else None
-        self._group: BroadcastGroup[ITail] | SymbolIndex | None = None
+        self._group: Progress | None = None
         self._prev = self._sent = 0
         self._synced = self.live = False
         self._running: Deferred[None] | None = None

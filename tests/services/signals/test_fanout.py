@@ -52,7 +52,7 @@ class Harness:
     def tell(self, seq, channel="main", symbol="GBPUSD"):
         entry = Entry(channel, symbol, Decimal(seq), 0, seq=seq)
         change = Change(channel, symbol, Decimal(seq), 0)
-        self.fanout.send(channel, Batch([entry]), [change])
+        self.fanout.send(channel, Batch([entry], changes=[change]))
 
 
 @pytest.fixture
@@ -206,7 +206,7 @@ def test_a_follower_of_other_symbols_is_not_called(harness):
 def test_a_commit_of_several_symbols_is_sent_once_to_those_who_want_two_of_them(harness):
     harness.tail("both", symbols=frozenset(["GBPUSD", "EURUSD"]))
     entries = [Entry("main", each, Decimal(1), 0, seq=n) for n, each in enumerate(SYMBOLS, 1)]
-    harness.fanout.send("main", Batch(entries), [])
+    harness.fanout.send("main", Batch(entries))
     assert harness.notes == [("both", 1, 2, 3)]
 
 
