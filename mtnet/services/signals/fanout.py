@@ -106,7 +106,7 @@ class ITail(Interface):
 
 
 class Progress(Protocol):
-    """What knows the last entry that all of some followers were sent."""
+    """The last entry that all of some followers were sent."""
 
     sequence: int
 

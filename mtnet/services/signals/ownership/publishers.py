@@ -24,7 +24,7 @@ strategy on daily bars, is silent for hours."""
 
 
 class Output(Protocol):
-    """What was sent to a participant, and has not left; times are seconds of the clock."""
+    """Bytes for a participant that have not left; times are seconds of the clock."""
 
     @property
     def stalled(self) -> float | None:
@@ -48,7 +48,7 @@ class Connection(Protocol):
 
     @property
     def output(self) -> Output | None:
-        """What it is sent; None = it has no connection, and asks."""
+        """The bytes that wait for it; None = it has no connection, and asks."""
 
     @property
     def reported(self) -> Reported | None:

@@ -125,11 +125,11 @@ class StoredView:
 
 class StoredAliases:
     """
-    Whose `main` is which view.
+    The views that `main` means for some accounts and networks.
 
     Attributes:
-        known: it.
-        stale: it is not written yet.
+        known: them.
+        stale: they are not written yet.
     """
 
     def __init__(self) -> None:
@@ -142,7 +142,7 @@ class StoredAliases:
         views: Mapping[str, StoredView],
     ) -> None:
         """
-        Read it; where it is damaged, ask the views themselves.
+        Read them; where that is damaged, ask the views themselves.
 
         Args:
             names: of all views.
@@ -180,7 +180,7 @@ class StoredAliases:
         self.stale = True
 
     def flush(self, connection: sqlite3.Connection) -> None:
-        """Write it, if it has changed."""
+        """Write them, if they have changed."""
         if self.stale:
             body = encode(self.known)
             values = body, sha256(body).digest()

@@ -44,7 +44,7 @@ _VIEWS = {
 
 
 class StaleSnapshotError(Exception):
-    """What a snapshot names was merged, joined, compacted or deleted since: begin another one."""
+    """Blocks or segments of a snapshot were merged, joined or deleted since: begin another."""
 
 
 @contextmanager
