@@ -26,6 +26,12 @@ from tests.live.live_daemon import RealDaemon
 SIZES = {"8 kB": 8_192, "64 kB": 65_536}
 FETCHES = 40
 """Connections of a block."""
+FORMS = {
+    "1 in a datagram": (1, socket.SOCK_DGRAM),
+    "20 in a datagram": (20, socket.SOCK_DGRAM),
+    "20 at once by TCP": (20, socket.SOCK_STREAM),
+}
+"""How many ticks are sent at once, and how."""
 TICKS = 24_000
 """Of a block: of a second, so that the idle time until they are stored weighs little."""
 FLUSHED = 2.0
@@ -106,21 +112,22 @@ class Fetching(Load):
 
 
 class Ticks(Load):
-    """Ticks of one symbol by UDP, some in a datagram."""
+    """Ticks of one symbol by UDP or TCP, some with each send."""
 
     unit = "CPU us a tick"
 
-    def __init__(self, daemon: Daemon, together: int) -> None:
+    def __init__(self, daemon: Daemon, together: int, kind: int) -> None:
         super().__init__(daemon)
-        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self._socket.connect((HOST, daemon.datagram_port()))
+        is_stream = kind == socket.SOCK_STREAM
+        self._socket = socket.socket(socket.AF_INET, kind)
+        self._socket.connect((HOST, daemon.port("ticks") if is_stream else daemon.datagram_port()))
         self._together, self._number = together, 0
         self._stored = self._count_stored()
 
     def block(self) -> float:
         for number in range(0, TICKS, self._together):
             lines = [self._line() for _ in range(self._together)]
-            self._socket.send(b"\n".join(lines) + b"\0")  # as the classic sender ends it
+            self._socket.sendall(b"\n".join(lines) + b"\0")  # as the classic sender ends it
             if number % 100 == 0:
                 time.sleep(PAUSE)
         time.sleep(FLUSHED)
@@ -181,9 +188,9 @@ def main() -> None:
                     fetching = [Fetching(each, size) for each in daemons]
                     found[f"{name} by FETCH"] = compare(fetching, options.blocks)
             if "ticks" in what:
-                for together in (1, 20):
-                    ticks = [Ticks(each, together) for each in daemons]
-                    found[f"ticks, {together} in a datagram"] = compare(ticks, options.blocks)
+                for name, (together, kind) in FORMS.items():
+                    ticks = [Ticks(each, together, kind) for each in daemons]
+                    found[f"ticks, {name}"] = compare(ticks, options.blocks)
             if "idle" in what:
                 found["idle, CPU ms a second"] = idle(daemons)
         finally:

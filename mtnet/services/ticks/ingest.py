@@ -21,8 +21,6 @@ BOUNDARY = b"\x01"
 """Marks the end of each datagram when several are parsed at once; no record contains it."""
 ENDS = b"\0" + BOUNDARY, b"\r\n" + BOUNDARY, b"\n" + BOUNDARY, BOUNDARY
 """How datagrams end: a classic sender ends them with NUL."""
-EMPTY = BOUNDARY * 2
-"""An empty datagram behind another one; what ends that one would take its mark along."""
 
 Datagram = tuple[bytes, tuple[Any, ...]]
 """Bytes, and the address of the sender."""
@@ -137,8 +135,13 @@ class DatagramIngest:
         Args:
             hosts: of the datagrams.
         """
-        text = BOUNDARY.join([data for data, _ in burst]) + BOUNDARY
-        if b"@@" in text or EMPTY in text or text.count(BOUNDARY) > len(burst):
+        found = [data for data, _ in burst]
+        text = BOUNDARY.join(found) + BOUNDARY
+        # One byte is found ten times as fast as two.
+        if b"@" in text and b"@@" in text:
+            return False
+        # What ends a datagram would take the mark of an empty one along.
+        if not all(found) or text.count(BOUNDARY) > len(found):
             return False
         for end in ENDS:
             text = text.replace(end, b"\n")

@@ -39,6 +39,8 @@ TRADES = 8 | 16 | 32 | 64
 before."""
 VOLUME_DIGITS = 8
 """Decimals of a volume, beyond which a sum of floating-point numbers is noise."""
+NOWHERE = -1
+"""An offset from the opening of a bar that is in no bar."""
 NO_SPREAD = -inf
 """The spread of a bar whose first tick had no ask, or no bid."""
 RECORD = Struct("<q4dIddHH")
@@ -189,12 +191,15 @@ class Series:
         for rest in rests:
             fields = rest.split(b" ")
             count = len(fields)
+            # The clock of the series alone can be compared.
+            if count < 5 or fields[4] == ABSENT:
+                offset = NOWHERE if broker else when - start
+            else:
+                offset = int(fields[4]) - start if broker else NOWHERE
             # Nearly every tick lies in the open bar, and has no volume: `open` adds up what came.
-            if index < count and (count < 4 or fields[3] == ABSENT):
-                timed, text = count > 4 and fields[4] != ABSENT, fields[index]
-                offset = (int(fields[4]) if timed else when) - start
-                # The clock of the series alone can be compared.
-                if timed == broker and last <= offset < length and text != ABSENT:
+            if last <= offset < length and index < count and (count < 4 or fields[3] == ABSENT):
+                text = fields[index]
+                if text != ABSENT:
                     price = float(text)
                     if not price and index == LAST:
                         continue
