@@ -200,7 +200,7 @@ def import_many(path: Path, ticks: int) -> int:
             time = EPOCH + at * 100
             yield at + 1, time, b"%b - - %d 6" % (some[at % 10_000], time)
 
-    importer = Importer(path, b"SYM007", EPOCH)
+    importer = Importer(path, b"SYM007", EPOCH + ticks * 100)
     importer.run(rows, lambda count: None)
     return importer.added
 

@@ -138,3 +138,45 @@ def test_work_whose_answer_is_a_failure_is_told_too(clock, turns, failures):
     clock.turn()
     answer.errback(ValueError("no answer"))
     assert [failure.check(ValueError) for failure in failures] == [ValueError]
+
+
+def test_work_that_is_begun_is_done_at_once_for_one_turn(clock, turns, failures):
+    done = []
+    turns.begin(work(clock, done, "little", 3), failures.append)
+    assert len(done) == 3
+    assert clock.turn() == 0, "nobody is woken for nothing"
+    turns.begin(work(clock, done, "much", 10, TURN / 2), failures.append)
+    assert len(done) == 5
+    clock.turn()
+    assert len(done) == 7
+
+
+def test_who_begins_after_others_waits_for_as_long_as_they_took(clock, turns, failures):
+    done = []
+    turns.begin(work(clock, done, "a", 1, TURN / 2), failures.append)
+    turns.begin(work(clock, done, "b", 1), failures.append)
+    assert done == ["a"]
+    clock.rightNow += TURN / 2
+    turns.begin(work(clock, done, "c", 1), failures.append)
+    assert done == ["a", "c"]
+    clock.turn()
+    assert done == ["a", "c", "b"]
+
+
+def test_begun_work_that_waits_or_fails_is_as_all_other_work(clock, turns, failures):
+    done, answer = [], Deferred()
+
+    def asking():
+        done.append("asked")
+        yield answer
+        done.append("answered")
+        raise ValueError("a bug")
+
+    turns.begin(asking(), failures.append)
+    clock.turn()
+    assert done == ["asked"]
+    answer.callback(None)
+    clock.turn()
+    assert done == ["asked", "answered"]
+    turns.begin(map(int, ["no number"]), failures.append)
+    assert [failure.check(ValueError) for failure in failures] == [ValueError, ValueError]

@@ -85,9 +85,9 @@ class TicksProtocol(Protocol):
     def _work(self) -> None:
         if not self._working:
             self._working = True
-            if not self._connection.gone:
+            self._port.slicer.begin(self._process(), self._failed)
+            if self._working and not (self._connection.gone or self._connection.ended):
                 self.transport.pauseProducing()
-            self._port.slicer.run(self._process(), self._failed)
 
     def _process(self) -> Work:
         connection = self._connection

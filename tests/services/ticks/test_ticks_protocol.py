@@ -88,8 +88,13 @@ def test_a_port_is_paused_while_bytes_wait_and_read_again_afterwards(serve, cloc
     server = serve()
     terminal = server.dial()
     terminal.send(b"EURUSD 1.1\n")
+    assert server.count("received") == [1], "little is read at once"
+    assert terminal.transport.producerState == "producing"
+    terminal.send(b"SYNC:\nEURUSD 1.2\n")
+    assert server.count("received") == [1]
     assert terminal.transport.producerState == "paused"
     clock.advance(0)
+    assert server.count("received") == [2]
     assert terminal.transport.producerState == "producing"
 
 
