@@ -34,11 +34,11 @@ class TimeSlicer:
         """
         Do as `run`, and take the first steps at once: little work needs no turn of its own.
 
-        After that no other work is begun at once for as long as it took, so that many who begin
-        leave half of the time to the others.
+        Work that is begun so gets half of the time, and about one turn together: what begins
+        beyond that waits for its turn, so that many who begin do not hold up the others.
         """
         begin = self._clock.seconds()
-        if begin < self._rested:
+        if self._rested > begin + self._turn:
             self.run(work, failed)
             return
         try:
@@ -48,8 +48,8 @@ class TimeSlicer:
                     break
         except Exception:
             failed(Failure())
-        end = self._clock.seconds()
-        self._rested = end + (end - begin)
+        took = self._clock.seconds() - begin
+        self._rested = max(self._rested, begin) + 2 * took
 
     def _until(self) -> Callable[[], bool]:
         end = self._clock.seconds() + self._turn

@@ -151,16 +151,17 @@ def test_work_that_is_begun_is_done_at_once_for_one_turn(clock, turns, failures)
     assert len(done) == 7
 
 
-def test_who_begins_after_others_waits_for_as_long_as_they_took(clock, turns, failures):
+def test_many_who_begin_get_about_a_turn_together_and_then_half_of_the_time(clock, turns, failures):
     done = []
-    turns.begin(work(clock, done, "a", 1, TURN / 2), failures.append)
-    turns.begin(work(clock, done, "b", 1), failures.append)
-    assert done == ["a"]
-    clock.rightNow += TURN / 2
-    turns.begin(work(clock, done, "c", 1), failures.append)
-    assert done == ["a", "c"]
+    for at in range(10):
+        turns.begin(work(clock, done, at, 1, TURN / 2), failures.append)
+    assert done == [0, 1, 2]
+    clock.rightNow += TURN
+    for at in range(10, 20):
+        turns.begin(work(clock, done, at, 1, TURN / 2), failures.append)
+    assert done == [0, 1, 2, 10, 11]
     clock.turn()
-    assert done == ["a", "c", "b"]
+    assert done[5] == 3, "the others have their turns"
 
 
 def test_begun_work_that_waits_or_fails_is_as_all_other_work(clock, turns, failures):
