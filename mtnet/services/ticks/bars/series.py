@@ -8,6 +8,7 @@ tick has no bar; a day begins at the broker's midnight. Prices are doubles, as i
 """
 
 from bisect import bisect_left
+from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
@@ -27,6 +28,9 @@ MAX_SECONDS = 3_600
 """Seconds of one symbol: an hour. A session that lags by more gets them from the stores."""
 EARLIEST = -(2**62)
 """An order time, milliseconds, of no tick."""
+BATCH = 1_024
+"""Ticks that wait until they are added to the bars together, in 0.4 ms: added with each burst, they
+take half as much again, since what that needs is not in the caches of the processor."""
 CHUNK = 256
 """Bars that are dropped at once: the memory of each series is moved only so often."""
 MAX_AHEAD = 15 * 3_600_000
@@ -462,18 +466,38 @@ class Bars:
         self.most, self.by_last = most, by_last
         self._series: dict[bytes, Series] = {}
         self._count = 0
+        self._waiting: deque[tuple[Mapping[bytes, Sequence[bytes]], int]] = deque()
+        self._ticks_waiting = 0
         self.before: Mapping[bytes, int] = {}
 
     def __len__(self) -> int:
+        self.add_waiting()
         return self._count
 
     @property
     def left_out(self) -> int:
         """The number of ticks that are in no bar because of their TIME."""
+        self.add_waiting()
         return sum(each.left_out for each in self._series.values())
 
     def take(self, ticks: Mapping[bytes, Sequence[bytes]], when: int) -> None:
-        """Take ticks that came at `when`: what followed each symbol."""
+        """
+        Take ticks that came at `when`: what followed each symbol.
+
+        They are added once there are many, or somebody looks at the bars.
+        """
+        self._waiting.append((ticks, when))
+        self._ticks_waiting += sum(map(len, ticks.values()))
+        if self._ticks_waiting >= BATCH:
+            self.add_waiting()
+
+    def add_waiting(self) -> None:
+        """Add the ticks that wait to the bars."""
+        self._ticks_waiting = 0
+        while self._waiting:
+            self._add(*self._waiting.popleft())
+
+    def _add(self, ticks: Mapping[bytes, Sequence[bytes]], when: int) -> None:
         series, closed = self._series, 0
         for symbol, rests in ticks.items():
             found = series.get(symbol)
@@ -501,11 +525,15 @@ class Bars:
         return closed
 
     def get(self, symbol: bytes) -> Series | None:
-        """Return the bars of a symbol; None = there was no tick since the start."""
+        """
+        Return the bars of a symbol, of all ticks until now; None = there was none since the start.
+        """
+        self.add_waiting()
         return self._series.get(symbol)
 
     def join(self, symbol: bytes, began: int, earlier: Sequence[Bar], digits: int) -> None:
         """Add the bars of a symbol that came before its first tick here, see `Series.join`."""
+        self.add_waiting()
         self._count += self._series[symbol].join(began, earlier, digits)
 
     def _begin(self, symbol: bytes, rest: bytes) -> Series:
@@ -556,7 +584,8 @@ class SecondBars(Bars):
         self._newest, watched = when, self._watched
         if watched:
             due = (symbol for symbol in ticks if watched.get(symbol, when) != when)
-            super().take({symbol: ticks[symbol] for symbol in due}, when)
+            # At once: what the minutes have now came before the first tick here.
+            self._add({symbol: ticks[symbol] for symbol in due}, when)
 
     def _begin(self, symbol: bytes, rest: bytes) -> Series:
         self._watched[symbol] = 0

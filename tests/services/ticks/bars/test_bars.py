@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
+from mtnet.services.ticks.bars import series as series_of_bars
 from mtnet.services.ticks.bars.feed import BarFeed
 from mtnet.services.ticks.bars.files import Basis
 from mtnet.services.ticks.bars.periods import HOUR, MINUTE, PERIODS
@@ -99,6 +100,27 @@ def test_bars_are_of_the_bid_or_of_the_last_price_where_the_first_tick_has_no_bi
     kept = Bars(1_000)
     kept.take({b"A": [f"{first}{NOW}".encode()]}, NOW)
     assert kept.get(b"A").open.open == (1 if bid_counts else 3)
+
+
+def test_ticks_wait_until_there_are_many_or_somebody_looks(monkeypatch):
+    monkeypatch.setattr(series_of_bars, "BATCH", 5)
+    kept, added = Bars(1_000), []
+    monkeypatch.setattr(kept, "_add", lambda ticks, when: added.append((ticks, when)))
+    bursts = [({b"A": [b"1"] * 2}, NOW + at) for at in range(4)]
+    for ticks, when in bursts:
+        kept.take(ticks, when)
+    assert added == bursts[:3]
+    assert kept.get(b"A") is None
+    assert added == bursts
+
+
+def test_a_tick_that_bars_fail_at_costs_no_later_one():
+    kept = Bars(1_000)
+    kept.take({b"A": [b"no price"]}, NOW)
+    kept.take({b"A": [b"2"]}, NOW)
+    with pytest.raises(ValueError, match="no"):
+        kept.get(b"A")
+    assert kept.get(b"A").open.close == 2
 
 
 def test_symbols_that_are_named_have_bars_of_the_last_price():
@@ -295,7 +317,7 @@ def test_a_symbol_keeps_a_week_of_minutes_and_takes_nothing_that_is_older(monkey
     assert 300 <= len(found) <= 300 + CHUNK
     assert len(kept) == len(found)
     kept.take({b"A": [b"1 - - - %d" % NOW]}, NOW + 2_000 * MINUTE)
-    assert found.left_out == 1
+    assert kept.left_out == 1
 
 
 @pytest.mark.parametrize(("dropped", "count"), [(0, 6), (1, 1)])
