@@ -149,8 +149,6 @@ def test_a_stream_of_arrow_can_be_read_where_it_is_wanted(said, tmp_path, comman
         (("export", "EURUSD", "GBPUSD"), "A file of MetaTrader 5 has one symbol, not 2"),
         (("bars", "EURUSD", "--format", "mt5", "--iso"), "--utc and --iso are for csv and jsonl"),
         (("export", "EURUSD", "--order"), "--utc, --order and --iso are for csv and jsonl"),
-        (("bars", "EURUSD", "--format", "parquet"), "A Parquet file needs a name: add -o FILE"),
-        (("export", "EURUSD", "--format", "parquet"), "A Parquet file needs a name"),
         (("bars", "EURUSD", "--utc", "noon"), "noon"),
         (("bars", "USDJPY"), "There are no ticks of USDJPY"),
     ],

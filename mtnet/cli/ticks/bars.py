@@ -1,9 +1,8 @@
 """`mtnet ticks bars`: bars of the stored ticks as text, Parquet or Arrow."""
 
 from argparse import Namespace
-from functools import partial
 
-from mtnet.cli.ticks.export import check_options, clocks_of, settings_of, write, write_parquet
+from mtnet.cli.ticks.export import check_options, clocks_of, settings_of, working_folder, write
 from mtnet.cli.ticks.stored import chosen_symbols, progress_bar, store_path
 from mtnet.services.ticks.bars.history import BarHistory
 from mtnet.services.ticks.bars.periods import PERIODS
@@ -39,8 +38,8 @@ def export_bars(arguments: Namespace) -> None:
     history = BarHistory(path)
     with progress_bar(unit=" bars") as progress:
         if arguments.format == "parquet":
-            make = partial(bars.parquet_file, history, chosen)
-            write_parquet(make, arguments.output, progress)
+            found = bars.parquet_stream(history, chosen, working_folder, progress)
+            write(found, arguments.output)
         elif arguments.format == "arrow":
             write(bars.arrow_stream(history, chosen, progress), arguments.output)
         else:

@@ -1,13 +1,12 @@
 """`mtnet ticks export`: stored ticks as text, Parquet or Arrow."""
 
 import os
-import shutil
 import sys
 from argparse import Namespace
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import TYPE_CHECKING, BinaryIO
 
 from mtnet.cli.ticks.stored import check_span, chosen_symbols, progress_bar, store_path
@@ -15,9 +14,10 @@ from mtnet.errors import ClientError
 from mtnet.services.ticks.clocks.rules import ALL, CONFIGURED, Clocks
 from mtnet.services.ticks.export import stream
 from mtnet.services.ticks.export.formats import Columns
+from mtnet.services.ticks.export.parquet_stream import parquet_stream
 from mtnet.services.ticks.export.stream import Selection
 from mtnet.services.ticks.storage.reader import TickReader
-from mtnet.storage.files import TEMPORARY, atomic_file
+from mtnet.storage.files import atomic_file
 
 if TYPE_CHECKING:
     from mtnet.services.ticks.settings import TickSettings
@@ -44,10 +44,7 @@ def export(arguments: Namespace) -> None:
     chosen = Selection([name.encode() for name in names], *span, arguments.limit)
     total = sum(known[name] for name in names) if span == (None, None) else None
     with progress_bar(total) as progress:
-        if arguments.format == "parquet":
-            write_parquet(partial(stream.parquet_file, reader, chosen), arguments.output, progress)
-        else:
-            write(_pieces(arguments, reader, chosen, progress), arguments.output)
+        write(_pieces(arguments, reader, chosen, progress), arguments.output)
 
 
 def check_options(arguments: Namespace, names: list[str]) -> None:
@@ -72,8 +69,6 @@ def check_options(arguments: Namespace, names: list[str]) -> None:
             f"{', '.join(most)} and {last} are for {' and '.join(EXTRA)}: {name} has columns of "
             "its own."
         )
-    if name == "parquet" and arguments.output is None:
-        raise ClientError("A Parquet file needs a name: add -o FILE.")
     stream.check_format(name)
 
 
@@ -85,6 +80,8 @@ def _pieces(
 ) -> Iterator[bytes]:
     if arguments.format == "arrow":
         return stream.arrow_stream(reader, chosen, progress)
+    if arguments.format == "parquet":
+        return parquet_stream(reader, chosen, working_folder, progress)
     clocks = clocks_of(arguments)
     columns = Columns(clocks, arguments.order, arguments.iso)
     return stream.text(arguments.format, reader, chosen, columns, progress)
@@ -129,28 +126,9 @@ def write(pieces: Iterator[bytes], path: Path | None) -> None:
             file.write(piece)
 
 
-def write_parquet(
-    make: Callable[[Path, stream.Progress], Iterator[None]], path: Path, progress: stream.Progress
-) -> None:
-    """
-    Write a file in place of the one that is there.
-
-    Args:
-        make: makes a file in a folder of its own, step by step.
-
-    Raises:
-        ClientError: the file cannot be written.
-    """
-    folder = path.resolve().with_name(f".{path.name}.{os.getpid()}{TEMPORARY}")
-    try:
-        folder.mkdir(mode=0o700)
-        for _ in make(folder / "file", progress):
-            pass
-        (folder / "file").replace(path)
-    except OSError as error:
-        raise ClientError(f"{path} cannot be written: {error.strerror}.") from error
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+def working_folder() -> Path:
+    """Make a folder for what an export as Parquet holds back: some megabytes."""
+    return Path(mkdtemp(prefix="mtnet-"))
 
 
 # Files

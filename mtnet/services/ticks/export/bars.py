@@ -24,11 +24,11 @@ from mtnet.services.ticks.clocks.bars import BarClock
 from mtnet.services.ticks.clocks.rules import Clocks
 from mtnet.services.ticks.cold import parquet
 from mtnet.services.ticks.export.formats import PLAIN, Columns, csv_symbol
+from mtnet.services.ticks.export.parquet_stream import Folder, GroupFile, working
 from mtnet.services.ticks.export.stream import (
     ROWS,
     Progress,
     check_format,
-    pieces_of,
     take_written,
 )
 from mtnet.services.ticks.files.mt5 import format_time
@@ -52,11 +52,11 @@ _NAMES = ("time", "open", "high", "low", "close", "ticks", "spread", "volume")
 _MT5 = b"<OPEN>\t<HIGH>\t<LOW>\t<CLOSE>\t<TICKVOL>\t<VOL>\t<SPREAD>\r\n"
 _PARQUET = """
 COPY (
-    SELECT * FROM read_csv({lines}, delim = '|', quote = '', escape = '', header = false,
+    SELECT * FROM read_csv({}, delim = '|', quote = '', escape = '', header = false,
         auto_detect = false, columns = {{'symbol': 'VARCHAR', 'time_msc': 'BIGINT',
         'open': 'DOUBLE', 'high': 'DOUBLE', 'low': 'DOUBLE', 'close': 'DOUBLE', 'ticks': 'BIGINT',
         'spread': 'INTEGER', 'volume': 'DOUBLE'}})
-) TO {target} ({writing}, KV_METADATA {{{facts}}})
+) TO {} ({writing} {level})
 """
 
 
@@ -282,44 +282,51 @@ def arrow_stream(
     yield take_written(sink)
 
 
-def parquet_file(
-    history: BarHistory, chosen: BarSelection, target: Path, progress: Progress = noop
-) -> Iterator[None]:
+def parquet_stream(
+    history: BarHistory, chosen: BarSelection, folder: Folder, progress: Progress = noop
+) -> Iterator[bytes]:
     """
-    Make a Parquet file; yields between two steps.
-
-    Args:
-        target: in a folder of its own.
+    Yield a Parquet file, some row groups at a time; empty bytes come while it waits.
 
     Raises:
-        JournalError: DuckDB is not installed, or the disk is full or failed.
+        JournalError: DuckDB is not installed; of the iterator: the disk is full or failed, or a
+            store is damaged.
     """
     check_format("parquet")
-    lines, bases = target.with_suffix(".lines"), chosen.bases(history)
-    with lines.open("w", encoding="utf-8") as file:
+    return _parquet(history, chosen, folder, progress)
+
+
+def _parquet(
+    history: BarHistory, chosen: BarSelection, folder: Folder, progress: Progress
+) -> Iterator[bytes]:
+    bases = chosen.bases(history)
+    with working(folder) as made:
+        file = GroupFile(made, _write_group)
+        yield file.begin()
         for symbol, bars in chosen.bars(history, bases):
             name = plain_symbol(symbol)
-            for row in rows_of(bases[symbol], bars):
-                fields = ("" if each is None else repr(each) for each in row)
-                file.write(f"{name}|{'|'.join(fields)}\n")
-            progress(len(bars))
-            yield None
-    facts = metadata(chosen.period, bases).items()
-    shown = ", ".join(f"{name}: {parquet.literal(value)}" for name, value in facts)
-    paths = {name: parquet.literal(str(path)) for name, path in (("lines", lines), ("to", target))}
-    with parquet.connected(target, target.parent) as run:
-        run(
-            _PARQUET.format(
-                lines=paths["lines"], target=paths["to"], writing=parquet.WRITING, facts=shown
+            rows = (
+                ("" if each is None else repr(each) for each in row)
+                for row in rows_of(bases[symbol], bars)
             )
-        )
+            yield from file.write((f"{name}|{'|'.join(row)}\n".encode() for row in rows), len(bars))
+            progress(len(bars))
+            yield b""
+        yield from file.flush()
+        yield file.end(metadata(chosen.period, bases))
+
+
+def _write_group(lines: Path, target: Path) -> None:
+    with parquet.connected(target) as run:
+        paths = [parquet.literal(str(each)) for each in (lines, target)]
+        run(_PARQUET.format(*paths, writing=parquet.WRITING, level=parquet.FAST))
 
 
 def stream(
     name: str,
     history: BarHistory,
     chosen: BarSelection,
-    folder: Callable[[], Path],
+    folder: Folder,
     columns: Columns = PLAIN,
 ) -> Iterator[bytes]:
     """
@@ -337,6 +344,5 @@ def stream(
     if name == "arrow":
         return arrow_stream(history, chosen)
     if name == "parquet":
-        made = folder()
-        return pieces_of(parquet_file(history, chosen, made / "file"), made)
+        return parquet_stream(history, chosen, folder)
     return text(name, history, chosen, columns)

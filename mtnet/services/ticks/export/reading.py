@@ -8,10 +8,8 @@ from mtnet.services.ticks.cold.layout import FOLDER
 from mtnet.services.ticks.export.parquet_reader import Part, tables_of_files
 from mtnet.services.ticks.export.table import Table, joined, table_of_blocks
 from mtnet.services.ticks.storage.overlay import hot_blocks, read_segments, show
+from mtnet.services.ticks.storage.reader import EARLIEST, LATEST
 from mtnet.services.ticks.storage.snapshot import StaleSnapshotError, snapshot
-
-EARLIEST, LATEST = -(2**62), 2**62
-"""Order times, milliseconds, of no tick."""
 
 _BLOCKS = """
 SELECT block.id, data FROM block JOIN symbol ON symbol.id = block.symbol

@@ -4,11 +4,9 @@ Exports of ticks as a stream of bytes, some milliseconds of work at a time.
 Blocking, and of constant memory: for a thread, or for a command.
 """
 
-import shutil
 from collections.abc import Callable, Iterator, Sequence
 from io import BytesIO
 from itertools import islice
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from mtnet.callbacks import noop
@@ -32,8 +30,6 @@ ROWS = 1_000
 """Rows of text that are made at once: 5 ms."""
 BATCH = 8_192
 """Rows of a record batch of Arrow."""
-PIECE = 262_144
-"""Bytes of a file that are read at once."""
 
 _NOTHING = Stored(0, b"0", 0, "")
 
@@ -150,68 +146,3 @@ def take_written(sink: BytesIO) -> bytes:
     sink.seek(0)
     sink.truncate()
     return data
-
-
-def parquet_file(
-    reader: TickReader,
-    chosen: Selection,
-    target: Path,
-    progress: Progress = noop,
-) -> Iterator[None]:
-    """
-    Make a Parquet file, with the columns of the cold store; yields between two steps.
-
-    Args:
-        target: in a folder of its own, which takes what does not fit into memory.
-
-    Raises:
-        JournalError: DuckDB is not installed, or the disk is full or failed.
-    """
-    check_format("parquet")
-    lines, total = target.with_suffix(".lines"), 0
-    with lines.open("wb") as file:
-        for place, (_, ticks) in enumerate(chosen.ticks(reader), 1):
-            number = 0
-            while rows := list(islice(ticks, BATCH)):
-                file.writelines(
-                    b"%d|%d|%b|%d|%b\n"
-                    % (number, row.received, row.source.encode(), place, row.rest)
-                    for number, row in enumerate(rows, number + 1)
-                )
-                number += len(rows)
-                progress(len(rows))
-                yield None
-            total += number
-    symbols = [plain_symbol(each) for each in chosen.symbols]
-    facts = {"ticks": str(total)} | ({"symbol": symbols[0]} if len(symbols) == 1 else {})
-    parquet.write(lines, target, symbols, facts, in_order=True)
-
-
-def parquet_stream(reader: TickReader, chosen: Selection, folder: Path) -> Iterator[bytes]:
-    """
-    Yield a Parquet file, which is made first; empty bytes come while it is.
-
-    Args:
-        folder: an empty one, which is removed at the end.
-    """
-    return pieces_of(parquet_file(reader, chosen, folder / "file"), folder)
-
-
-def pieces_of(making: Iterator[None], folder: Path) -> Iterator[bytes]:
-    """
-    Yield the bytes of `folder/file`, which is made first; empty bytes come while it is.
-
-    Args:
-        making: makes it, step by step.
-        folder: is removed at the end.
-    """
-    try:
-        for _ in making:
-            yield b""
-        with (folder / "file").open("rb") as file:
-            while data := file.read(PIECE):
-                yield data
-    except OSError as error:
-        raise JournalError(f"{folder} cannot be written: {error.strerror}.") from error
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)

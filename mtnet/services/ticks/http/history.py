@@ -20,6 +20,7 @@ from mtnet.services.ticks.export import bars, stream
 from mtnet.services.ticks.export.bars import BarSelection
 from mtnet.services.ticks.export.formats import PLAIN, Columns
 from mtnet.services.ticks.export.moments import check_span, read_moment
+from mtnet.services.ticks.export.parquet_stream import parquet_stream
 from mtnet.services.ticks.export.stream import Selection
 from mtnet.services.ticks.fanout.groups import TICKS
 from mtnet.services.ticks.http.downloads import Downloads
@@ -105,7 +106,7 @@ class TickDownloads:
             if asked.format == "arrow":
                 return stream.arrow_stream(reader, chosen)
             if asked.format == "parquet":
-                return stream.parquet_stream(reader, chosen, self._downloads.folder())
+                return parquet_stream(reader, chosen, self._downloads.folder)
             return stream.text(asked.format, reader, chosen, columns)
 
         name = f"{asked.symbol}.{asked.format}"

@@ -28,6 +28,7 @@ from mtnet.services.ticks.cold.layout import FOLDER
 from mtnet.services.ticks.cold.reading import merged, read_files
 from mtnet.services.ticks.storage.blocks import unpack
 from mtnet.services.ticks.storage.commits import UNSTORED, unstored_of
+from mtnet.services.ticks.storage.merge import ticks_of
 from mtnet.services.ticks.storage.overlay import hot_blocks, read_segments, show
 from mtnet.services.ticks.storage.schema import (
     SCHEMA,
@@ -41,8 +42,8 @@ PAGE = 64
 """Blocks that are read at once: during a read the write-ahead log can only grow."""
 
 Facts = dict[str, Any]
-Tick = tuple[int, bytes, int, str]
-"""Order time, rest, receipt, the name of the source."""
+Tick = tuple[int, bytes, int, str, int | None]
+"""Order time, rest, receipt, the name of the source, `seq`."""
 Row = TypeVar("Row")
 PendingTick = tuple[int, int, int, bytes, int, int]
 """Order time, number of the block, place in it, then the tick: rest, receipt, source."""
@@ -61,6 +62,11 @@ SELECT id AS symbol, (SELECT count FROM joins) AS joins,
         coalesce((SELECT max(id) FROM small_block), 0)) AS newest
 FROM symbol AS one WHERE name = :name
 """
+_BOUNDS = """
+SELECT first, last FROM block JOIN symbol ON symbol.id = block.symbol
+WHERE name = ? AND last >= ? AND first < ?
+"""
+_NUMBERED = "SELECT numbered FROM symbol WHERE name = ?"
 _SMALL = """
 SELECT id, first, data FROM small_block
 WHERE symbol = :symbol AND last >= :start AND first < :stop ORDER BY first, id
@@ -92,7 +98,8 @@ SELECT source.name AS source, gap.found, gap.first, gap.last,
     gap.last - gap.first + 1 - gap.late AS missing, gap.late
 FROM gap JOIN source ON source.id = gap.source ORDER BY gap.found, source.id
 """
-_EARLIEST, _LATEST = -(2**62), 2**62
+EARLIEST, LATEST = -(2**62), 2**62
+"""Order times, milliseconds, of no tick."""
 LAST_NUMBER = 2**63 - 1
 """A number of a block behind all others."""
 
@@ -106,12 +113,29 @@ class Stored(NamedTuple):
         rest: what follows the symbol on the wire.
         received: when it came, milliseconds since the Unix epoch, UTC.
         source: who sent it.
+        seq: its number among the ticks of the symbol that went into files; None = it did not yet.
     """
 
     time: int
     rest: bytes
     received: int
     source: str
+    seq: int | None = None
+
+
+class Stretches(NamedTuple):
+    """
+    Where the ticks of a symbol lie in a span of order times.
+
+    Attributes:
+        files: by day and part.
+        blocks: the lowest and highest order time of each, in no order.
+        numbered: ticks of the symbol that went into files.
+    """
+
+    files: list[ColdFile]
+    blocks: list[tuple[int, int]]
+    numbered: int
 
 
 class Extent(NamedTuple):
@@ -183,13 +207,13 @@ class TickReader:
         Args:
             start, stop: order times; `start` is included, `stop` is not.
         """
-        high = _LATEST if stop is None else stop
-        at, passed = _EARLIEST if start is None else start, 0
+        high = LATEST if stop is None else stop
+        at, passed = EARLIEST if start is None else start, 0
         names = _Names(self._sources)
         while True:
             begin, behind = at, passed
             try:
-                for time, rest, received, source in self._both(symbol, begin, high, names):
+                for time, rest, received, source, seq in self._both(symbol, begin, high, names):
                     if not begin <= time < high:
                         continue
                     if behind and time == begin:
@@ -199,7 +223,7 @@ class TickReader:
                         passed += 1
                     else:
                         at, passed = time, 1
-                    yield Stored(time, rest, received, source)
+                    yield Stored(time, rest, received, source, seq)
                 return
             except StaleSnapshotError:
                 continue
@@ -207,9 +231,28 @@ class TickReader:
     def _both(self, symbol: bytes, low: int, high: int, names: "_Names") -> Iterator[Tick]:
         """Yield what is stored in files and blocks; of one time, what is in files came first."""
         files, blocks = self.stores(symbol, low, high)
-        hot = ((time, rest, received, names[source]) for time, rest, received, source in blocks)
+        hot = ((time, rest, came, names[source], None) for time, rest, came, source in blocks)
         cold = self.guarded(files, read_files(self.root, files, low, high))
         return merged(cold, hot) if files else hot
+
+    def stretches(self, symbol: bytes, low: int, high: int) -> Stretches:
+        """Return where the ticks of a span of order times lie now; `high` is not included."""
+        asked = (symbol.decode(), low, high)
+        while True:
+            with self._snapshot() as connection:
+                try:
+                    segments = read_segments(self._path, connection)
+                except StaleSnapshotError:
+                    continue
+                files = files_of(connection, *asked)
+                blocks = [(row[0], row[1]) for row in connection.execute(_BOUNDS, asked)]
+                found = connection.execute(_NUMBERED, asked[:1]).fetchone()
+            newest = (
+                (each.first, each.last)
+                for each in ticks_of(symbol, segments, low, high)
+                if each.last >= low and each.first < high
+            )
+            return Stretches(files, [*blocks, *newest], found[0] if found else 0)
 
     def stores(
         self, symbol: bytes, low: int, high: int
@@ -275,7 +318,7 @@ class TickReader:
                 raise StaleSnapshotError
             small = map(tuple, connection.execute(_SMALL, asked).fetchall())
         longest = UNBOUNDED if asked["longest"] is None else int(asked["longest"])
-        large = self._large(asked, max(low - longest, _EARLIEST))
+        large = self._large(asked, max(low - longest, EARLIEST))
         yield from merge(small, large, hot, key=lambda row: (row[1], row[0]))
 
     def _large(self, asked: dict[str, Any], since: int) -> Iterator[tuple[int, int, bytes]]:

@@ -15,20 +15,24 @@ from mtnet.services.ticks.storage.schema import (
 from mtnet.storage.sqlite import BUSY_TIMEOUT
 
 _NO_SPANS = ("CREATE TEMP VIEW span AS SELECT 0 AS symbol, 0 AS longest WHERE false",)
-_ALL_IN_BLOCKS = (
+_NO_FILES = (
     *_NO_SPANS,
     """
     CREATE TEMP VIEW cold_file AS SELECT 0 AS id, 0 AS symbol, 0 AS day, 0 AS part, 0 AS state,
         0 AS ticks, 0 AS untimed, 0 AS first, 0 AS last, 0 AS bytes WHERE false
     """,
 )
+_ALL_IN_BLOCKS = (
+    *_NO_FILES,
+    "CREATE TEMP VIEW symbol AS SELECT *, 0 AS numbered FROM main.symbol",
+)
 _SMALL_ARE_LARGE = (
-    *_ALL_IN_BLOCKS,
+    *_NO_FILES,
     "CREATE TEMP VIEW large_block AS SELECT * FROM main.block",
     "CREATE TEMP VIEW small_block AS SELECT * FROM main.block WHERE false",
     "CREATE TEMP VIEW joins AS SELECT 0 AS count",
     """
-    CREATE TEMP VIEW symbol AS SELECT *,
+    CREATE TEMP VIEW symbol AS SELECT *, 0 AS numbered,
         (SELECT min(first) FROM main.block WHERE symbol = one.id) AS earliest,
         (SELECT max(last) FROM main.block WHERE symbol = one.id) AS latest
     FROM main.symbol AS one

@@ -101,7 +101,6 @@ def test_symbols_of_last_prices_are_a_setting_also_here(both, said, tmp_path):
         (("EURUSD", "--period", "M7"), "invalid period M7, expected one of S1, S2"),
         (("XYZ",), "There are no ticks of XYZ"),
         (("EURUSD", "--format", "arrow", "--iso"), "--utc and --iso are for csv and jsonl"),
-        (("EURUSD", "--format", "parquet"), "add -o FILE"),
         (("EURUSD", "--utc", "Mars"), "Invalid clock 'Mars'"),
         (("*", "--format", "mt5"), "has one symbol, not 2"),
     ],

@@ -93,7 +93,8 @@ def test_parquet_has_the_columns_of_the_cold_store(said, tmp_path):
     ((symbol, count, bids), uk) = found.fetchall()
     assert (symbol, count, round(bids, 6)) == ("EURUSD", 12, 13.8)
     assert uk == ("UK 100", 1, 7500.1)
-    assert not list(tmp_path.glob("*.new")) + list(tmp_path.glob(".*.new"))
+    assert [each.name for each in tmp_path.iterdir()] == ["all.parquet"]
+    assert said("*", "--format", "parquet") == file.read_bytes()
 
 
 def test_arrow_is_a_stream_of_batches(said, monkeypatch):
@@ -120,7 +121,6 @@ def test_no_tick_is_a_stream_with_columns_alone(said):
     [
         (("*",), "one symbol, not 2"),
         (("EURUSD", "--order"), "are for csv and jsonl"),
-        (("EURUSD", "--format", "parquet"), "add -o FILE"),
         (("EURUSD", "--format", "csv", "--utc", "Mars"), "expected UTC+2, NY+7"),
         (("EURUSD", "--format", "csv", "--utc", "/etc/passwd"), "expected UTC+2, NY+7"),
         (("EURUSD", "--limit", "0"), "expected one such as 1000"),

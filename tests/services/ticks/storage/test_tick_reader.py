@@ -143,8 +143,8 @@ def test_a_tick_is_told_with_who_sent_it_and_when(env_with, tmp_path):
     collector.sync()
     found = list(TickReader(tmp_path / "data" / "ticks.sqlite").ticks(EURUSD))
     assert found == [
-        (NOON + 5, tick(5), EPOCH, "desk-1"),
-        (EPOCH + 1, tick(), EPOCH + 1, "192.0.2.7"),
+        (NOON + 5, tick(5), EPOCH, "desk-1", None),
+        (EPOCH + 1, tick(), EPOCH + 1, "192.0.2.7", None),
     ]
 
 
