@@ -120,7 +120,7 @@ class Components:
 
     @cached_property
     def _reporting(self) -> dict[str, Any]:
-        """What reports a status, once all are built: it is asked each second."""
+        """The components that report a status; kept, since they are asked each second."""
         return self.find_all(IStatus)
 
     async def start(self) -> None:
