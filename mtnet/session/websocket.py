@@ -295,7 +295,7 @@ class Inflate(Extension):
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._compressed = self._control = False
+        self._compressed = self._control = self._unfinished = False
         self._inflater: Any = None
         self._taken = self._made = 0
 
@@ -308,10 +308,13 @@ class Inflate(Extension):
     def frame_inbound_header(
         self, proto: FrameDecoder | FrameProtocol, opcode: Opcode, rsv: RsvBits, payload_length: int
     ) -> CloseReason | RsvBits:
-        self._control = opcode.iscontrol()
-        if rsv.rsv1 and (self._control or opcode is Opcode.CONTINUATION):
+        self._control, goes_on = opcode.iscontrol(), opcode is Opcode.CONTINUATION
+        if rsv.rsv1 and (self._control or goes_on):
             return CloseReason.PROTOCOL_ERROR
-        if not self._control and opcode is not Opcode.CONTINUATION:
+        # wsproto looks for this behind the payload, which may be no deflate stream.
+        if not self._control and goes_on is not self._unfinished:
+            return CloseReason.PROTOCOL_ERROR
+        if not (self._control or goes_on):
             self._compressed, self._inflater = rsv.rsv1, None
             self._taken = self._made = 0
         return RsvBits(True, False, False)
@@ -324,7 +327,10 @@ class Inflate(Extension):
     def frame_inbound_complete(
         self, proto: FrameDecoder | FrameProtocol, fin: bool
     ) -> bytes | CloseReason | None:
-        if self._control or not self._compressed or not fin:
+        if self._control:
+            return None
+        self._unfinished = not fin
+        if self._unfinished or not self._compressed:
             return None
         rest, self._inflater = self._inflate(_TAIL), None
         return rest

@@ -592,6 +592,16 @@ def test_an_offer_of_compression_is_taken_that_can_be_kept(offer, answer):
     assert extensions(offer, browser=False) is None
 
 
+@SIZES
+@pytest.mark.parametrize(
+    "begun",
+    [frame(b"a", fin=False), frame(deflated(JSON)[:9], rsv=4, fin=False)],
+    ids=["plain", "compressed"],
+)
+def test_a_compressed_text_within_a_message_breaks_a_rule_before_it_is_inflated(begun, size):
+    assert echo(begun, frame(b"7\xfa!=", rsv=4), deflate=True, size=size) == [BROKEN]
+
+
 # Anything
 
 PARTS = st.sampled_from(
