@@ -5,10 +5,12 @@ from typing import Any
 from msgspec import Struct
 from twisted.internet.defer import Deferred
 
-from mtnet.net.http.route import Answer, HttpRequest, Route
+from mtnet.net.http.route import Answer, HttpRequest, Route, refuse_disk
 from mtnet.services.alerts.heartbeats import Heartbeats
 from mtnet.services.alerts.listing import AlertList
 from mtnet.services.alerts.mutes import Mutes
+
+NOT_STORED = "The mute is not changed: the disk does not take it at present"
 
 
 class Token(Struct):
@@ -99,9 +101,9 @@ class AlertResources:
         ]
 
     def _mute(self, request: HttpRequest, asked: Name, body: Mute) -> "Deferred[Any]":
-        if body.seconds == 0:
-            return self._mutes.remove(asked.name).addCallback(lambda _: None)
-        return self._mutes.add(asked.name, body.seconds).addCallback(lambda _: None)
+        name, seconds = asked.name, body.seconds
+        done = self._mutes.add(name, seconds) if seconds != 0 else self._mutes.remove(name)
+        return done.addCallbacks(lambda _: None, refuse_disk, errbackArgs=(NOT_STORED,))
 
 
 def _unknown_token(may_guess: bool) -> Answer:

@@ -12,8 +12,11 @@ from twisted.logger import formatEvent, globalLogPublisher
 from twisted.python.failure import Failure
 from twisted.web.client import ResponseDone
 
+from mtnet.errors import JournalError
 from mtnet.services.alerts.heartbeat_out import TIMEOUT, HeartbeatSender
+from mtnet.services.alerts.resources import NOT_STORED
 from mtnet.services.alerts.settings import HeartbeatOut
+from mtnet.services.alerts.store import AlertStore
 
 GRANTS = {"bob": ("follow",), "boss": ("admin",)}
 RULE = "alerts.disk.when=disk_low < 5GiB"
@@ -83,6 +86,20 @@ def test_an_admin_login_mutes_an_alert_and_others_do_not(daemon):
     assert ask(daemon, b"POST /v1/alerts/none/mute", "boss", body)[0] == 422
     for seconds in (b"1e300", b"-5", b"31622401"):
         assert ask(daemon, line, "boss", b'{"seconds": %b}' % seconds)[0] == 422
+    assert not json.loads(ask(daemon, b"GET /v1/alerts", "boss")[1])[0]["muted"]
+
+
+@pytest.mark.parametrize(("method", "seconds"), [("mute", 60), ("unmute", 0)])
+def test_a_mute_that_the_disk_does_not_take_is_told_in_words_of_the_service(
+    daemon, monkeypatch, method, seconds
+):
+    def fails(*_):
+        raise JournalError("/srv/data/alerts.sqlite cannot be written: no space left.")
+
+    monkeypatch.setattr(AlertStore, method, fails)
+    body = json.dumps({"seconds": seconds}).encode()
+    status, answer = ask(daemon, b"POST /v1/alerts/dead/mute", "boss", body)
+    assert (status, json.loads(answer)) == (503, {"error": "server", "text": f"{NOT_STORED}."})
     assert not json.loads(ask(daemon, b"GET /v1/alerts", "boss")[1])[0]["muted"]
 
 
