@@ -62,6 +62,7 @@ class Participants:
             if self._now.right:  # a clock that is wrong for a moment must delete nothing
                 self._followers.expire(moment.when)
             everybody = self._collector.everybody(moment)
+            self._judged = []  # else it would keep each former judgement until all are made
             self._judged = self._judgements.judge(everybody, moment.when)
             self._counts = Counter((each.role, each.judgement.status) for each in self._judged)
             lifetime = max(LIFETIME, min(LONGEST, EACH * len(self._judged)))

@@ -1,10 +1,12 @@
 """Real sessions, and what the status says of those who are there, or were."""
 
+import gc
 from decimal import Decimal
 
 import pytest
 from fakes.daemon import PASSWORD
 from fakes.screens import Screen
+from msgspec.structs import replace
 from signals_peers import frame
 from status_scene import Scene
 
@@ -14,7 +16,7 @@ from mtnet.net.output import queue
 from mtnet.net.transport import InFlight
 from mtnet.services.signals.ownership.pauses import Pauses
 from mtnet.services.signals.status.facts import ChannelFacts, ProviderFacts
-from mtnet.services.signals.status.judgements import Participant
+from mtnet.services.signals.status.judgements import Judged, Participant
 from mtnet.services.signals.status.participants import LIFETIME, Participants
 from mtnet.services.signals.wire import requests
 from mtnet.services.status import sections
@@ -534,3 +536,23 @@ def test_a_row_says_what_program_it_is_and_since_when_it_is_behind(scene):
     assert found["follower"]["client"] == "MtnetFollower 9.0"
     assert found["follower"]["behind"] == 1
     assert found["follower"]["behind_since"] is not None
+
+
+def test_a_former_judgement_is_dropped_as_the_new_one_is_made(scene, pair, monkeypatch):
+    for number in range(20):
+        scene.follow(name=f"desk-{number}")
+    people = IParticipants(scene.component)
+    people.refresh()
+    assert len(people.participants()) >= 20
+    collect, alive = people._collector.everybody, []
+
+    def everybody(moment):
+        for each in collect(moment):
+            alive.append(sum(isinstance(found, Judged) for found in gc.get_objects()))
+            # All are heard at another time than before, so that each is judged anew.
+            yield each._replace(facts=replace(each.facts, since=each.facts.since + 1))
+
+    monkeypatch.setattr(people._collector, "everybody", everybody)
+    people.refresh()
+    people.participants()
+    assert max(alive) - min(alive) <= 1
