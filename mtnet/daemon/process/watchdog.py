@@ -10,8 +10,9 @@ from twisted.python.failure import Failure
 
 from mtnet.storage.worker import SerialWorker
 
-PERIOD = 2.0
-"""Seconds between two looks."""
+PERIOD = 5.0
+"""Seconds between two looks: as long as a disk may take to answer, and at the same moments as the
+looks at the free space and at the journal, which wake the same threads."""
 
 
 class Watchdog:

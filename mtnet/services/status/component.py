@@ -47,14 +47,15 @@ def build(env: Environment) -> Component:
     people = ParticipantDetector(cache(lambda: env.find_all(IParticipants)), events, clock)
     turns = cycle(range(UNWATCHED_LOOKS))
 
-    def look_for_trouble() -> None:
-        if next(turns) == 0 or feed.watched or events.observed:
-            causes.look()
-            people.look()
+    def look_and_refresh() -> None:
+        try:
+            if next(turns) == 0 or feed.watched or events.observed:
+                causes.look()
+                people.look()
+        finally:
+            feed.refresh_at_leisure()
 
-    look = RecurringCall("The look at the health", look_for_trouble, LOOK, clock, now=False)
-    what = "The status for those who watch"
-    refresh = RecurringCall(what, feed.refresh_at_leisure, LOOK, clock, now=False)
+    look = RecurringCall("The look at the health", look_and_refresh, LOOK, clock, now=False)
     return Component(
         {
             IEvents: events,
@@ -64,8 +65,8 @@ def build(env: Environment) -> Component:
             IStatus: events,
             IBackup: DatabaseBackup(path),
         },
-        start=[partial(_start, env, events), look.start, refresh.start],
-        stop=[feed.close, look.stop, refresh.stop, partial(_stop, events)],
+        start=[partial(_start, env, events), look.start],
+        stop=[feed.close, look.stop, partial(_stop, events)],
     )
 
 
