@@ -202,7 +202,7 @@ def test_all_who_are_asked_name_the_same_people_with_the_same_codes(
     assert asked.metric("mtnet_signals_participants", "status") == statuses
     assert asked.metric("mtnet_signals_warnings", "code") == codes
     needy = any(each[3] in URGENT for each in people)
-    assert (health["signals"]["warning"] is not None) == needy
+    assert (health["signals"]["in_trouble"] is not None) == needy
     result = asked.run.on_folder("signals", "status")
     assert result.status == (IN_TROUBLE if needy else 0)
     texts = [
