@@ -121,7 +121,7 @@ class Broadcast(Generic[Key]):
         # Since it began a member may have gone, or may have something buffered.
         sent = self._send_directly(begin, end) if self._group.current is self._plan else begin
         for at in range(sent, end):
-            self._write(at, self._data)
+            self._send_later(at)
         if end == len(self._plan.keys):
             self._group.sequence, self._group.sent_at = self._number, when
         return end - begin
@@ -132,17 +132,21 @@ class Broadcast(Generic[Key]):
         last = max(begin, min(end, len(writers)))
         for send, start, stop in ((send_to, begin, middle), (send_each, max(begin, middle), last)):
             for at, sent in send(writers[start : min(stop, end)], self._data):
-                self._finish(start + at, self._data[sent:])
+                send_queue = self._member(start + at)
+                if send_queue is not None:
+                    # Before everything that is queued or posted: that would cut a frame in two.
+                    send_queue.output.write(self._data[sent:])
         return last
 
-    def _finish(self, at: int, rest: bytes) -> None:
-        """Send the rest of a frame before everything that is queued, or it would cut the frame."""
-        self._group.members[self._plan.keys[at]].output.write(rest)
-
-    def _write(self, at: int, data: bytes) -> None:
-        send_queue = self._group.members.get(self._plan.keys[at])
+    def _send_later(self, at: int) -> None:
+        """Send it behind everything that is queued."""
+        send_queue = self._member(at)
         if send_queue is not None:
-            send_queue.write(data)
+            send_queue.write(self._data)
+
+    def _member(self, at: int) -> SendQueue | None:
+        """Return the queue of a member; None = it has gone."""
+        return self._group.members.get(self._plan.keys[at])
 
 
 def send_each(writers: Sequence[DirectWriter], data: bytes) -> ShortWrites:
