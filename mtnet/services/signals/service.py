@@ -301,10 +301,14 @@ class SignalService:
                 again.append(pending)
                 continue
             self.commits.queue.answered(pending)
-            if isinstance(outcome, Entry):
-                self._accept(pending, outcome)
-                continue
-            self._answer(pending, outcome)
+            try:
+                if isinstance(outcome, Entry):
+                    self._accept(pending, outcome)
+                    continue
+                self._answer(pending, outcome)
+            except Exception:
+                # One that cannot be told must keep nothing from the others, and from followers.
+                self.log.failure("A publisher failed at its answer.")
             if isinstance(outcome, Taken) and _flattens(pending.draft):
                 flattened.append(pending.draft.channel)
         if stored.entries:

@@ -1,8 +1,11 @@
 """What becomes of positions when the disk fails, in the middle of anything."""
 
+from decimal import Decimal
+
 import pytest
 from signals_peers import Server, frame, gone, told
 from twisted.internet.defer import Deferred
+from twisted.logger import LogLevel
 from twisted.python.failure import Failure
 
 from mtnet.errors import PrunedError
@@ -264,6 +267,27 @@ def test_a_follower_that_was_away_is_told_of_an_entry_that_landed(server):
     assert [each for each in told(early) if "SIGNAL" in each] == [
         "SIGNAL|channel=main|seq=1|symbol=GBPUSD|volume=1"
     ]
+
+
+def test_a_publisher_that_fails_at_its_answer_keeps_nothing_from_others(server, log):
+    def fail(error):
+        raise ValueError("It cannot be refused.")
+
+    publisher, follower = server.greet(), server.subscribe()
+    told(follower)
+    master = server.signals.join("a master", refuse=fail)
+    server.disk.held = True
+    server.publish(publisher, "a")
+    server.signals.submit(master, "main", "EURUSD", Decimal(1))  # whose channel another one holds
+    server.publish(publisher, "b", "2")
+    server.disk.work()
+    assert told(publisher) == ["STORED|id=a|seq=1", "STORED|id=b|seq=2"]
+    assert [each for each in told(follower) if not each.startswith("PING")] == [
+        "SIGNAL|channel=main|seq=1|symbol=GBPUSD|volume=1",
+        "STATUS|channel=main|publisher=up",
+        "SIGNAL|channel=main|seq=2|symbol=GBPUSD|volume=2",
+    ]
+    assert any(event["log_level"] is LogLevel.critical for event in log)
 
 
 def test_a_read_that_fails_while_a_view_is_changed_tells_nothing_twice(server, clock):
