@@ -74,17 +74,23 @@ class Calendar:
         none; `ALWAYS` = for a week and longer.
         """
         start = time - LOOK
-        begin, end = time, start
-        for opens, closes in sorted(self._spans(start, time + 1)):
-            if opens > end or begin == time:
-                begin = opens
-            end = closes
+        begin, end = (self._spans(start, time + 1) or [(start, start)])[-1]
         if end <= time:
             return None
         return ALWAYS if begin == start else begin
 
-    def _spans(self, start: int, stop: int) -> Iterator[tuple[int, int]]:
-        """Yield the sessions of a span, each cut to it; sessions do not overlap."""
+    def _spans(self, start: int, stop: int) -> list[tuple[int, int]]:
+        """Return when there is trading in a span; sessions that overlap or adjoin are one."""
+        found: list[tuple[int, int]] = []
+        for begin, end in sorted(self._cut_sessions(start, stop)):
+            if found and begin <= found[-1][1]:
+                begin, last = found.pop()
+                end = max(end, last)
+            found.append((begin, end))
+        return found
+
+    def _cut_sessions(self, start: int, stop: int) -> Iterator[tuple[int, int]]:
+        """Yield the sessions of a span, each cut to it."""
         for day in range(start // DAY_MS - 1, stop // DAY_MS + 1):
             midnight = day * DAY_MS
             if self._is_holiday(day):

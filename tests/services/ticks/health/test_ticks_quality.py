@@ -107,6 +107,14 @@ def test_a_market_opened_where_the_trading_up_to_now_begins(time, sessions, holi
         assert opened == EVER or not calendar.trading(opened - 1, opened)
 
 
+def test_sessions_that_overlap_are_counted_once():
+    calendar = Calendar("Fri 22:00-21:00, Sat 10:00-11:00", "")
+    friday = MONDAY + 4 * DAY_MS
+    assert calendar.trading(friday, friday + 2 * DAY_MS) == 23 * HOUR
+    assert calendar.opened(friday + 34 * HOUR) == friday + 22 * HOUR
+    assert calendar.opened(friday + 40 * HOUR) == friday + 22 * HOUR
+
+
 def test_a_symbol_has_its_own_calendar_or_that_of_all():
     sessions = {"UK 100": "Mon 08:00-09:00", "*": "Tue 00:00-24:00"}
     week = MONDAY, MONDAY + 7 * DAY_MS
