@@ -253,6 +253,12 @@ def flat_symbol(folder, **settings):
     return harness
 
 
+def stop(harness):
+    """End it, so that nobody waits for what its scrubber reads."""
+    Deferred.fromCoroutine(harness.signals.close())
+    harness.disk.work()
+
+
 @pytest.mark.parametrize("jump", [30 * DAY, 365 * DAY, -30 * DAY])
 def test_a_clock_that_jumps_forgets_no_close(tmp_path, jump):
     harness = flat_symbol(tmp_path)
@@ -285,6 +291,7 @@ def test_a_close_stored_a_year_ahead_has_its_age_by_the_entries_around_it(tmp_pa
     harness.ahead = 0
     harness.submit("C", 0)
     harness.disk.work()
+    stop(harness)
     later = Harness(tmp_path, ahead=STEADY * 1000 + 3_600_000)
     ages = {p.symbol: -p.when for p in later.signals.positions("main").values()}
     assert ages == {"A": 3_600, "B": 3_600, "C": 3_600}
@@ -292,6 +299,7 @@ def test_a_close_stored_a_year_ahead_has_its_age_by_the_entries_around_it(tmp_pa
 
 def test_a_start_with_a_clock_far_ahead_counts_ages_from_the_last_run(tmp_path):
     former = flat_symbol(tmp_path)
+    stop(former)
     later = Harness(tmp_path, ahead=400 * DAY, last_run=former.wall + 60_000)
     assert [p.when for p in later.signals.positions("main").values()] == [-60]
 
