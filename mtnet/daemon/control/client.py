@@ -48,7 +48,7 @@ def ask(path: Path, command: str, wait: float | None = TIMEOUT, **arguments: Jso
     try:
         line = _exchange(path, request, wait)
     except OSError as error:
-        raise ClientError(_explain(path, error)) from error
+        raise ClientError(_explain(path, error, wait)) from error
     if not line.endswith(b"\n"):
         raise ClientError(f"The daemon on {path} broke off its answer; its log may say why.")
     return _result(path, line)
@@ -89,11 +89,11 @@ _SENTENCES: tuple[tuple[type[OSError], str], ...] = (
         "data folder with --data.",
     ),
     (PermissionError, "{path} belongs to another user: ask as the user that runs the daemon."),
-    (TimeoutError, f"The daemon on {{path}} did not answer within {TIMEOUT:g} s."),
+    (TimeoutError, "The daemon on {path} did not answer within {wait:g} s."),
     (OSError, "{path} cannot be asked: {reason}."),
 )
 
 
-def _explain(path: Path, error: OSError) -> str:
+def _explain(path: Path, error: OSError, wait: float | None) -> str:
     sentence = next(text for kind, text in _SENTENCES if isinstance(error, kind))
-    return sentence.format(path=path, reason=error.strerror or error)
+    return sentence.format(path=path, reason=error.strerror or error, wait=wait or TIMEOUT)
