@@ -3,6 +3,7 @@
 import errno
 import io
 import tempfile
+from decimal import Decimal
 from itertools import islice
 from pathlib import Path
 
@@ -13,13 +14,17 @@ from hypothesis import strategies as st
 
 from mtnet.durations import DAY_MS
 from mtnet.errors import JournalError
+from mtnet.services.ticks.bars.history import BarHistory
+from mtnet.services.ticks.bars.periods import PERIODS
 from mtnet.services.ticks.cold import parquet
 from mtnet.services.ticks.cold.catalog import ColdFile
 from mtnet.services.ticks.export import compact_protocol, parquet_stream
 from mtnet.services.ticks.export.parquet_stream import _alone, _Group, _Ranges
 from mtnet.services.ticks.export.row_groups import read_metadata
 from mtnet.services.ticks.export.stream import Selection
+from mtnet.services.ticks.storage.hot import HotStore
 from mtnet.services.ticks.storage.reader import Stretches, TickReader
+from mtnet.services.ticks.storage.tally import Tally
 
 duckdb = pytest.importorskip("duckdb", reason="The cold store needs DuckDB.")
 GBPUSD = b"GBPUSD"
@@ -89,7 +94,7 @@ COMMITS = st.lists(
 SPAN = st.none() | st.integers(0, 2 * DAY_MS + 10).map(lambda at: MIDNIGHT + at)
 
 
-@settings(max_examples=8, deadline=None, suppress_health_check=[FIXTURE])
+@settings(max_examples=5, deadline=None, suppress_health_check=[FIXTURE])
 @given(
     commits=COMMITS, start=SPAN, stop=SPAN, limit=st.none() | st.integers(1, 12), two=st.booleans()
 )
@@ -260,12 +265,53 @@ def test_a_damaged_file_is_told_by_its_name(both, exported):
             exported(both)
 
 
+def test_answers_of_duckdb_over_files_blocks_and_the_log_are_ours(both, exported):
+    """Bars of a minute, counts, extremes, and exact sums of price times volume."""
+    both.put(*traded(0, range(0, 600_000, 700)))
+    both.compact(DAY + 1)
+    both.put(*traded(0, range(350, 600_000, 90_000)))  # late, between those of the file
+    both.put(*traded(1, range(0, 300_000, 900)), received=MIDNIGHT + DAY_MS)
+    both.store.close()
+    both.store = HotStore(both.path)
+    both.store.load(Tally(both.path.parent / "ticks.taken"), 10)
+    both.put(*traded(1, range(300_000, 420_000, 1_100)), received=MIDNIGHT + DAY_MS)
+    assert both.ask("SELECT sum(ticks) FROM block") == [(341,)]
+    ticks = of_reader(both)
+    assert len(ticks) == 858 + 7 + 334 + 110
+
+    file, history = exported(both), BarHistory(both.path)
+    bars = history.bars(EURUSD, PERIODS["M1"], history.basis(EURUSD))
+    ours = [(bar.time, *bar[1:6]) for bar in bars]
+    theirs = duckdb.sql(
+        f"""
+        SELECT time_msc // 60000 * 60000 AS minute, first(bid ORDER BY time_msc, seq), max(bid),
+            min(bid), last(bid ORDER BY time_msc, seq), count(*)
+        FROM '{file}' GROUP BY minute ORDER BY minute
+        """
+    ).fetchall()
+    assert theirs == ours
+    sums = duckdb.sql(f"SELECT sum(bid_exact * volume_exact), sum(volume_exact) FROM '{file}'")
+    products = [Decimal(rest.split()[0].decode()) * int(rest.split()[3]) for _, rest, *_ in ticks]
+    assert sums.fetchall() == [
+        (sum(products) * 100_000, sum(int(rest.split()[3]) for _, rest, *_ in ticks))
+    ]
+
+
+def traded(number, times):
+    """Return deals of a day."""
+    return [
+        b"1.%05d 1.2 - %d %d 6"
+        % (at * 7_919 % 99_991, at % 13 + 1, MIDNIGHT + number * DAY_MS + at)
+        for at in times
+    ]
+
+
 # Which row groups can be copied
 
 TIMES = st.lists(st.integers(0, 30), min_size=1, max_size=12).map(sorted)
 
 
-@settings(max_examples=200, suppress_health_check=[FIXTURE])
+@settings(max_examples=100, suppress_health_check=[FIXTURE])
 @given(times=TIMES, size=st.integers(1, 4), others=TIMES, low=st.integers(-1, 10), high=SPAN)
 def test_runs_hold_every_tick_of_their_times_and_no_other_lies_between(
     times, size, others, low, high
