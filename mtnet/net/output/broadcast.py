@@ -121,7 +121,9 @@ class Broadcast(Generic[Key]):
         # Since it began a member may have gone, or may have something buffered.
         sent = self._send_directly(begin, end) if self._group.current is self._plan else begin
         for at in range(sent, end):
-            self._send_later(at)
+            send_queue = self._member(at)
+            if send_queue is not None:
+                send_queue.write(self._data)  # behind everything that is queued
         if end == len(self._plan.keys):
             self._group.sequence, self._group.sent_at = self._number, when
         return end - begin
@@ -137,12 +139,6 @@ class Broadcast(Generic[Key]):
                     # Before everything that is queued or posted: that would cut a frame in two.
                     send_queue.output.write(self._data[sent:])
         return last
-
-    def _send_later(self, at: int) -> None:
-        """Send it behind everything that is queued."""
-        send_queue = self._member(at)
-        if send_queue is not None:
-            send_queue.write(self._data)
 
     def _member(self, at: int) -> SendQueue | None:
         """Return the queue of a member; None = it has gone."""
