@@ -4,10 +4,13 @@ import os
 import re
 import signal
 import socket
+import time
 from contextlib import ExitStack
 
 from browser_page import MARKUP, account, command, provider, publish, tick
 from live_daemon import until
+
+from mtnet.durations import DAY_MS
 
 LONGEST = 2_000
 """Milliseconds from a tick to its candle."""
@@ -69,6 +72,24 @@ def test_candles_markers_and_what_peers_say(daemon, open_page):
     page.shows("#summary", "offline")
     # The page itself is in no list of followers.
     assert page.tab.locator("#people td", has_text="follower").count() == 0
+    assert page.trouble() == []
+
+
+def test_a_chart_of_few_ticks_takes_a_longer_period_until_somebody_chooses(daemon, open_page):
+    daemon.start()
+    first = int(time.time() * 1000) // DAY_MS * DAY_MS
+    lines = [b"EURUSD 1.1 1.2 - - %d" % (first + number * 60_000) for number in range(40)]
+    with daemon.dial("ticks") as connection:
+        connection.sendall(b"\n".join([*lines, b"SYNC:", b""]))
+        assert connection.recv(512).startswith(b"OK: SYNC")
+    page = open_page()
+    chosen = page.tab.locator("select[data-name=Period]")
+    page.tab.wait_for_function("document.querySelector('[data-name=Period]').value === 'M5'")
+    page.tab.get_by_text("As a table").click()
+    page.shows("#chart td", "00:35")
+    chosen.select_option("M1")
+    page.shows("#chart td", "00:39")
+    assert chosen.input_value() == "M1"
     assert page.trouble() == []
 
 

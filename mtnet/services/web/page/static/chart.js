@@ -14,7 +14,7 @@ const HEIGHT = 340;
 // Bars that are looked at before a longer period is chosen, and ticks that half of them have at
 // least: a bar of fewer is a dash.
 const JUDGED = 30;
-const TICKS = 4;
+const TICKS = 6;
 // Bars that fit into the chart at first, at least and at most: a few must not fill all of it.
 const SHOWN = [60, 120];
 // Bars between two texts at marks, which are not read where they lie upon each other.
@@ -208,8 +208,8 @@ export class Chart {
     if (this.quote.textContent !== this.price) this.quote.textContent = this.price;
     const clock = `Times: ${this.clock}`;
     if (this.zone.textContent !== clock) this.zone.textContent = clock;
+    this.settle();
     const times = [...this.bars.keys()].sort((a, b) => a - b);
-    this.settle(times);
     if (this.list.open) this.table.show(times.slice(-LISTED).reverse().map((time) => [time, this.bars.get(time)]));
     if (this.chart && times.length > 0) {
       this.update(times);
@@ -219,9 +219,9 @@ export class Chart {
   }
 
   // Shows a longer period where bars have few ticks, for as long as nobody has chosen one.
-  settle(times) {
-    if (this.settled || times.length < JUDGED) return;
-    const ticks = times.map((time) => this.bars.get(time).ticks).sort((a, b) => a - b);
+  settle() {
+    if (this.settled || this.bars.size < JUDGED) return;
+    const ticks = [...this.bars.values()].map((bar) => bar.ticks).sort((a, b) => a - b);
     const next = PERIODS[PERIODS.indexOf(this.period.value) + 1];
     this.settled = ticks[ticks.length >> 1] >= TICKS || next === undefined;
     if (this.settled) return;
@@ -248,7 +248,7 @@ export class Chart {
     if (time !== undefined) {
       const [{ open }, { close }] = [this.bars.get(time), this.bars.get(times.at(-1))];
       const gone = (Number(close) - Number(last.price ?? open)).toFixed((close.split(".")[1] ?? "").length);
-      text = `Since the last signal, ${Number(last.volume) === 0 ? "flat" : signed(last.volume)} ${ago(last.time)} ago: ${signed(gone)}`;
+      text = `Price since the last signal (${Number(last.volume) === 0 ? "flat" : signed(last.volume)}, ${ago(last.time)} ago): ${signed(gone)}`;
     }
     if (this.since.textContent !== text) this.since.textContent = text;
   }
@@ -308,7 +308,7 @@ export class Chart {
   get clock() {
     if (this.utc) return "UTC, of the receipt of ticks";
     if (this.offset === undefined) return "the broker\u2019s clock";
-    if (!this.steady) return "the broker\u2019s clock, which now runs faster or slower than time";
+    if (!this.steady) return "the broker\u2019s clock, not in step with real time";
     if (Math.abs(this.offset) < FARTHEST) return `the broker\u2019s clock, ${utc(this.offset)}`;
     return `the broker\u2019s clock, ${duration(Math.abs(this.offset))} ${this.offset < 0 ? "behind" : "ahead of"} UTC`;
   }

@@ -124,7 +124,7 @@ export class Equity {
       cursor: { y: false },
       scales: { x: { range: (plot, first, last) => (first < last ? [first, last] : [first - ALONE, first + ALONE]) }, y: { range: (plot, least, most) => around(least, most, many) } },
       series: [{}, ...series],
-      axes: [{ ...axis, space: 75, values: (plot, ticks, at, space, step) => ticks.map((each) => clock(each, step)) }, { ...axis, size: 70, values: (plot, ticks) => ticks.map((each) => (many ? `${each.toFixed(2)} %` : String(each))) }],
+      axes: [{ ...axis, space: 75, size: 32, values: (plot, ticks, at, space, step) => ticks.map((each) => clock(each, step)) }, { ...axis, size: 70, values: (plot, ticks) => ticks.map((each) => (many ? `${each.toFixed(2)} %` : String(each))) }],
     };
     this.plot = new globalThis.uPlot(options, [times.map((time) => time / 1000), ...data], this.box);
     this.box.dataset.points = String(times.length);

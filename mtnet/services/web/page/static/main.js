@@ -45,10 +45,10 @@ const fresh = new Set();
 // From top to bottom; of two lists the panels of the first stand on the left, of the second on the right.
 const layout = [
   new People(session),
-  [[new Chart(connection, signals, session)], [new Positions(signals), new Channels(signals, new Pause(session), pauses), new Alerts(session)]],
+  [[new Chart(connection, signals, session)], [new Positions(signals), new Channels(signals, new Pause(session), pauses), new Alerts(session), new Senders()]],
   new Views(signals),
   new Terminals(soon),
-  [[new Events()], [new Topics(connection, soon), new Senders(), new Templates(session)]],
+  [[new Events()], [new Topics(connection, soon), new Templates(session)]],
   new Accounts(session),
 ];
 const panels = layout.flat(2);

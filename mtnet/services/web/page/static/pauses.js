@@ -58,7 +58,8 @@ export class Pauses {
   }
 }
 
-function named(who) {
+// Returns somebody as people say it.
+export function named(who) {
   const [, user] = who.match(LOCAL) ?? [];
   if (user !== undefined) return `${user === "0" ? "root" : `user ${user}`} on the server`;
   return ADDRESS.test(who) ? `${who} (no login)` : who;
