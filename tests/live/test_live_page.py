@@ -84,7 +84,7 @@ def test_a_chart_of_few_ticks_takes_a_longer_period_until_somebody_chooses(daemo
         assert connection.recv(512).startswith(b"OK: SYNC")
     page = open_page()
     chosen = page.tab.locator("select[data-name=Period]")
-    page.tab.wait_for_function("document.querySelector('[data-name=Period]').value === 'M5'")
+    until(lambda: page.tab.wait_for_timeout(50) or chosen.input_value() == "M5")
     page.tab.get_by_text("As a table").click()
     page.shows("#chart td", "00:35")
     chosen.select_option("M1")

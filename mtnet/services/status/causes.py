@@ -150,7 +150,8 @@ class ParticipantDetector:
         self._record(what, text, facts)
 
     def _record(self, what: str, text: str, facts: Mapping[str, Json]) -> None:
-        level = "error" if what == "begins" else "info"
+        # The daemon itself is well: nobody must act on it.
+        level = "warning" if what == "begins" else "info"
         self._events.record(f"participant_trouble_{what}", text, level, **facts)
 
 

@@ -49,7 +49,7 @@ def test_an_event_says_who_is_in_trouble_and_why_and_another_that_it_has_ended(p
     people.be("error", "carol/home")
     assert people.look() == []
     ((kind, level, text, facts),) = people.look(BRIEF)
-    assert (kind, level) == ("begins", "error")
+    assert (kind, level) == ("begins", "warning")
     assert text == "carol/home has not acknowledged signal 7 for 15 s: see its journal."
     assert (facts["who"], facts["channel"], facts["code"]) == (
         "carol/home",
