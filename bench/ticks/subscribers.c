@@ -25,6 +25,7 @@
 enum { MOST = 1000, BATCH = 5, SIZE = 1 << 18 };
 
 #define BURST 0.001 /* seconds */
+#define QUIET 5.0 /* seconds without a tick behind the last one: other programs may hold the server up */
 
 static struct {
     const char *ask, *begin, *skipped;
@@ -130,7 +131,7 @@ int main(int argc, char **argv)
         read_all(poll, 0);
     }
     double lasted = now() - begin;
-    for (double quiet = now(); now() - quiet < 1;)
+    for (double quiet = now(); now() - quiet < QUIET;)
         if (read_all(poll, 100))
             quiet = now();
     long lines = 0, skipped = 0, least = -1;
