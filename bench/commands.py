@@ -52,6 +52,8 @@ TALKING = (
     "indicators tail RSI14 EURUSD H1 --seconds 0.2 --server {signals}|doctor 127.0.0.1:{port}"
 )
 """Runs that connect to a server."""
+OPTIONAL = ("indicators", "jobs", "sentiment", "topics")
+"""Services that are off by default."""
 
 
 def walk(found: argparse.ArgumentParser, words: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
@@ -145,7 +147,7 @@ def main() -> None:
         folder = Path(text)
         daemon = RealDaemon(folder)
         program = Program(asked.mtnet.absolute(), folder)
-        daemon.start()
+        daemon.start(*(f"--set={name}.enabled=true" for name in OPTIONAL))
         try:
             _prepare(folder, daemon, program)
             table = Table(program, asked.rounds, **_places(folder, daemon))

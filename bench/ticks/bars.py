@@ -68,7 +68,7 @@ def main() -> None:
         for folder in (blocks, files):
             folder.mkdir()
             Importer(folder / "ticks.sqlite", SYMBOL, received).run(lambda: made, noop)
-        compact(files)
+        compact(files / "ticks.sqlite")
         records = [(SYMBOL, rest) for _, _, rest in made]
         readers: dict[str, Callable[[], Any]] = {
             "live M1": partial(as_they_come, records, received)
