@@ -208,7 +208,6 @@ export class Chart {
     if (this.quote.textContent !== this.price) this.quote.textContent = this.price;
     const clock = `Times: ${this.clock}`;
     if (this.zone.textContent !== clock) this.zone.textContent = clock;
-    this.settle();
     const times = [...this.bars.keys()].sort((a, b) => a - b);
     if (this.list.open) this.table.show(times.slice(-LISTED).reverse().map((time) => [time, this.bars.get(time)]));
     if (this.chart && times.length > 0) {
@@ -216,6 +215,7 @@ export class Chart {
       this.update_markers(times);
     }
     this.tell_since(times);
+    this.settle(); // The candles stay until those of the other period have come.
   }
 
   // Shows a longer period where bars have few ticks, for as long as nobody has chosen one.
