@@ -1,5 +1,6 @@
-"""Formats what commands print: JSON, tables, times and lengths of time."""
+"""Formats what commands print: JSON, tables, times and lengths of time; and lets them end."""
 
+import signal
 import sys
 import time
 from argparse import Namespace
@@ -112,3 +113,13 @@ def progress_bar(unit: str, total: int | None = None) -> Iterator[ProgressBar]:
 
     with tqdm(total=total, unit=unit, unit_scale=True) as bar:
         yield bar
+
+
+@contextmanager
+def terminable() -> Iterator[None]:
+    """Let SIGTERM end the program as Ctrl-C does: what it wrote so far is removed."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from mtnet.callbacks import noop
+from mtnet.cli.output import terminable
 from mtnet.cli.server_options import unanswered
 from mtnet.client.core.address import Address, read_address
 from mtnet.client.core.driver import Core
@@ -102,7 +103,7 @@ def converse(
         from mtnet.client.blocking.runner import BlockingRunner
 
         runner = BlockingRunner(address, core, handle, framing)
-    with _terminable():
+    with terminable():
         leave: Callable[[], object] = noop
         try:
             leave = begin(runner)
@@ -123,16 +124,6 @@ def socket_address(arguments: Namespace) -> Address | None:
         return read_address(arguments.server, arguments.ca)
     except ClientError:
         return None  # perhaps it is a string of Twisted all the same
-
-
-@contextmanager
-def _terminable() -> "Iterator[None]":
-    """Let SIGTERM end the program as Ctrl-C does."""
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 @contextmanager

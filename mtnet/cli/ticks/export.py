@@ -9,6 +9,8 @@ from pathlib import Path
 from tempfile import mkdtemp
 from typing import TYPE_CHECKING, BinaryIO
 
+from mtnet.callbacks import noop
+from mtnet.cli.output import terminable
 from mtnet.cli.ticks.stored import check_span, chosen_symbols, progress_bar, store_path
 from mtnet.errors import ClientError
 from mtnet.services.ticks.clocks.rules import ALL, CONFIGURED, Clocks
@@ -116,14 +118,17 @@ def settings_of(arguments: Namespace) -> "TickSettings":
 
 def write(pieces: Iterator[bytes], path: Path | None) -> None:
     """
-    Write to a file, or to standard output.
+    Write to a file, or to standard output; a signal leaves neither a file nor the work of `pieces`.
 
     Raises:
         ClientError: the file cannot be written.
     """
-    with _output(path) as file:
-        for piece in pieces:
-            file.write(piece)
+    with terminable(), _output(path) as file:
+        try:
+            for piece in pieces:
+                file.write(piece)
+        finally:
+            getattr(pieces, "close", noop)()
 
 
 def working_folder() -> Path:

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import signal
 
 import pytest
 from cold_stores import DAY, EURUSD, MIDNIGHT, Both
@@ -95,6 +96,23 @@ def test_parquet_has_the_columns_of_the_cold_store(said, tmp_path):
     assert uk == ("UK 100", 1, 7500.1)
     assert [each.name for each in tmp_path.iterdir()] == ["all.parquet"]
     assert said("*", "--format", "parquet") == file.read_bytes()
+
+
+@pytest.mark.parametrize("name", ["csv", pytest.param("parquet", marks=needs_duckdb)])
+def test_a_signal_leaves_nothing_of_an_export(said, tmp_path, monkeypatch, name):
+    (tmp_path / "work").mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "work"))
+    read = TickReader.ticks
+
+    def then_end(reader, *span):
+        yield next(read(reader, *span))
+        signal.raise_signal(signal.SIGTERM)
+
+    monkeypatch.setattr(TickReader, "ticks", then_end)
+    with pytest.raises(SystemExit) as ended:
+        said("*", "--format", name, "-o", tmp_path / "out")
+    assert ended.value.code == 130
+    assert [each.name for each in tmp_path.rglob("*")] == ["work"]
 
 
 def test_arrow_is_a_stream_of_batches(said, monkeypatch):
