@@ -16,7 +16,8 @@ The exception hierarchy: every error that mtnet raises on purpose.
     ├── JournalError        the disk refused to store or to return the state
     │   ├── NotAskedError       the disk was not asked, so certainly nothing is stored
     │   ├── DamageError         the stored entries of a channel are not those written
-    │   └── PrunedError         the requested entries have been pruned
+    │   ├── PrunedError         the requested entries have been pruned
+    │   └── MissingPackageError a package is not installed; nothing is wrong with the disk
     └── ClientError         a server that is unreachable or that refused
         └── RefusedError        a signal that a server refused; carries the code
 
@@ -133,11 +134,13 @@ class HttpError(MtnetError):
     Attributes:
         status: of the answer.
         code: one word for programs.
+        logged: the sentence for the log, which may name files of the server; the text is for the
+            client.
     """
 
-    def __init__(self, status: int, code: str, text: str) -> None:
+    def __init__(self, status: int, code: str, text: str, logged: str = "") -> None:
         super().__init__(text)
-        self.status, self.code = status, code
+        self.status, self.code, self.logged = status, code, logged or text
 
 
 class AccountError(MtnetError):
@@ -171,6 +174,14 @@ class DamageError(JournalError):
 
 class PrunedError(JournalError):
     """The requested entries have been pruned; a snapshot replaces them."""
+
+
+class MissingPackageError(JournalError):
+    """
+    Stored files, or a format, need a package that is not installed.
+
+    The sentence says how it is installed, and names no file: clients may read it.
+    """
 
 
 class ClientError(MtnetError):

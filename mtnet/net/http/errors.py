@@ -1,6 +1,6 @@
 """Errors of mtnet as answers of HTTP, converted in one place."""
 
-from mtnet.errors import HttpError, JournalError, MtnetError
+from mtnet.errors import HttpError, JournalError, MissingPackageError, MtnetError
 
 STATUS = {
     "login": 401,
@@ -16,6 +16,8 @@ STATUS = {
     "server": 503,
 }
 """The status of each code; of every other one 400."""
+UNAVAILABLE = "The server cannot store or read this at present; its log says why"
+"""Of a `JournalError`, whose own sentence names files of the server."""
 
 
 def http_error(error: BaseException | None) -> HttpError | None:
@@ -24,5 +26,17 @@ def http_error(error: BaseException | None) -> HttpError | None:
         return error
     if not isinstance(error, MtnetError):
         return None
-    code = getattr(error, "code", "server" if isinstance(error, JournalError) else "field")
-    return HttpError(STATUS.get(code, 400), code, f"{str(error).removesuffix('.')}.")
+    if isinstance(error, JournalError):
+        public = str(error) if isinstance(error, MissingPackageError) else UNAVAILABLE
+        return unavailable(error, public)
+    code = getattr(error, "code", "field")
+    return HttpError(STATUS.get(code, 400), code, _sentence(str(error)))
+
+
+def unavailable(error: BaseException | None, text: str) -> HttpError:
+    """Return a refusal with a sentence for the client; that of the error is for the log."""
+    return HttpError(STATUS["server"], "server", _sentence(text), str(error))
+
+
+def _sentence(text: str) -> str:
+    return f"{text.removesuffix('.')}."

@@ -19,7 +19,8 @@ from twisted.python.failure import Failure
 
 from mtnet.access.accounts.identity import Identity
 from mtnet.access.rights import Rights
-from mtnet.errors import ConfigError, JournalError, WireError
+from mtnet.errors import ConfigError, JournalError
+from mtnet.net.http.errors import unavailable
 from mtnet.net.peer import Peer
 
 JSON = "application/json"
@@ -250,6 +251,11 @@ def _is_array(kind: inspect.Type) -> bool:
 
 
 def refuse_disk(failure: Failure, text: str) -> NoReturn:
-    """Refuse with a sentence of the service, in place of that of the disk."""
+    """
+    Refuse a request with a sentence of the service; that of the disk is for the log.
+
+    Raises:
+        HttpError: 503, `server`.
+    """
     failure.trap(JournalError)
-    raise WireError("server", text)
+    raise unavailable(failure.value, text)

@@ -7,7 +7,7 @@ from msgspec import Meta, Struct
 from twisted.internet.defer import Deferred, DeferredList
 from twisted.python.failure import Failure
 
-from mtnet.errors import JournalError, PolicyError, WireError
+from mtnet.errors import PolicyError
 from mtnet.net.http.long_poll import MAX_WAIT
 from mtnet.net.http.route import BodyLimit, HttpRequest, Route, refuse_disk
 from mtnet.services.indicators import wire
@@ -159,13 +159,13 @@ def _count(results: "list[tuple[bool, object]]") -> KeptValues:
     Count what was stored.
 
     Raises:
-        WireError: `server`, the disk has not taken all.
+        HttpError: 503, the disk has not taken all.
     """
     reasons = [reason for success, reason in results if not success]
     for reason in reasons:
         assert isinstance(reason, Failure)
-        if reason.trap(PolicyError, JournalError) is JournalError:
-            raise WireError("server", NOT_STORED)
+        if not reason.check(PolicyError):
+            refuse_disk(reason, NOT_STORED)
     return KeptValues(len(results) - len(reasons), len(reasons))
 
 

@@ -8,7 +8,7 @@ from twisted.python.failure import Failure
 
 from mtnet.access.accounts.cred import Password
 from mtnet.daemon.environment import Environment
-from mtnet.errors import WireError
+from mtnet.errors import JournalError, WireError
 from mtnet.services.ticks import wire
 from mtnet.services.ticks.connection import TickConnection
 from mtnet.services.ticks.fanout.groups import TICKS
@@ -18,6 +18,7 @@ from mtnet.services.ticks.wire import EVERYTHING
 
 ERROR_INTERVAL = 1.0
 """Seconds between two errors that are sent to a sender of bad records."""
+NOT_SYNCED = "The ticks are not on the disk yet; send SYNC: again"
 
 Words = list[bytes]
 Work = Iterator["Deferred[None] | None"]
@@ -173,10 +174,11 @@ class TickSession:
 
     def _sync(self, words: Words) -> "Deferred[None]":
         kept = self._stream.kept
-        return self._collector.sync().addCallbacks(
-            lambda _: self._synced(kept),
-            lambda failure: self._connection.send(f"ERR: server {failure.getErrorMessage()}"),
-        )
+        return self._collector.sync().addCallbacks(lambda _: self._synced(kept), self._not_synced)
+
+    def _not_synced(self, failure: Failure) -> None:
+        failure.trap(JournalError)  # names files, and is in the log
+        self._connection.send(f"ERR: server {NOT_SYNCED}")
 
     def _synced(self, kept: int) -> None:
         lost = self._stream.lost

@@ -552,7 +552,7 @@ class ApiRequest(PlainRequest):
             "HTTP: {peer} is refused {method} {uri}. {error}",
             method=quote(self.method),
             uri=quote(_shown(self.uri)),
-            error=str(error),
+            error=error.logged,
         )
 
     def _too_large(self, size: str) -> None:

@@ -9,8 +9,16 @@ from twisted.internet.protocol import Protocol
 from twisted.python.failure import Failure
 from twisted.web.server import NOT_DONE_YET
 
-from mtnet.errors import ConfigError, HttpError, JournalError, TemplateError, WireError
-from mtnet.net.http.route import NO_BODY, SMALL_BODY, Answer, BodyLimit, Content, Route
+from mtnet.errors import (
+    ConfigError,
+    HttpError,
+    JournalError,
+    MissingPackageError,
+    TemplateError,
+    WireError,
+)
+from mtnet.net.http.errors import UNAVAILABLE, http_error
+from mtnet.net.http.route import NO_BODY, SMALL_BODY, Answer, BodyLimit, Content, Route, refuse_disk
 from mtnet.net.http.router import NOTHING, Router
 
 
@@ -195,7 +203,8 @@ def failing(error):
         (WireError("fenced", "Another publishes"), (409, "fenced", "Another publishes.")),
         (TemplateError("missing", "None."), (404, "missing", "None.")),
         (TemplateError("period", "M7."), (400, "period", "M7.")),
-        (JournalError("The disk is full."), (503, "server", "The disk is full.")),
+        (JournalError("/srv/a.db is damaged."), (503, "server", f"{UNAVAILABLE}.")),
+        (MissingPackageError("pip install x."), (503, "server", "pip install x.")),
         (HttpError(418, "tea", "A teapot."), (418, "tea", "A teapot.")),
     ],
 )
@@ -206,6 +215,17 @@ def test_an_error_has_the_status_of_its_code(error, refusal, late):
     later.errback(error)
     later.addErrback(lambda _: None)
     assert found.refusals == [refusal]
+
+
+def test_what_the_disk_says_is_for_the_log():
+    disk = JournalError("/srv/a.db is damaged.")
+    assert http_error(disk).logged == "/srv/a.db is damaged."
+    with pytest.raises(HttpError, match=r"^It is not stored\.$") as found:
+        refuse_disk(Failure(disk), "It is not stored")
+    assert (found.value.status, found.value.code) == (503, "server")
+    assert found.value.logged == "/srv/a.db is damaged."
+    with pytest.raises(ZeroDivisionError):
+        refuse_disk(Failure(ZeroDivisionError()), "It is not stored")
 
 
 def test_an_unexpected_error_is_left_to_the_site():

@@ -64,9 +64,11 @@ def test_no_more_than_twenty_refusals_are_told(web):
 
 def test_a_disk_that_refuses_is_503(web, monkeypatch):
     monkeypatch.setattr(
-        web.env.find(ITicks), "sync", lambda: fail(JournalError("The disk is full."))
+        web.env.find(ITicks), "sync", lambda: fail(JournalError("/srv/ticks.log is gone."))
     )
-    assert post(web, b"EURUSD 1.1").error == (503, "server")
+    answer = post(web, b"EURUSD 1.1")
+    assert answer.error == (503, "server")
+    assert "ticks.log" not in answer.json["text"]
 
 
 def test_a_body_that_is_too_large_is_refused(web):

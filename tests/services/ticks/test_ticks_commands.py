@@ -79,14 +79,14 @@ def test_a_sync_counts_repetitions_and_neither_refused_nor_dropped_records(serve
 
 def test_a_sync_says_that_the_disk_refuses_and_the_next_one_that_all_is_there(serve, monkeypatch):
     def refuse(store, commit):
-        raise JournalError("The disk is full.")
+        raise JournalError("/srv/ticks.log cannot be written: the disk is full.")
 
     server = serve()
     terminal = server.dial()
     with monkeypatch.context() as patch:
         patch.setattr(hot.HotStore, "commit", refuse)
         answer = server.say(terminal, b"EURUSD 1.1\nSYNC:\n")
-        assert answer == b"ERR: server The disk is full.\r\n"
+        assert answer == b"ERR: server The ticks are not on the disk yet; send SYNC: again\r\n"
     assert server.say(terminal, b"SYNC:\n") == b"OK: SYNC 1\r\n"
     assert server.stored() == ["EURUSD 1.1"]
 

@@ -17,7 +17,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from mtnet.errors import JournalError
+from mtnet.errors import JournalError, MissingPackageError
 
 INSTALL = "pip install 'mtnet-hub[parquet]'"
 FORMAT = "1"
@@ -378,7 +378,7 @@ def connected(path: Path, spill: Path | None = None) -> Iterator[Any]:
     try:
         import duckdb
     except ImportError as error:
-        raise JournalError(f"Parquet files need DuckDB: {INSTALL}.") from error
+        raise MissingPackageError(f"Parquet files need DuckDB: {INSTALL}.") from error
     try:
         opened = _reading().cursor() if spill is None else _opened(str(spill / "spill"))
         with closing(opened) as connection:

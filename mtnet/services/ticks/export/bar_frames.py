@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from mtnet.errors import JournalError
+from mtnet.errors import MissingPackageError
 from mtnet.services.ticks.export import table as tables
 from mtnet.services.ticks.export.table import INSTALL, arrow, numpy
 
@@ -38,11 +38,11 @@ def to_arrow(rows: Rows, utc: bool = False) -> Any:
     Return a `pyarrow.Table`.
 
     Raises:
-        JournalError: pyarrow is not installed.
+        MissingPackageError: pyarrow is not installed.
     """
     pa = arrow()
     if pa is None:
-        raise JournalError(f"Arrow needs pyarrow: {INSTALL}.")
+        raise MissingPackageError(f"Arrow needs pyarrow: {INSTALL}.")
     kinds = {name: pa.int64() if name in WHOLE else pa.float64() for name in COLUMNS}
     kinds |= {"spread": pa.int32(), UTC: pa.int64()}
     columns = _columns(rows, utc).items()
@@ -54,7 +54,7 @@ def to_pandas(rows: Rows, utc: bool = False) -> Any:
     Return a `pandas.DataFrame`; a column of which some are absent is of the type Int64.
 
     Raises:
-        JournalError: pandas is not installed.
+        MissingPackageError: pandas is not installed.
     """
     pandas = tables.pandas()
     found = to_numpy(rows, utc)
@@ -69,7 +69,7 @@ def to_polars(rows: Rows, utc: bool = False) -> Any:
     Return a `polars.DataFrame`.
 
     Raises:
-        JournalError: polars is not installed.
+        MissingPackageError: polars is not installed.
     """
     polars = tables.polars()
     kinds = {name: polars.Int64 if name in WHOLE else polars.Float64 for name in COLUMNS}

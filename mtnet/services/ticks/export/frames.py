@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from mtnet.errors import JournalError
+from mtnet.errors import MissingPackageError
 from mtnet.services.ticks.export import table as tables
 from mtnet.services.ticks.export.table import INSTALL, NUMBERS, Table, arrow, numpy
 
@@ -33,11 +33,11 @@ def to_arrow(table: Table) -> Any:
     Return a `pyarrow.Table`.
 
     Raises:
-        JournalError: pyarrow is not installed.
+        MissingPackageError: pyarrow is not installed.
     """
     pa = arrow()
     if pa is None:
-        raise JournalError(f"Arrow needs pyarrow: {INSTALL}.")
+        raise MissingPackageError(f"Arrow needs pyarrow: {INSTALL}.")
     names = pa.array(table.sources, pa.string())
     columns = {
         "time_msc": pa.array(table.time, mask=table.untimed),
@@ -58,7 +58,7 @@ def to_pandas(table: Table) -> Any:
     Return a `pandas.DataFrame`; a column with absent times or flags is of the type Int64.
 
     Raises:
-        JournalError: pandas is not installed.
+        MissingPackageError: pandas is not installed.
     """
     pandas = tables.pandas()
 
@@ -81,7 +81,7 @@ def to_polars(table: Table) -> Any:
     Return a `polars.DataFrame`.
 
     Raises:
-        JournalError: polars is not installed.
+        MissingPackageError: polars is not installed.
     """
     polars = tables.polars()
     whole = polars.DataFrame(

@@ -10,7 +10,7 @@ from itertools import islice
 from typing import Any, NamedTuple
 
 from mtnet.callbacks import noop
-from mtnet.errors import JournalError
+from mtnet.errors import MissingPackageError
 from mtnet.services.ticks.cold import parquet
 from mtnet.services.ticks.export.formats import PLAIN, Columns, text_format
 from mtnet.services.ticks.export.frames import to_arrow
@@ -80,12 +80,12 @@ def check_format(name: str) -> None:
     Check that what a format needs is installed.
 
     Raises:
-        JournalError: it is not.
+        MissingPackageError: it is not.
     """
     if name == "arrow" and arrow() is None:
-        raise JournalError(f"Arrow needs pyarrow: {INSTALL}.")
+        raise MissingPackageError(f"Arrow needs pyarrow: {INSTALL}.")
     if name == "parquet" and not parquet.available():
-        raise JournalError(f"Parquet files need DuckDB: {parquet.INSTALL}.")
+        raise MissingPackageError(f"Parquet files need DuckDB: {parquet.INSTALL}.")
 
 
 def text(
@@ -114,7 +114,7 @@ def arrow_stream(
     Yield a stream of Arrow (IPC): batches of the columns of a table, with `symbol` in front.
 
     Raises:
-        JournalError: pyarrow is not installed.
+        MissingPackageError: pyarrow is not installed.
     """
     check_format("arrow")
     from pyarrow import ipc

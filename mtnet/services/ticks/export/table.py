@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
-from mtnet.errors import JournalError
+from mtnet.errors import JournalError, MissingPackageError
 from mtnet.services.ticks.storage.blocks import count_ticks, split
 from mtnet.services.ticks.wire import FIELDS, pad
 
@@ -68,7 +68,7 @@ def numpy() -> Any:
     Return the module.
 
     Raises:
-        JournalError: it is not installed.
+        MissingPackageError: it is not installed.
     """
     return _module("numpy", f"Columns of ticks need NumPy: {INSTALL}.")
 
@@ -78,7 +78,7 @@ def pandas() -> Any:
     Return the module.
 
     Raises:
-        JournalError: it is not installed.
+        MissingPackageError: it is not installed.
     """
     return _module("pandas", "A DataFrame needs pandas: pip install pandas.")
 
@@ -88,7 +88,7 @@ def polars() -> Any:
     Return the module.
 
     Raises:
-        JournalError: it is not installed.
+        MissingPackageError: it is not installed.
     """
     return _module("polars", "A DataFrame of polars needs polars: pip install polars.")
 
@@ -97,7 +97,7 @@ def _module(name: str, missing: str) -> Any:
     try:
         return import_module(name)
     except ImportError as error:
-        raise JournalError(missing) from error
+        raise MissingPackageError(missing) from error
 
 
 def arrow() -> Any:

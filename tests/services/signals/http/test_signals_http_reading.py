@@ -5,6 +5,7 @@ from fakes.daemon import basic
 from fakes.http import Answer, request
 from signals_web import signal
 
+from mtnet.errors import JournalError
 from mtnet.interfaces import IControlCommands, IParticipants
 from mtnet.services.signals.http import expiry
 
@@ -51,6 +52,19 @@ def test_a_channel_is_told_with_every_field_of_its_positions(web):
 def test_an_unknown_channel_is_404(web, path):
     assert web.ask("GET", f"/v1/channels/gold{path}").status in (404, 422)
     assert web.ask("GET", "/v1/channels/gold").error == (404, "channel")
+
+
+def test_a_journal_that_cannot_be_read_is_named_in_the_log_alone(web, monkeypatch, warnings):
+    def fail(*_):
+        raise JournalError("/srv/signals.sqlite does not give its rows.")
+
+    web.post(signal("a"))
+    monkeypatch.setattr(web.signals.worker.journal, "read", fail)
+    found = web.read(web.behind(0))
+    assert found.error == (503, "server")
+    assert "signals.sqlite" not in found.json["text"]
+    (refusal,) = [each for each in warnings() if each.get("uri")]
+    assert refusal["error"] == "/srv/signals.sqlite does not give its rows."
 
 
 def test_only_channels_of_a_login_are_listed(ask_as):
