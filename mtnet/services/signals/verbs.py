@@ -392,7 +392,8 @@ class SignalClient:
         before = self._access.main
         self._access.log_in()
         if before != self._access.main:
-            self.subscriptions.drop(before)
+            for each in (before, self._access.main):  # its frames would name it as before
+                self.subscriptions.drop(each)
         self.subscriptions.log_in()
         epoch = self._access.signals.channels.epoch(self._access.main)
         self._end_publishing(True)  # a publisher that was fenced starts again

@@ -210,3 +210,15 @@ def test_aliases_survive_a_restart(server, tmp_path):
     add(server, OFFICE)
     again = Server(tmp_path, Clock())
     assert again.signals.views.main_of("", THERE) == "half"
+
+
+def test_a_view_followed_by_its_name_is_asked_for_anew_once_it_is_main(server):
+    add(server)
+    terminal, publisher = log_in(server, "carol"), server.greet()
+    terminal.send(frame("SUBSCRIBE", channel="half"))
+    terminal.protocol.peer.become(Identity("bob", rights("follow:signals")))
+    terminal.send(frame("HELLO", v=2))
+    told(terminal)
+    server.publish(publisher, "a-1", "1.00")
+    assert told(terminal) == [], "SIGNAL would name it as it was asked for"
+    assert "POSITION|channel=main|seq=1|symbol=GBPUSD|volume=0.5" in "".join(follow_main(terminal))
