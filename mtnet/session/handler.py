@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from twisted.internet.defer import Deferred
+from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -13,6 +14,7 @@ from mtnet.session import messages
 from mtnet.session.grammar import Message
 from mtnet.session.session import Session, Verb, always, never
 
+_log = Logger()
 UNANSWERED = "requests that are not answered"
 """Why a session is not read."""
 
@@ -106,11 +108,12 @@ def refusal(failure: Failure, verb: str, id: str, text: str) -> bytes:
 
     Args:
         id: of the request; empty = it has none.
-        text: the sentence when the disk has failed; what else has failed is raised.
+        text: the sentence when the disk has failed, or anything else, which is logged.
     """
     error = failure.value
     if not isinstance(error, WireError):
-        failure.trap(JournalError)
+        if not failure.check(JournalError):
+            _log.failure("{verb} failed.", failure, verb=verb)
         error = WireError("server", text)
     return messages.error_for(error, Message(verb, {"id": id} if id else {}))
 

@@ -5,7 +5,7 @@ from fakes.rights import rights
 from twisted.internet.defer import Deferred, succeed
 
 from mtnet.errors import JournalError, PolicyError, WireError
-from mtnet.session.handler import LateAnswers, SessionHandler, demand, refusal
+from mtnet.session.handler import LateAnswers, SessionHandler, demand
 
 LATE = "It is not stored"
 
@@ -94,13 +94,13 @@ def test_a_client_is_not_read_while_as_many_wait_as_may(session, answers):
         assert bool(session.throttle.reasons) is (answers.waiting >= 2)
 
 
-def test_an_error_of_ours_is_raised_and_not_sent(session):
-    failed = Deferred()
-    failed.addErrback(refusal, "SEND", "a", LATE)
-    failed.errback(ZeroDivisionError())
-    errors = []
-    failed.addErrback(errors.append)
-    assert errors[0].check(ZeroDivisionError)
+def test_an_error_of_ours_is_logged_and_answered_without_what_it_says(session, answers, log):
+    done = Deferred()
+    answers.expect(done, "SEND", "a")
+    done.errback(ZeroDivisionError("/secret/path"))
+    assert session.sent == [b"<<ERROR|code=server|text=It is not stored|id=a>>\r\n"]
+    assert (answers.waiting, session.looks) == (0, 1)
+    assert log[-1]["log_failure"].check(ZeroDivisionError)
 
 
 @pytest.mark.parametrize("name", ["fx", "fx/EURUSD", "fx*"])
