@@ -253,6 +253,41 @@ def test_an_unknown_failure_of_the_journal_stops_nothing(server, monkeypatch, lo
     assert any("in a way that it does not know" in event["log_format"] for event in log)
 
 
+def fail_once(monkeypatch, owner, name):
+    """Let the next call of a method raise."""
+    method = getattr(owner, name)
+
+    def fail(*_):
+        monkeypatch.setattr(owner, name, method)
+        raise ZeroDivisionError("a bug")
+
+    monkeypatch.setattr(owner, name, fail)
+
+
+def test_a_commit_that_cannot_begin_is_answered(server, monkeypatch):
+    publisher, master = server.greet(), server.dial()
+    fail_once(monkeypatch, server.signals.rules, "policy")
+    server.publish(publisher, "a")
+    assert told(publisher) == ["ERROR|code=server|id=a|channel=main"]
+    fail_once(monkeypatch, server.signals.rules, "policy")
+    master.send(b"<<EURUSD|1.00>>")
+    assert gone(master), "it sends its state to each connection"
+    assert server.signals.commits.queue.keys == {}
+    server.publish(publisher, "a")
+    assert told(publisher) == ["STORED|id=a|seq=1"]
+
+
+def test_what_waits_is_stored_though_followers_could_not_be_told(server, monkeypatch, log):
+    publisher = server.greet()
+    server.disk.held = True
+    server.publish(publisher, "a")
+    server.publish(publisher, "b")
+    fail_once(monkeypatch, server.signals.channels, "append")
+    server.disk.work()
+    assert told(publisher) == ["STORED|id=a|seq=1", "STORED|id=b|seq=2"]
+    assert any("went wrong" in event["log_format"] for event in log)
+
+
 def test_a_follower_that_was_away_is_told_of_an_entry_that_landed(server):
     follower = server.subscribe()
     told(follower)

@@ -5,6 +5,7 @@ What came of a commit that failed is found out before anything else is stored; t
 again, or the draft is found that lets it fail.
 """
 
+from collections import Counter
 from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from itertools import chain
 from typing import Any, TypeVar
@@ -22,6 +23,9 @@ from mtnet.services.signals.journal.worker import JournalWorker
 from mtnet.services.signals.model import Entry, Outcome, entries_of
 from mtnet.services.signals.ownership.policy import PublishPolicy, Submission
 from mtnet.services.signals.ownership.publishers import Publisher
+
+_log = Logger()
+UNSURE = "It is not known whether it is stored; send it again"
 
 
 class Pending(Submission, eq=False):
@@ -168,6 +172,17 @@ class CommitQueue:
         if self._paused:
             self.resume()
         return bool(self._waiting or self._parts)
+
+    def abandon(self, error: WireError) -> None:
+        """Refuse the drafts of the commit under way that are not answered."""
+        for pending in self._batch:
+            with _log.failuresHandled("A publisher failed at its answer."):
+                if pending.done is None:
+                    pending.publisher.refuse(error)
+                elif not pending.done.called:
+                    pending.done.errback(error)
+        left = chain(self._waiting, *self._parts)
+        self.keys = dict(Counter((each.draft.channel, each.draft.symbol) for each in left))
 
     def put_back(self) -> None:
         """Nothing is known of the commit under way: keep it, and what was split off it."""
@@ -487,8 +502,10 @@ class GroupCommit:
             self._rest()
 
     def _fail(self, failure: Failure) -> None:
+        """Log what none of this knows, answer the commit under way, and go on."""
         self.log.failure("The journal's work went wrong.", failure)
-        self._rest()
+        self.queue.abandon(WireError("server", UNSURE))
+        self._after(self.queue.finish([]))
 
     def _rest(self) -> None:
         self._busy = False
