@@ -6,7 +6,7 @@ a position is that of the whole position (see `mtnet.services.signals.record.tra
 memory alone, since the follower came first.
 """
 
-from collections import deque
+from bisect import insort
 from collections.abc import Callable
 from decimal import Context, Decimal
 from typing import TypeGuard
@@ -23,8 +23,9 @@ KEPT = 100
 """Symbols of one follower, of some 300 bytes; of further ones nothing is counted. A provider can
 name new symbols all day."""
 REMEMBERED = 32
-"""Fills whose repetition is not counted again, by their numbers: a follower repeats the last ones
-after a lost connection, since an ACK has no answer."""
+"""Fills that are remembered by their numbers, since they may be acknowledged again: after a lost
+connection, and each time that a net position changes of which the entry is a part. Earlier ones
+count as known."""
 MOST_PRICE = 10**12
 """A price from here on is no price: one absurd ACK would hide what the others lost."""
 WIDE = Context(prec=60)
@@ -79,7 +80,7 @@ class SlippageTable:
 
     def __init__(self) -> None:
         self._by_symbol: dict[str, Lost] = {}
-        self._counted: deque[int] = deque(maxlen=REMEMBERED)
+        self._counted: list[int] = []
 
     def note(self, entry: Entry, ack: Ack, before: Decimal | None) -> None:
         """
@@ -93,7 +94,8 @@ class SlippageTable:
         change = entry.volume - previous
         if text is None or ack.price is None or not change or entry.volume * previous > 0:
             return  # unknown, unchanged, enlarged or reduced
-        if entry.seq in self._counted:
+        counted = self._counted
+        if entry.seq in counted or (len(counted) == REMEMBERED and entry.seq < counted[0]):
             return
         wanted, got = Decimal(text), Decimal(ack.price)
         digits = max(_decimals(wanted), _decimals(got))
@@ -104,7 +106,8 @@ class SlippageTable:
             if len(self._by_symbol) >= KEPT:
                 return
             known = self._by_symbol[entry.symbol] = Lost()
-        self._counted.append(entry.seq)
+        insort(counted, entry.seq)
+        del counted[:-REMEMBERED]
         worse = got - wanted if change > 0 else wanted - got
         known.fills += 1
         known.prices += worse

@@ -45,6 +45,14 @@ def test_a_fill_that_is_acknowledged_again_counts_once():
     assert told(table) == Slippage("bob", "gold", 2, "4.0", "4.00", "USD")
 
 
+def test_however_many_are_acknowledged_again_none_counts_twice(monkeypatch):
+    monkeypatch.setattr(module, "REMEMBERED", 3)
+    table = SlippageTable()
+    for seq in (1, 2, 4, 3, 5, 1, 2, 3, 4, 5):
+        fill(table, "0.5", "1.10000", "1.10004", seq=seq)
+    assert told(table).fills == 5
+
+
 def test_a_turn_closes_and_opens_at_one_price():
     table = SlippageTable()
     fill(table, "-0.5", "1.10000", "1.09998", previous="1")
