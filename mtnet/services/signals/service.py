@@ -257,9 +257,9 @@ class SignalService:
         # What stands is known for longer than its entry is kept.
         standing = (each for each in channel.held() if each.seq == ack.seq)
         entry = channel.entry(ack.seq) or next(standing, None)
-        if entry is None:
-            (entry,) = await self.read(ack.channel, ack.seq - 1, 1)
-        await self.views.release(ack, entry)
+        found = [entry] if entry is not None else await self.read(ack.channel, ack.seq - 1, 1)
+        for each in found:  # none, if there is no such entry yet
+            await self.views.release(ack, each)
 
     async def _change_views(self, change: Callable[..., Any]) -> Any:
         """Change views, and send followers what that stored."""

@@ -253,6 +253,14 @@ def test_what_the_follower_of_a_view_released_is_not_opened_again(server):
     assert "SIGNAL" not in follower.received().decode()
 
 
+def test_a_copy_of_an_entry_that_is_none_yet_is_released_in_vain(server, warnings):
+    add(server, ViewSettings(sources=("main",), accounts=("bob",), follower="bob"))
+    follower = log_in(server, "bob")
+    follower.send(frame("SUBSCRIBE", channel="main"))
+    follower.send(frame("ACK", channel="main", seq=9, status="released"))
+    assert warnings() == []
+
+
 def test_another_follower_of_a_view_releases_nothing(server):
     add(server, ViewSettings(sources=("main",), follower="bob"))
     follower, publisher = log_in(server, "carol"), server.greet()
