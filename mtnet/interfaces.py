@@ -408,7 +408,8 @@ class IParticipants(Interface):
         one word (`follower`, `provider`); `who` is the login with `/NAME`, or the address of who
         has none; `status` is one word; `warnings` is a list, the most urgent first, of {`code`: one
         word, `priority`: an integer, lower is more urgent, `text`: a sentence that says what to
-        do}. Other keys are the component's own.
+        do}; the first one says why somebody is `error` or `offline`. Other keys are the
+        component's own.
         """
 
 

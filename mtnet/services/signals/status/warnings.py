@@ -3,7 +3,8 @@ The table of warnings: code, priority, and a sentence that says what to do.
 
 Pure. The priorities 10, 20, 30, 40, 50, 60, 70 and 80 are those of the copiers that people know.
 Positions that are wrong come before signals that are late, and these before what threatens the
-next signal.
+next signal. What makes somebody `error` or `offline` comes before all that does not: the first
+warning says why somebody must act.
 """
 
 from collections.abc import Iterable, Mapping
@@ -27,16 +28,14 @@ Code = Literal[
     "blind",
     "slow",
     "not_acknowledged",
-    "behind",
     "trading_off",
-    "no_provider",
     "two_accounts",
+    "behind",
+    "no_provider",
     "limit_struck",
     "waiting_for_report",
     "fenced",
     "provider_switched_off",
-    "frozen",
-    "paused",
     "provider_offline",
     "provider_silent",
     "provider_trading_off",
@@ -46,6 +45,8 @@ Code = Literal[
     "other_volume",
     "untold",
     "unconfirmed",
+    "frozen",
+    "paused",
 ]
 UNITS = ((86_400, "days"), (3_600, "h"), (60, "min"))
 """Seconds and names of the units in which people are told durations of at least two of them."""
@@ -137,32 +138,32 @@ RULES: Mapping[Code, Rule] = {
         None,
         "{who} has not acknowledged signal {next} for {ago}{why}.",
     ),
-    "behind": Rule(
-        28,
-        "warning",
-        None,
-        "{who} is {behind} signals and {ago} behind on {channel}: if that stays, look at its "
-        "network.",
-    ),
     "trading_off": Rule(
         30,
         "error",
         None,
         "Algorithmic trading is off in the terminal of {who}: press the button Algo Trading there.",
     ),
-    "no_provider": Rule(
-        40,
-        "warning",
-        "warning",
-        "Nobody has published in {channel} yet: start a provider, or follow another channel.",
-    ),
     "two_accounts": Rule(
-        42,
+        32,
         "error",
         "error",
         "Two accounts report as {who}, {accounts}: give each terminal a login or a name of its "
         "own.",
         "Two accounts report as {who}: give each terminal a login or a name of its own.",
+    ),
+    "behind": Rule(
+        34,
+        "warning",
+        None,
+        "{who} is {behind} signals and {ago} behind on {channel}: if that stays, look at its "
+        "network.",
+    ),
+    "no_provider": Rule(
+        40,
+        "warning",
+        "warning",
+        "Nobody has published in {channel} yet: start a provider, or follow another channel.",
     ),
     "limit_struck": Rule(
         44,
@@ -191,20 +192,6 @@ RULES: Mapping[Code, Rule] = {
         "offline",
         "{provider} of {channel} was switched off {ago} ago: start it again, or say `mtnet signals "
         "forget {provider}`.",
-    ),
-    "frozen": Rule(
-        54,
-        "ok",
-        "ok",
-        "{channel} is frozen, so nothing is copied, and closings wait too: `mtnet signals resume "
-        "{channel}` ends it.",
-    ),
-    "paused": Rule(
-        55,
-        "ok",
-        "ok",
-        "{channel} is paused, so nothing new opens, and closings are made: `mtnet signals resume "
-        "{channel}` ends it.",
     ),
     "provider_offline": Rule(
         60,
@@ -263,6 +250,20 @@ RULES: Mapping[Code, Rule] = {
         None,
         "{who} has acknowledged nothing, so nobody here knows what it holds: look at its terminal, "
         "or run the expert MtnetFollower there, which tells it.",
+    ),
+    "frozen": Rule(
+        95,
+        "ok",
+        "ok",
+        "{channel} is frozen, so nothing is copied, and closings wait too: `mtnet signals resume "
+        "{channel}` ends it.",
+    ),
+    "paused": Rule(
+        96,
+        "ok",
+        "ok",
+        "{channel} is paused, so nothing new opens, and closings are made: `mtnet signals resume "
+        "{channel}` ends it.",
     ),
 }
 

@@ -134,6 +134,9 @@ PROVIDERS = {
     "diverged": (channel(diverged=True), "error", ["diverged"]),
     "paused": (channel(paused="close_only"), "ok", ["paused"]),
     "frozen": (channel(paused="frozen"), "ok", ["frozen"]),
+    "offline, of a channel that is paused": (
+        {"connected": False, **channel(paused="close_only")}, "offline",
+        ["provider_offline", "paused"]),
 }  # fmt: skip
 
 
@@ -160,6 +163,13 @@ def test_every_code_has_a_situation(role, table):
 def test_priorities_differ_and_rise():
     priorities = [rule.priority for rule in RULES.values()]
     assert priorities == sorted(set(priorities))
+
+
+@pytest.mark.parametrize(("role", "alone"), [("follower", ()), ("provider", ("no_provider",))])
+def test_the_first_warning_says_why_somebody_must_act(role, alone):
+    statuses = [getattr(rule, role) for code, rule in RULES.items() if code not in alone]
+    urgent = [each in ("error", "offline") for each in statuses if each is not None]
+    assert urgent == sorted(urgent, reverse=True)
 
 
 def test_every_sentence_is_whole_and_names_who_or_where():

@@ -116,7 +116,7 @@ def test_a_program_that_publishes_once_ends_the_commands_as_when_all_is_well(
     whole = command_line.on_folder("status")
     people = command_line.on_folder("signals", "status")
     assert (whole.status, people.status) == (0, 0)
-    assert "are in trouble" not in whole.out
+    assert "in trouble" not in whole.out
     assert "Nobody follows, and nobody publishes." in people.out
 
 
