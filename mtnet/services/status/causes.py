@@ -2,7 +2,7 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Collection, Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
@@ -23,6 +23,12 @@ after a start of the daemon everybody comes back."""
 NAMED = 3
 """Names in one event, and participants of a channel that have an event each at one look: of a
 thousand that lose their network there is one event."""
+WINDOW = 60.0
+"""Seconds in which the events about one channel are counted."""
+MOST = 4
+"""Events of beginnings, and as many of ends, about the followers of one channel in a `WINDOW`: what
+comes then waits, and shares an event. Hundreds that come and go one by one would push everything
+else out of the event log."""
 
 
 class CauseDetector:
@@ -95,6 +101,7 @@ class ParticipantDetector:
         self._offers, self._events, self._clock = offers, events, clock
         self._since: dict[Key, float] = {}
         self._recorded: dict[Key, Trouble] = {}
+        self._times: dict[Key, list[float]] = {}
 
     def look(self) -> None:
         """Record who has been in trouble for long enough since the last look, or is no longer."""
@@ -107,21 +114,23 @@ class ParticipantDetector:
             if each.status in IN_TROUBLE
         }
         self._since = {key: self._since.get(key, now) for key in troubled}
-        over = [key for key in self._recorded if key not in troubled]
+        over = {key: each for key, each in self._recorded.items() if key not in troubled}
         if over:
             present = {(service, *each.name) for service, all in found.items() for each in all}
-            self._end({key: self._recorded.pop(key) for key in over}, present)
+            self._end(over, present)
         fresh = self._since.keys() - self._recorded.keys()
         begun = [key for key in self._since if key in fresh and now - self._since[key] >= BRIEF]
         self._begin({key: troubled[key].row() for key in begun})
 
     def _begin(self, rows: Mapping[Key, Mapping[str, Any]]) -> None:
-        for key, row in rows.items():
-            channel, code = row.get("channel", ""), row["warnings"][0]["code"]
-            self._recorded[key] = Trouble(row["role"], channel, row["who"], code)
-        for group in _groups({key: self._recorded[key] for key in rows}):
-            if len(group) > NAMED:
-                self._record_many("begins", f"{_names(group.values())} are in trouble.", group)
+        troubles = {key: _trouble(row) for key, row in rows.items()}
+        for group in _groups(troubles):
+            room = self._room("begins", group)
+            if not room:
+                continue
+            self._recorded.update(group)
+            if len(group) > min(NAMED, room):
+                self._record_many("begins", "are in trouble", group)
                 continue
             for key, each in group.items():
                 warning = rows[key]["warnings"][0]
@@ -130,9 +139,13 @@ class ParticipantDetector:
 
     def _end(self, troubles: Mapping[Key, Trouble], present: Container[Key]) -> None:
         for group in _groups(troubles):
-            if len(group) > NAMED:
-                text = f"{_names(group.values())} are in trouble no longer."
-                self._record_many("ends", text, group)
+            room = self._room("ends", group)
+            if not room:
+                continue
+            for key in group:
+                del self._recorded[key]
+            if len(group) > min(NAMED, room):
+                self._record_many("ends", "are in trouble no longer", group)
                 continue
             for key, each in group.items():
                 state = "is in trouble" if key in present else "takes part"
@@ -140,19 +153,35 @@ class ParticipantDetector:
                 text = f'{each.who} {state} no longer: "{words}" has ended.'
                 self._record_one("ends", text, each)
 
+    def _room(self, what: str, group: Mapping[Key, Trouble]) -> int:
+        """Return how many events may be recorded now of a channel in which a group takes part."""
+        first, now = next(iter(group.values())), self._clock.seconds()
+        key = what, first.role, first.channel
+        times = self._times[key] = [t for t in self._times.get(key, ()) if now - t < WINDOW]
+        return MOST - len(times)
+
     def _record_one(self, what: str, text: str, each: Trouble, **public: Json) -> None:
-        facts = {"role": each.role, "channel": each.channel, "who": each.who, "code": each.code}
-        self._record(what, text, {**facts, **public})
+        self._record(what, text, each, who=each.who, code=each.code, **public)
 
-    def _record_many(self, what: str, text: str, group: Mapping[Key, Trouble]) -> None:
+    def _record_many(self, what: str, state: str, group: Mapping[Key, Trouble]) -> None:
         first = next(iter(group.values()))
-        facts = {"role": first.role, "channel": first.channel, "count": len(group)}
-        self._record(what, text, facts)
+        where = f" of {first.channel}" if first.channel else ""
+        names = ", ".join(each.who for each in islice(group.values(), NAMED))
+        more = f" and {len(group) - NAMED} more" if len(group) > NAMED else ""
+        text = f"{len(group)} {first.role}s{where} {state}: {names}{more}."
+        self._record(what, text, first, count=len(group))
 
-    def _record(self, what: str, text: str, facts: Mapping[str, Json]) -> None:
+    def _record(self, what: str, text: str, each: Trouble, **facts: Json) -> None:
+        self._times[what, each.role, each.channel].append(self._clock.seconds())
         # The daemon itself is well: nobody must act on it.
         level = "warning" if what == "begins" else "info"
+        facts = {"role": each.role, "channel": each.channel, **facts}
         self._events.record(f"participant_trouble_{what}", text, level, **facts)
+
+
+def _trouble(row: Mapping[str, Any]) -> Trouble:
+    code = row["warnings"][0]["code"]
+    return Trouble(row["role"], row.get("channel", ""), row["who"], code)
 
 
 def _groups(troubles: Mapping[Key, Trouble]) -> Iterable[dict[Key, Trouble]]:
@@ -161,11 +190,3 @@ def _groups(troubles: Mapping[Key, Trouble]) -> Iterable[dict[Key, Trouble]]:
     for key, each in troubles.items():
         groups[each.role, each.channel][key] = each
     return groups.values()
-
-
-def _names(group: Collection[Trouble]) -> str:
-    """Return a few names, and how many more there are: `a, b, c and 7 more followers of main`."""
-    first = next(iter(group))
-    names = ", ".join(each.who for each in islice(group, NAMED))
-    where = f" of {first.channel}" if first.channel else ""
-    return f"{names} and {len(group) - NAMED} more {first.role}s{where}"

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from mtnet.services.status.causes import BRIEF, ParticipantDetector
+from mtnet.services.status.causes import BRIEF, MOST, WINDOW, ParticipantDetector
 from mtnet.services.status.rows import public
 
 
@@ -89,12 +89,48 @@ def test_three_have_an_event_each_and_more_have_one_with_a_few_names(people):
     assert len(people.look(BRIEF)) == 3
     people.be("offline", *(f"f{number}" for number in range(1_000)))
     people.look()
-    assert people.texts(BRIEF) == ["f0, f1, f2 and 997 more followers of gold are in trouble."]
+    assert people.texts(BRIEF) == [
+        "1000 followers of gold are in trouble: f0, f1, f2 and 997 more."
+    ]
     people.people = {"f999": people.people["f999"]}
     people.be("ok", "a", "b", "c", *(f"f{number}" for number in range(999)))
     assert people.texts() == [
-        "a, b, c and 999 more followers of gold are in trouble no longer.",
+        "1002 followers of gold are in trouble no longer: a, b, c and 999 more.",
     ]
+
+
+def test_many_who_come_and_go_one_by_one_share_events_and_each_end_is_told(people):
+    names = [f"f{number}" for number in range(40)]
+    begun = []
+    for who in names:
+        people.be("offline", who)
+        begun += people.texts(1.0)
+    assert len(begun) == MOST
+    begun += people.texts(WINDOW - 30.0)
+    assert begun[MOST] == "36 followers of gold are in trouble: f4, f5, f6 and 33 more."
+    ended = []
+    for who in names:
+        people.be("ok", who)
+        ended += people.texts(1.0)
+    ended += people.texts(WINDOW - 30.0)
+    assert len(ended) == MOST + 1
+    assert ended[MOST] == "36 followers of gold are in trouble no longer: f4, f5, f6 and 33 more."
+    assert people.texts(WINDOW) == []
+
+
+def test_somebody_who_was_in_trouble_while_its_event_waited_has_none(people):
+    people.be("offline", *(f"f{number}" for number in range(MOST)))
+    people.look()
+    assert len(people.look(BRIEF)) == 1
+    for number in range(1, MOST):
+        people.be("offline", f"g{number}")
+        people.look()
+        assert len(people.look(BRIEF)) == 1
+    people.be("offline", "bob")
+    people.look()
+    assert people.look(BRIEF) == []
+    people.be("ok", "bob")
+    assert people.look() == people.look(WINDOW) == []
 
 
 def test_a_sentence_with_accounts_has_another_one_for_those_who_may_not_see_them(people):
