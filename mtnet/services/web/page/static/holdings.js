@@ -40,7 +40,7 @@ function judge(row) {
     const text = [...shown, ...(found.length > SYMBOLS ? [`${found.length - SYMBOLS} more`] : [])].join("; ");
     return row.status === "unknown" ? unknown(text) : { text: `no: ${text}`, kind: "bad", more };
   }
-  if (row.connected && row.dialect !== "classic" && row.sent === 0) return { text: "nothing yet", kind: "quiet", more: "Its channel has no signal yet." };
+  if (row.connected && row.dialect !== "classic" && row.sent === 0 && !row.behind) return { text: "nothing yet", kind: "quiet", more: "Its channel has no signal yet." };
   if (!row.last_ack) return unknown("");
   if (!row.connected) return unknown("offline");
   if (open) return unknown("in part", `${more}. ${open.text}`);
