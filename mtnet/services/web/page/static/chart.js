@@ -38,7 +38,7 @@ export class Chart {
     this.bars = new Map();
     this.dirty = new Set();
     this.offset = undefined;
-    this.price = "";
+    this.price = this.asked = "";
     this.drawn = 0;
     this.marked = "";
     this.known = "";
@@ -130,6 +130,9 @@ export class Chart {
     const [symbol, period] = [this.symbol.value, this.period.value];
     this.connection.drop("bars");
     this.forget();
+    // Candles of another symbol must not stand below the name of this one, which may have none.
+    if (symbol !== this.asked) this.series?.setData([]);
+    this.asked = symbol;
     this.connection.want("bars", { verb: "BARS", symbol, period, count: COUNT }, { verb: "BARS", symbol, period, count: 0 });
     this.connection.want("ticks", { verb: "TICKS", symbols: [symbol] }, { verb: "TICKS", symbols: [] });
     this.price = "";
