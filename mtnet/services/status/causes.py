@@ -28,7 +28,7 @@ WINDOW = 60.0
 MOST = 4
 """Events of beginnings, and as many of ends, about the followers of one channel in a `WINDOW`: what
 comes then waits, and shares an event. Hundreds that come and go one by one would push everything
-else out of the event log."""
+else out of the newest events, which the page shows, and fill the log."""
 
 
 class CauseDetector:

@@ -84,8 +84,11 @@ class Participants:
             f"{role}s": {str(status): found[role, status] for status in ORDER} for role in ROLES
         }
         needy = {role: each["error"] + each["offline"] for role, each in counts.items()}
+        totals = {role: sum(each.values()) for role, each in counts.items()}
         who = " and ".join(
-            f"{n} of {sum(counts[role].values())} {role}" for role, n in needy.items() if n
+            f"{n} of {totals[role]} {role.removesuffix('s') if totals[role] == 1 else role}"
+            for role, n in needy.items()
+            if n
         )
         verb = "is" if sum(needy.values()) == 1 else "are"
         text = f"{who} {verb} in trouble: `mtnet signals status` says who, and what to do"

@@ -357,7 +357,7 @@ def test_strangers_are_told_numbers_and_no_names(scene, pair):
     assert health["participants"]["followers"]["warning"] == 1
     assert health["participants"]["providers"]["offline"] == 1
     assert health["in_trouble"] == (
-        "1 of 1 providers is in trouble: `mtnet signals status` says who, and what to do"
+        "1 of 1 provider is in trouble: `mtnet signals status` says who, and what to do"
     )
     assert "alice" not in str(health)
     assert "bob" not in str(health)
