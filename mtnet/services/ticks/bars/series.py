@@ -486,6 +486,8 @@ class Bars:
 
         They are added once there are many, or somebody looks at the bars.
         """
+        if not ticks:  # all were refused
+            return
         self._waiting.append((ticks, when))
         self._ticks_waiting += sum(map(len, ticks.values()))
         if self._ticks_waiting >= BATCH:

@@ -114,6 +114,12 @@ def test_ticks_wait_until_there_are_many_or_somebody_looks(monkeypatch):
     assert added == bursts
 
 
+def test_bursts_of_which_all_ticks_were_refused_do_not_wait():
+    kept = Bars(1_000)
+    kept.take({}, NOW)
+    assert not kept._waiting
+
+
 def test_a_tick_that_bars_fail_at_costs_no_later_one():
     kept = Bars(1_000)
     kept.take({b"A": [b"no price"]}, NOW)
