@@ -29,7 +29,7 @@ from mtnet.access.accounts.identity import Identity
 from mtnet.access.bans.policy import Offence
 from mtnet.access.rights import NOTHING
 from mtnet.daemon.environment import Environment
-from mtnet.errors import HttpError, MtnetError, WireError, quote
+from mtnet.errors import HttpError, JournalError, MtnetError, WireError, quote
 from mtnet.net.admission import PeerFactory
 from mtnet.net.closing import PROGRESS, unacknowledged
 from mtnet.net.endpoints import Listener
@@ -482,7 +482,10 @@ class ApiRequest(PlainRequest):
 
     def break_off(self, reason: Failure) -> None:
         """Reset the connection: the client must not take a part of an answer for the whole."""
-        self.log.failure("A streamed answer failed.", reason)
+        if reason.check(JournalError):
+            self.log.error("A streamed answer was broken off: {error}", error=reason.value)
+        else:
+            self.log.failure("A streamed answer failed.", reason)
         if not self.gone:
             self.channel.transport.abortConnection()
 

@@ -4,7 +4,9 @@ import pytest
 from fakes.http import WEB, HttpPort, request
 from fakes.ports import FakePort
 from twisted.internet.defer import Deferred
+from twisted.logger import formatEvent
 
+from mtnet.errors import JournalError
 from mtnet.net.http.route import Content, Route, Stream
 from mtnet.net.http.router import Router
 from mtnet.services.web.http import ApiSite
@@ -109,3 +111,17 @@ def test_a_failure_resets_the_connection_and_ends_no_chunk(serve, late, log):
     assert terminal.reset
     assert b"0\r\n\r\n" not in terminal.received()
     assert "A streamed answer failed." in [event.get("log_format") for event in log]
+
+
+def test_a_full_disk_resets_the_connection_and_is_logged_in_a_sentence(serve, log):
+    def chunks():
+        yield b"a"
+        raise JournalError("group cannot be written: No space left on device.")
+
+    terminal = ask(serve(chunks()))
+    assert terminal.reset
+    (event,) = [each for each in log if "streamed" in each.get("log_format", "")]
+    assert "log_failure" not in event
+    assert formatEvent(event).endswith(
+        "broken off: group cannot be written: No space left on device."
+    )
