@@ -14,6 +14,8 @@ TRUE, FALSE, BYTE, I16, I32, I64, DOUBLE, BINARY, LIST, SET = range(1, 11)
 STRUCT = 12
 _INTEGERS = (I16, I32, I64)
 _LISTS = (LIST, SET)
+_VARINT = 10
+"""Bytes of an integer of 64 bits, at most."""
 _LONG = 15
 """The size in the head of a list that has more items: it follows then."""
 
@@ -69,7 +71,7 @@ def _value(data: bytes, at: int, kind: int) -> tuple[Value, int]:
         return _signed(data, at)
     if kind == BINARY:
         size, at = _unsigned(data, at)
-        return data[at : at + size], at + size
+        return _bytes(data, at, size)
     if kind == STRUCT:
         return _struct(data, at)
     if kind in _LISTS:
@@ -77,10 +79,17 @@ def _value(data: bytes, at: int, kind: int) -> tuple[Value, int]:
     if kind in (TRUE, FALSE):  # an item of a list
         return data[at] == TRUE, at + 1
     if kind == DOUBLE:
-        return data[at : at + 8], at + 8
+        return _bytes(data, at, 8)
     if kind == BYTE:
         return data[at], at + 1
     raise JournalError(f"The metadata has a field of the unknown type {kind}.")
+
+
+def _bytes(data: bytes, at: int, size: int) -> tuple[bytes, int]:
+    found = data[at : at + size]
+    if len(found) < size:
+        raise JournalError("The metadata are cut short.")
+    return found, at + size
 
 
 def _list(data: bytes, at: int) -> tuple[List, int]:
@@ -102,6 +111,8 @@ def _unsigned(data: bytes, at: int) -> tuple[int, int]:
         return byte, at
     value, shift = byte & 127, 7
     while byte >= 128:
+        if shift == 7 * _VARINT:
+            raise JournalError("The metadata have a number of more than 64 bits.")
         byte = data[at]
         at += 1
         value |= (byte & 127) << shift

@@ -20,7 +20,13 @@ from mtnet.errors import JournalError
 from mtnet.services.ticks.cold import parquet
 from mtnet.services.ticks.cold.catalog import ColdFile
 from mtnet.services.ticks.cold.parquet import FORMAT, GROUP
-from mtnet.services.ticks.export.row_groups import Assembler, Metadata, RowGroup, read_metadata
+from mtnet.services.ticks.export.row_groups import (
+    Assembler,
+    Metadata,
+    RowGroup,
+    read_metadata,
+    reading,
+)
 from mtnet.services.ticks.export.stream import BATCH, Progress, Selection, check_format
 from mtnet.services.ticks.storage.reader import EARLIEST, LATEST, Stretches, TickReader
 from mtnet.services.ticks.wire import plain_symbol
@@ -72,7 +78,10 @@ def working(folder: Folder) -> Iterator[Path]:
     Raises:
         JournalError: the disk is full or failed.
     """
-    made = folder()
+    try:
+        made = folder()
+    except OSError as error:
+        raise JournalError(f"No folder can be made to work in: {error.strerror}.") from error
     try:
         yield made
     except OSError as error:
@@ -254,14 +263,30 @@ class _Export:
                 continue
             path = each.path(self._reader.root)
             try:
-                file = path.open("rb")
+                with reading(path):
+                    file = path.open("rb")
             except FileNotFoundError:  # the reader says so, unless its ticks were deleted
                 continue
-            with file:
+            with file, reading(path):
                 metadata = read_metadata(file, path)
-                if self.file.takes(metadata):
-                    for groups in _alone(_groups(each, metadata), ranges, span):
+                if not self.file.takes(metadata):
+                    continue
+                found = _groups(each, metadata)
+                if _is_of(each, found):
+                    for groups in _alone(found, ranges, span):
                         yield _Run(file, path, groups)
+
+
+def _is_of(file: ColdFile, groups: list[_Group]) -> bool:
+    """
+    Return whether row groups are those of the catalog: once the ticks of a day are deleted, those
+    that come later get a file of the same name.
+    """
+    return (
+        sum(each.group.rows for each in groups) == file.ticks
+        and groups[0].first == file.first
+        and groups[-1].last == file.last
+    )
 
 
 def _groups(file: ColdFile, metadata: Metadata) -> list[_Group]:

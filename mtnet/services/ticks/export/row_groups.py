@@ -7,6 +7,7 @@ https://github.com/apache/parquet-format
 """
 
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -21,11 +22,30 @@ PIECE = 262_144
 """Bytes that are copied at once."""
 
 # Fields by the definition of the format, parquet.thrift.
-_SCHEMA, _ROWS, _GROUPS, _FACTS = 2, 3, 4, 5
+_SCHEMA, _ROWS, _GROUPS, _FACTS, _ENCRYPTION = 2, 3, 4, 5, 8
 _COLUMNS, _GROUP_ROWS, _GROUP_OFFSET, _ORDINAL = 1, 3, 5, 7
-_CHUNK_OFFSET, _CHUNK, _INDEXES = 2, 3, range(4, 8)
+_OTHER_FILE, _CHUNK_OFFSET, _CHUNK, _INDEXES = 1, 2, 3, range(4, 8)
 _PATH, _SIZE, _DATA, _INDEX, _DICTIONARY, _STATISTICS, _BLOOM = 3, 7, 9, 10, 11, 12, (14, 15)
 _HIGHEST, _LOWEST = 5, 6
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """
+    Read a file, whatever it holds.
+
+    Raises:
+        FileNotFoundError: it is gone.
+        JournalError: the disk failed, or what was read is no metadata of Parquet.
+    """
+    try:
+        yield
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise JournalError(f"{path} cannot be read: {error.strerror}.") from error
+    except (LookupError, TypeError, ValueError) as error:
+        raise JournalError(f"{path} cannot be read: its metadata are damaged.") from error
 
 
 class RowGroup:
@@ -40,6 +60,8 @@ class RowGroup:
     def __init__(self, group: Struct) -> None:
         self._group = group
         self.rows: int = group[_GROUP_ROWS][1]
+        if any(_OTHER_FILE in each for each in _chunks(group)):
+            raise ValueError("The data lie in another file.")
         chunks = [each[_CHUNK][1] for each in _chunks(group)]
         starts = [min(each[at][1] for at in (_DATA, _DICTIONARY) if at in each) for each in chunks]
         self.start = min(starts)
@@ -97,7 +119,8 @@ class Metadata(NamedTuple):
 
     Attributes:
         whole: all of it.
-        schema: the names and types of the columns, as bytes that are compared.
+        schema: the names and types of the columns, and how they are encrypted, as bytes that are
+            compared.
         groups: in the order of the file.
     """
 
@@ -116,20 +139,25 @@ def read_metadata(file: BinaryIO, path: Path) -> Metadata:
     Raises:
         JournalError: the file is damaged.
     """
-    file.seek(0, 2)
-    size = file.tell()
-    file.seek(max(size - TAIL, 0))
-    tail = file.read(TAIL)
-    length = int.from_bytes(tail[:4], "little")
-    if tail[4:] != MAGIC or length + len(MAGIC) + TAIL > size:
-        raise JournalError(f"{path} cannot be read: it is no Parquet file, or was cut short.")
-    file.seek(size - TAIL - length)
-    try:
-        found = compact_protocol.decode(file.read(length))
-        schema = compact_protocol.encode({_SCHEMA: found[_SCHEMA]})
-        return Metadata(found, schema, [RowGroup(each) for each in found[_GROUPS][1][1]])
-    except (JournalError, KeyError, TypeError, ValueError) as error:
-        raise JournalError(f"{path} cannot be read: its metadata are damaged.") from error
+    with reading(path):
+        file.seek(0, 2)
+        size = file.tell()
+        file.seek(max(size - TAIL, 0))
+        tail = file.read(TAIL)
+        length = int.from_bytes(tail[:4], "little")
+        end = size - TAIL - length
+        if tail[4:] != MAGIC or end < len(MAGIC):
+            raise JournalError(f"{path} cannot be read: it is no Parquet file, or was cut short.")
+        file.seek(end)
+        try:
+            found = compact_protocol.decode(file.read(length))
+        except JournalError as error:
+            raise ValueError(str(error)) from error
+        compared = {at: found[at] for at in (_SCHEMA, _ENCRYPTION) if at in found}
+        groups = [RowGroup(each) for each in found[_GROUPS][1][1]]
+        if not all(len(MAGIC) <= each.start <= each.stop <= end for each in groups):
+            raise ValueError("Data lie outside the file.")
+        return Metadata(found, compact_protocol.encode(compared), groups)
 
 
 class Assembler:
@@ -162,19 +190,20 @@ class Assembler:
             path: for errors.
 
         Raises:
-            JournalError: the file has become shorter.
+            JournalError: the file is damaged or has become shorter, or the disk failed.
         """
-        self._groups.append(group.moved(self._size - group.start))
-        self.rows += group.rows
-        left = group.stop - group.start
-        self._size += left
-        file.seek(group.start)
-        while left:
-            piece = file.read(min(left, PIECE))
-            if not piece:
-                raise JournalError(f"{path} cannot be read: it was cut short.")
-            left -= len(piece)
-            yield piece
+        with reading(path):
+            self._groups.append(group.moved(self._size - group.start))
+            self.rows += group.rows
+            left = group.stop - group.start
+            self._size += left
+            file.seek(group.start)
+            while left:
+                piece = file.read(min(left, PIECE))
+                if not piece:
+                    raise JournalError(f"{path} cannot be read: it was cut short.")
+                left -= len(piece)
+                yield piece
 
     def end(self, facts: Mapping[str, str]) -> bytes:
         """

@@ -4,12 +4,13 @@ import errno
 import io
 import tempfile
 from decimal import Decimal
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
 import pytest
 from cold_stores import DAY, EURUSD, MIDNIGHT, Both
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mtnet.durations import DAY_MS
@@ -19,7 +20,8 @@ from mtnet.services.ticks.bars.periods import PERIODS
 from mtnet.services.ticks.cold import parquet
 from mtnet.services.ticks.cold.catalog import ColdFile
 from mtnet.services.ticks.export import compact_protocol, parquet_stream
-from mtnet.services.ticks.export.parquet_stream import _alone, _Group, _Ranges
+from mtnet.services.ticks.export.compact_protocol import BINARY, I64, LIST, STRUCT, TRUE
+from mtnet.services.ticks.export.parquet_stream import GroupFile, _alone, _Export, _Group, _Ranges
 from mtnet.services.ticks.export.row_groups import read_metadata
 from mtnet.services.ticks.export.stream import Selection
 from mtnet.services.ticks.storage.hot import HotStore
@@ -28,7 +30,6 @@ from mtnet.services.ticks.storage.tally import Tally
 
 duckdb = pytest.importorskip("duckdb", reason="The cold store needs DuckDB.")
 GBPUSD = b"GBPUSD"
-FIXTURE = HealthCheck.function_scoped_fixture
 
 
 @pytest.fixture(autouse=True)
@@ -83,44 +84,35 @@ def day(number, *times):
     return [(MIDNIGHT + number * DAY_MS + at, b"1.%05d" % (at % 99_999)) for at in times]
 
 
-COMMITS = st.lists(
-    st.tuples(
-        st.lists(st.tuples(st.integers(0, 2), st.integers(0, 9)), min_size=1, max_size=5),
-        st.booleans(), st.booleans(),
-    ),
-    min_size=1,
-    max_size=7,
-)  # fmt: skip
-SPAN = st.none() | st.integers(0, 2 * DAY_MS + 10).map(lambda at: MIDNIGHT + at)
+@pytest.fixture(scope="module")
+def mixed(tmp_path_factory):
+    """Two symbols with late ticks in files and blocks, several of one time, and some untimed."""
+    made = Both(tmp_path_factory.mktemp("mixed"))
+    made.put(*day(0, 1, 2, 5, 5, 9), *day(1, 3))
+    made.put(*day(0, 4, 8), symbol=GBPUSD)
+    made.compact(DAY + 2)
+    made.put(*day(0, 5), b"7500.1 - - 0.25", received=MIDNIGHT + DAY_MS + 5)
+    made.compact(DAY + 2)
+    made.put(*day(0, 2, 7), *day(2, 1), b"1e-5", received=MIDNIGHT + 2 * DAY_MS)
+    made.put(*day(0, 6), symbol=GBPUSD, received=MIDNIGHT + 2 * DAY_MS)
+    yield made
+    made.store.close()
 
 
-@settings(max_examples=5, deadline=None, suppress_health_check=[FIXTURE])
-@given(
-    commits=COMMITS, start=SPAN, stop=SPAN, limit=st.none() | st.integers(1, 12), two=st.booleans()
-)
-@example([([(0, 1), (0, 2)], True, False)], None, None, 1, False)
-@example([([(0, 1), (0, 5)], True, False), ([(0, 5)], True, True)], None, None, None, False)
-def test_an_export_is_what_the_reader_reads(commits, start, stop, limit, two):
-    with tempfile.TemporaryDirectory() as folder:
-        both = Both(Path(folder))
-        for at, (times, compacted, untimed) in enumerate(commits):
-            ticks = [pair for number, second in times for pair in day(number, second)]
-            both.put(*ticks, symbol=EURUSD if at % 3 else GBPUSD, received=MIDNIGHT + at)
-            if untimed:
-                both.put(b"7500.1 - - 0.25", b"1e-5", received=MIDNIGHT + DAY_MS + at)
-            if compacted:
-                both.compact(DAY + 2)
-        span = {"start": start, "stop": stop, "limit": limit}
-        symbols = [EURUSD, GBPUSD] if two else [EURUSD]
-        pieces = parquet_stream.parquet_stream(
-            TickReader(both.path), Selection(symbols, **span), folders(folder)
-        )
-        file = Path(folder) / "out.parquet"
-        file.write_bytes(b"".join(pieces))
-        assert of_file(file) == of_reader(both, *symbols, **span)
-        seqs = duckdb.sql(f"SELECT count(DISTINCT (symbol, seq)), count(*) FROM '{file}'")
-        assert len(set(seqs.fetchall()[0])) == 1
-        both.store.close()
+SPANS = [(None, None, None), (None, None, 4), (5, DAY_MS + 5, None)]
+
+
+@pytest.mark.parametrize(("start", "stop", "limit"), SPANS)
+def test_an_export_is_what_the_reader_reads(mixed, exported, start, stop, limit):
+    span = {
+        "start": None if start is None else MIDNIGHT + start,
+        "stop": None if stop is None else MIDNIGHT + stop,
+        "limit": limit,
+    }
+    file = exported(mixed, EURUSD, GBPUSD, **span)
+    assert of_file(file) == of_reader(mixed, EURUSD, GBPUSD, **span)
+    seqs = duckdb.sql(f"SELECT count(DISTINCT (symbol, seq)), count(*) FROM '{file}'")
+    assert len(set(seqs.fetchall()[0])) == 1
 
 
 @pytest.fixture(scope="module")
@@ -141,10 +133,7 @@ def large(tmp_path_factory):
     made.store.close()
 
 
-CUTS = [
-    (0, 2_047), (0, 2_048), (0, 2_060), (1, 4_100), (204, 6_000), (205, None), (600, 3_005),
-    (DAY_MS + 2_047, None), (DAY_MS + 2_048, 952),
-]  # fmt: skip
+CUTS = [(0, 2_060), (205, 6_000), (DAY_MS + 2_048, 952)]
 
 
 @pytest.mark.parametrize(("start", "limit"), CUTS)
@@ -153,10 +142,23 @@ def test_row_groups_are_cut_where_a_span_or_a_limit_ends(large, exported, start,
     assert of_file(exported(large, **span)) == of_reader(large, **span)
 
 
-def test_row_groups_of_files_are_copied_as_they_are(large, exported, monkeypatch):
-    written = []
-    monkeypatch.setattr(parquet, "write_group", counted(parquet.write_group, written))
-    file = exported(large)
+@pytest.fixture(scope="module")
+def whole(large, tmp_path_factory):
+    """An export of all, and how many ticks each row group had that was written for it."""
+    folder, written = tmp_path_factory.mktemp("whole"), []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(parquet_stream, "FEW", 1)
+        patch.setattr(parquet, "write_group", counted(parquet.write_group, written))
+        pieces = parquet_stream.parquet_stream(
+            TickReader(large.path), Selection([EURUSD]), folders(folder)
+        )
+        file = folder / "out.parquet"
+        file.write_bytes(b"".join(pieces))
+    return file, written
+
+
+def test_row_groups_of_files_are_copied_as_they_are(whole):
+    file, written = whole
     with file.open("rb") as opened:
         rows = [each.rows for each in read_metadata(opened, file).groups]
     # The ticks of today, and before them those of a file without rows, are all that is written.
@@ -172,9 +174,9 @@ def counted(write, found):
 
 
 @pytest.mark.parametrize("reader", ["pyarrow", "polars"])
-def test_other_readers_find_the_same(large, exported, reader):
+def test_other_readers_find_the_same(large, whole, reader):
     module = pytest.importorskip(reader)
-    file = exported(large, EURUSD)
+    file, _ = whole
     if reader == "pyarrow":
         from pyarrow import parquet as module
 
@@ -255,14 +257,101 @@ def test_a_file_of_other_columns_is_written_anew(both, exported):
     assert rows == [(10_000_100_000, 10, True), (None, 10, False), (100_003, 5, True)]
 
 
-def test_a_damaged_file_is_told_by_its_name(both, exported):
+def test_a_damaged_file_is_told_by_its_name(both, exported, tmp_path):
     both.put(*day(0, 1))
     both.compact(DAY + 1)
     (file,) = both.files()
-    for data in (b"PAR1", file.read_bytes()[:-1], file.read_bytes()[:-8] + b"\xff\xff\0\0PAR1"):
+    whole = file.read_bytes()
+
+    def groups(change):
+        return changed(whole, lambda found: change(found[4][1][1][0]))
+
+    def column(change):
+        return groups(lambda group: change(group[1][1][1][1][3][1]))  # that of time_msc
+
+    damaged = [
+        b"",
+        b"PAR1",
+        whole[:-1],
+        whole[:-8] + b"\xff\xff\0\0PAR1",
+        groups(lambda group: group.update({1: (LIST, (STRUCT, []))})),
+        groups(lambda group: group[1][1][1][0].update({1: (BINARY, b"other.parquet")})),
+        column(lambda chunk: chunk.update({3: (BINARY, b"")})),
+        column(lambda chunk: chunk[12][1].update({5: (TRUE, True)})),
+        column(lambda chunk: chunk.update({9: (I64, -1)})),
+        column(lambda chunk: chunk.update({7: (I64, 2**40)})),
+    ]
+    reader = TickReader(both.path)
+    found = reader.stretches(EURUSD, MIDNIGHT, MIDNIGHT + DAY_MS)
+    made = GroupFile(tmp_path, partial(parquet.write_group, symbols=["EURUSD"]))
+    runs = partial(
+        _Export(reader, made)._runs, found.files, _Ranges(found), (MIDNIGHT, MIDNIGHT + DAY_MS)
+    )
+    assert len(list(runs())) == 1
+    for data in damaged:
         file.write_bytes(data)
-        with pytest.raises(JournalError, match=r"part-1\.parquet cannot be read"):
-            exported(both)
+        with pytest.raises(JournalError, match=r"part-1\.parquet cannot be read: .+\.$"):
+            list(runs())
+    file.write_bytes(column(lambda chunk: chunk.update({10: (BINARY, b"")})))
+    with pytest.raises(JournalError, match=r"part-1\.parquet cannot be read: its metadata"):
+        exported(both)
+    file.unlink()
+    file.mkdir()
+    with pytest.raises(JournalError, match=r"part-1\.parquet cannot be read: Is a directory"):
+        exported(both)
+
+
+def changed(data, change):
+    """Return a Parquet file with other metadata."""
+    length = int.from_bytes(data[-8:-4], "little")
+    found = compact_protocol.decode(data[-8 - length : -8])
+    change(found)
+    written = compact_protocol.encode(found)
+    return data[: -8 - length] + written + len(written).to_bytes(4, "little") + b"PAR1"
+
+
+def test_an_encrypted_file_is_not_copied(both):
+    both.put(*day(0, 1))
+    both.compact(DAY + 1)
+    (file,) = both.files()
+    with file.open("rb") as plain:
+        schema = read_metadata(plain, file).schema
+    data = changed(file.read_bytes(), lambda found: found.update({8: (STRUCT, {1: (STRUCT, {})})}))
+    assert read_metadata(io.BytesIO(data), file).schema != schema
+
+
+def test_a_file_of_later_ticks_that_has_the_name_of_a_deleted_one_is_read_once(
+    both, exported, monkeypatch
+):
+    both.put(b"1", received=MIDNIGHT + 1)
+    both.compact(DAY + 1)
+    both.put(*day(1, 1))
+    stretches = TickReader.stretches
+
+    def then_replace(reader, *span):
+        found = stretches(reader, *span)
+        (before,) = both.files()
+        both.delete(EURUSD, DAY, DAY + 1)
+        both.put(b"2", b"3", received=MIDNIGHT + 50)
+        both.compact(DAY + 1)
+        assert both.files() == [before]
+        return found
+
+    monkeypatch.setattr(TickReader, "stretches", then_replace)
+    assert of_file(exported(both)) == of_reader(both)
+
+
+def test_a_folder_that_cannot_be_made_is_told_in_a_sentence(both):
+    both.put(*day(0, 1))
+
+    def full():
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    pieces = parquet_stream.parquet_stream(TickReader(both.path), Selection([EURUSD]), full)
+    with pytest.raises(
+        JournalError, match=r"^No folder can be made .*: No space left on device\.$"
+    ):
+        next(pieces)
 
 
 def test_answers_of_duckdb_over_files_blocks_and_the_log_are_ours(both, exported):
@@ -308,25 +397,25 @@ def traded(number, times):
 
 # Which row groups can be copied
 
+LOW, HIGH = st.integers(-1, 10), st.integers(0, 40)
 TIMES = st.lists(st.integers(0, 30), min_size=1, max_size=12).map(sorted)
 
 
-@settings(max_examples=100, suppress_health_check=[FIXTURE])
-@given(times=TIMES, size=st.integers(1, 4), others=TIMES, low=st.integers(-1, 10), high=SPAN)
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(times=TIMES, size=st.integers(1, 4), others=TIMES, low=LOW, high=HIGH)
 def test_runs_hold_every_tick_of_their_times_and_no_other_lies_between(
     times, size, others, low, high
 ):
-    stop = 40 if high is None else high % 31
     parts = [times[at : at + size] for at in range(0, len(times), size)]
     groups = [_Group(part, part[0], part[-1]) for part in parts]
     file = ColdFile(1, EURUSD, 0, 1, len(times), 0, times[0], times[-1])
     ranges = _Ranges(Stretches([file], [(at, at) for at in others], 0))
-    for run in _alone(groups, ranges, (low, stop)):
+    for run in _alone(groups, ranges, (low, high)):
         first, last = run[0].first, run[-1].last
         copied = [time for each in run for time in each.group]
         assert copied == [time for time in times if first <= time <= last]
         assert not [time for time in others if first <= time <= last]
-        assert low <= first <= last < stop
+        assert low <= first <= last < high
 
 
 # Thrift
@@ -352,7 +441,18 @@ def test_metadata_of_another_writer_keep_what_nobody_knows(tmp_path):
     assert [each.bounds("a") for each in found.groups] == [(-1, -1), (2, 2), None]
 
 
-@pytest.mark.parametrize("data", [b"", b"\x15", b"\x1d\0", b"\x19\xfc\xff\xff\xff\x0f"])
+DAMAGED = {
+    "nothing": b"",
+    "no number": b"\x15",
+    "a field of no type": b"\x1d\0",
+    "a list that is longer than the data": b"\x19\xfc\xff\xff\xff\x0f",
+    "doubles behind the end of the data": b"\x19\xf7\xff\xff\xff\x0f",
+    "text behind the end of the data": b"\x18\x05abc",
+    "a number of 77 bits": b"\x16" + b"\xff" * 10 + b"\1\0",
+}
+
+
+@pytest.mark.parametrize("data", DAMAGED.values(), ids=DAMAGED)
 def test_bytes_that_are_no_struct_are_refused(data):
     with pytest.raises(JournalError, match="metadata"):
         compact_protocol.decode(data)
