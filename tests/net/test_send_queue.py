@@ -249,17 +249,17 @@ def test_nothing_is_made_for_one_who_has_gone(people, clock):
 def test_what_comes_often_is_gathered_until_shortly_before_it_leaves(people, clock):
     first, _ = people
     clock.advance(0.26)
-    wait = first.queue.patience()
+    wait = first.queue.flush_delay()
     clock.advance(wait)
     first.queue.post(b"a")
     assert 0.2 < wait < 0.24
-    assert first.queue.patience() == 0
+    assert first.queue.flush_delay() == 0
     clock.advance(queue.LEAD)
     assert first.transport.value() == b"a"
 
 
 def test_to_all_others_it_leaves_at_once(peer):
-    assert peer.queue.patience() == 0
+    assert peer.queue.flush_delay() == 0
     peer.queue.post(b"a")
     peer.queue.post_made(lambda: b"b")
     assert peer.transport.value() == b"ab"

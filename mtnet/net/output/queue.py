@@ -291,7 +291,7 @@ class SendQueue:
                 self._wheel.add(self, self._clock.seconds())
             self._posted += data
 
-    def patience(self) -> float:
+    def flush_delay(self) -> float:
         """
         Return the seconds until shortly before what is posted leaves; 0 = post it now.
 

@@ -8,7 +8,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from mtnet.net.output.patience import Patient, shared_patience
+from mtnet.net.output.flush_delay import CoalescingReceiver, shared_flush_delay
 from mtnet.net.time_slices import TimeSlicer
 from mtnet.services.ticks.bars.periods import BASES, MINUTE, SECOND, Period
 from mtnet.services.ticks.bars.series import Bars, SecondBars, Series
@@ -19,7 +19,7 @@ PULSE = 0.25
 second at most."""
 
 
-class Subscriber(Patient, Protocol):
+class Subscriber(CoalescingReceiver, Protocol):
     """A receiver of bars; its methods must not raise."""
 
     def bars_changed(self, symbols: set[bytes]) -> None:
@@ -140,7 +140,7 @@ class BarFeed:
         if minutes or seconds:
             self._changed |= (minutes.keys() | seconds.keys()) & ticks.keys()
             if self._changed and self._pulse is None:
-                self._pulse = self._clock.callLater(self._patience() or PULSE, self._publish)
+                self._pulse = self._clock.callLater(self._flush_delay() or PULSE, self._publish)
 
     def close(self) -> None:
         """Publish nothing more."""
@@ -149,10 +149,12 @@ class BarFeed:
             self._pulse.cancel()
             self._pulse = None
 
-    def _patience(self) -> float:
+    def _flush_delay(self) -> float:
         """Return the seconds for which every subscriber would keep the bars."""
         every = (each.values() for each in self._subscribers.values())
-        return shared_patience(each for of in every for subscribers in of for each in subscribers)
+        return shared_flush_delay(
+            each for of in every for subscribers in of for each in subscribers
+        )
 
     def _publish(self) -> None:
         self._pulse, changed, self._changed = None, self._changed, set()

@@ -11,7 +11,7 @@ Pure.
 from collections.abc import Callable, Iterable, Iterator
 
 from mtnet.access.rights import Rights
-from mtnet.net.output.patience import shared_patience
+from mtnet.net.output.flush_delay import shared_flush_delay
 from mtnet.services.ticks.fanout.chunks import Chunk, Waiting, cut
 from mtnet.services.ticks.fanout.groups import TICKS, Audience, Group, Groups, Subscriber
 from mtnet.services.ticks.wire import EVERYTHING, Record
@@ -42,9 +42,9 @@ class Feed:
         """Whether ticks wait for `deliver`."""
         return bool(self._waiting or self._chunks)
 
-    def patience(self) -> float:
+    def flush_delay(self) -> float:
         """Return the seconds for which ticks may wait: every subscriber would keep them as long."""
-        return shared_patience(self.subscribers)
+        return shared_flush_delay(self.subscribers)
 
     def publish(self, records: list[Record], when: int) -> None:
         """Take ticks that came at `when`, for those who are subscribers now."""

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple, Protocol
 
 from mtnet.access.rights import Rights
-from mtnet.net.output.patience import Patient
+from mtnet.net.output.flush_delay import CoalescingReceiver
 from mtnet.services.ticks.fanout.chunks import Chunk, Encode, Extract, Tick
 from mtnet.services.ticks.wire import EVERYTHING
 
@@ -16,7 +16,7 @@ TICKS = "ticks"
 """The name of this service in rights."""
 
 
-class Subscriber(Patient, Protocol):
+class Subscriber(CoalescingReceiver, Protocol):
     """
     A receiver of ticks; its methods must not raise.
 

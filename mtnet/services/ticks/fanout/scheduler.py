@@ -11,7 +11,7 @@ from mtnet.services.ticks.wire import Record
 SLICE = 0.001
 """Seconds of fan-out before ticks are read again: at 50,000 a second, 50 datagrams wait in the
 kernel then, and the smallest receive buffer has room for 280."""
-PATIENCE = 0.25
+MAX_WAIT = 0.25
 """Seconds for which the fan-out waits while there is always more to read: subscribers get the
 newest ticks 4 times a second even when more comes than can be read."""
 
@@ -55,16 +55,16 @@ class FanoutScheduler:
 
     def _plan(self) -> None:
         """Deliver at once, or once for all that comes before those who gather ticks send them."""
-        now, patience = self._clock.seconds(), self._feed.patience()
-        seconds = max(0.0, self._rested - now, patience)
-        due = now + seconds + PATIENCE
+        now, flush_delay = self._clock.seconds(), self._feed.flush_delay()
+        seconds = max(0.0, self._rested - now, flush_delay)
+        due = now + seconds + MAX_WAIT
         if self._call is None:
             self._due = due
             self._wait(seconds)
-        elif not patience:  # somebody has come who does not wait
+        elif not flush_delay:  # somebody has come who does not wait
             self._due = min(due, self._due)
             self._call.reset(seconds)
-        self._gathers = patience > 0
+        self._gathers = flush_delay > 0
 
     def _wait(self, seconds: float) -> None:
         self._call = self._clock.callLater(seconds, self._deliver)
@@ -76,7 +76,7 @@ class FanoutScheduler:
             return
         self._run(begin + SLICE)
         now = self._clock.seconds()
-        self._rested, self._due = now + (now - begin), now + PATIENCE
+        self._rested, self._due = now + (now - begin), now + MAX_WAIT
         if self._work is not None or self._feed.has_waiting:
             self._wait(now - begin)
 

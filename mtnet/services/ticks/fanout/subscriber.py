@@ -61,7 +61,7 @@ class ConflatingSubscriber:
         """Whether the peer is sent each tick."""
         return self._output.ready and not self._behind
 
-    def patience(self) -> float:
+    def flush_delay(self) -> float:
         """Return 0: ticks leave at once."""
         return 0.0
 

@@ -137,9 +137,9 @@ class BarSender:
         if self._due and not (waits or self._working):
             self._session.queue.post_made(self._news)
 
-    def patience(self) -> float:
+    def flush_delay(self) -> float:
         """Return the seconds for which the session gathers them for one write."""
-        return self._session.queue.patience()
+        return self._session.queue.flush_delay()
 
     def close(self) -> None:
         """Send nothing more."""

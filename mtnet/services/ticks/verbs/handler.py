@@ -40,9 +40,9 @@ class SessionSubscriber(ConflatingSubscriber):
         self.write = session.queue.post
         self._empty: Deferred[None] | None = None
 
-    def patience(self) -> float:
+    def flush_delay(self) -> float:
         """Return the seconds for which the session gathers ticks for one write."""
-        return self._queue.patience()
+        return self._queue.flush_delay()
 
     def flush(self) -> None:
         """Write the ticks that were taken, now or as soon as the queue is empty."""

@@ -34,7 +34,7 @@ class Notes:
         self.writes.append(data)
         self._note(data)
 
-    def patience(self):
+    def flush_delay(self):
         return 0.0
 
     def offer(self, ticks):

@@ -13,7 +13,7 @@ from twisted.internet.task import Clock
 from mtnet.net.output.queue import OutputBuffer
 from mtnet.services.ticks.fanout import chunks
 from mtnet.services.ticks.fanout.feed import Feed
-from mtnet.services.ticks.fanout.scheduler import PATIENCE, SLICE, FanoutScheduler
+from mtnet.services.ticks.fanout.scheduler import MAX_WAIT, SLICE, FanoutScheduler
 from mtnet.services.ticks.fanout.subscriber import ConflatingSubscriber
 from mtnet.services.ticks.wire import EVERYTHING, encode_tick
 from mtnet.testing import TerminalTransport
@@ -138,7 +138,7 @@ STEPS = st.lists(
         st.tuples(st.just("ask"), CLIENT, ASKED),
         st.tuples(st.just("stall"), CLIENT, st.booleans()),
         st.tuples(st.just("cost"), CLIENT, st.sampled_from([0.0, SLICE * 0.6])),
-        st.tuples(st.just("wait"), st.sampled_from([0.0, SLICE, PATIENCE])),
+        st.tuples(st.just("wait"), st.sampled_from([0.0, SLICE, MAX_WAIT])),
         st.tuples(st.just("backlog"), st.booleans()),
     ),
     min_size=25,
@@ -201,7 +201,7 @@ def test_ticks_for_those_who_gather_them_are_delivered_once_before_they_leave():
     page, program = world.clients[:2]
     page.ask([EVERYTHING])
     leaves = 0.5
-    page.subscriber.patience = lambda: max(0.0, leaves - world.clock.seconds())
+    page.subscriber.flush_delay = lambda: max(0.0, leaves - world.clock.seconds())
     writes = []
     page.subscriber.write = writes.append
     for _ in range(4):
@@ -222,7 +222,7 @@ def test_those_who_gather_ticks_get_them_even_if_there_is_always_more_to_read():
     world = World()
     page, program = world.clients[:2]
     page.ask([EVERYTHING])
-    page.subscriber.patience = lambda: 0.2
+    page.subscriber.flush_delay = lambda: 0.2
     world.backlog = True
 
     def load(seconds):
@@ -230,14 +230,14 @@ def test_those_who_gather_ticks_get_them_even_if_there_is_always_more_to_read():
             world.send([b"EURUSD"])
             world.clock.advance(0.01)
 
-    load(0.2 + PATIENCE - 0.02)
+    load(0.2 + MAX_WAIT - 0.02)
     assert lines(page) == 0
     program.ask([EVERYTHING])  # it does not wait, nor does it let the others wait longer
     load(0.05)
     sent = lines(page)
     assert sent > 0
     world.feed.leave(program.subscriber)
-    load(0.2 + PATIENCE + 0.05)
+    load(0.2 + MAX_WAIT + 0.05)
     assert lines(page) > sent
 
 
@@ -261,9 +261,9 @@ def test_ticks_are_sent_behind_reading_and_yet_four_times_a_second():
     world.backlog = True
     for _ in range(24):
         world.send([b"EURUSD"])
-        world.clock.advance(PATIENCE / 25)
+        world.clock.advance(MAX_WAIT / 25)
     assert lines(world.clients[0]) == 0
-    world.clock.advance(PATIENCE / 20)
+    world.clock.advance(MAX_WAIT / 20)
     assert lines(world.clients[0]) > 0
     world.settle()
     world.clients[0].check()

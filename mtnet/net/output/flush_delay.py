@@ -1,5 +1,5 @@
 """
-Patience of receivers: a page lets news wait until it is drawn, all others are sent them at once.
+The flush delay of receivers: a page's news wait for one write, all others' leave at once.
 
 Pure.
 """
@@ -9,18 +9,18 @@ from math import inf
 from typing import Protocol
 
 
-class Patient(Protocol):
-    """A receiver of news."""
+class CoalescingReceiver(Protocol):
+    """A receiver of news, several of which may leave in one write."""
 
-    def patience(self) -> float:
+    def flush_delay(self) -> float:
         """Return the seconds for which it keeps news before they leave; 0 = they leave at once."""
 
 
-def shared_patience(receivers: Iterable[Patient]) -> float:
+def shared_flush_delay(receivers: Iterable[CoalescingReceiver]) -> float:
     """Return the seconds for which each of some receivers would keep news; 0 = there are none."""
     shortest = inf
     for each in receivers:
-        shortest = min(shortest, each.patience())
+        shortest = min(shortest, each.flush_delay())
         if not shortest:  # of thousands, most have none
             return 0.0
     return 0.0 if shortest == inf else shortest
