@@ -215,6 +215,10 @@ def measure(options: argparse.Namespace, rate: int, idle: int) -> dict[str, floa
             daemon.stop(signal.SIGKILL)
     if trouble:
         raise RuntimeError("\n".join(trouble))
+    if not delays:  # 0 ms would be a result
+        raise SystemExit(
+            f"No delay was sampled of {pool.frames} frames: more --seconds or --readers are needed."
+        )
     return {
         "sent/s": total / (last - start) if sent[total - 1] else 0.0,
         "received": pool.frames / (total * options.readers),
