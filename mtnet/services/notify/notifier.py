@@ -323,7 +323,8 @@ class Notifier:
             for each in self.deliveries.values()
             if each.queue.failures and (each.queue.oldest or before) < before
         ]
-        texts = [f"{each.name} takes nothing: {len(each.queue)} messages wait." for each in late]
+        # The same words for any number: another sentence would be another cause of trouble.
+        texts = [f"{each.name} takes nothing ({len(each.queue)} waiting)." for each in late]
         return {"healthy": True, "trouble": None, "warning": " ".join(texts) or None}
 
     def status(self) -> dict[str, Any]:

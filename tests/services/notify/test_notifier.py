@@ -263,7 +263,7 @@ def test_a_queue_that_does_not_drain_is_a_warning(world):
     world.send("one", to=["ops"])
     assert world.notifier.health()["warning"] is None
     world.advance(400)
-    assert world.notifier.health()["warning"] == "ops (fake://…) takes nothing: 1 messages wait."
+    assert world.notifier.health()["warning"] == "ops (fake://…) takes nothing (1 waiting)."
     assert world.notifier.health()["healthy"]
     world.ops.down = False
     world.advance(700)

@@ -15,7 +15,7 @@ from mtnet.services.signals.service import SignalService
 from mtnet.services.signals.status.facts import FollowerFacts
 from mtnet.services.signals.status.judgements import Judged
 from mtnet.services.signals.status.participants import Participants
-from mtnet.services.signals.status.warnings import Code, duration
+from mtnet.services.signals.status.warnings import Code, counted_signals, duration
 
 Check: TypeAlias = Callable[[], Mapping[str, str]]
 """Returns what holds now: a sentence by subject."""
@@ -112,7 +112,7 @@ class SignalConditions:
             count, since = each.behind()
             late = 0 if since is None else now - since
             if late > wanted.milliseconds if wanted.unit else wanted.holds(count):
-                where = f"{count} signals and {duration(late)}"
+                where = f"{counted_signals(count)} and {duration(late)}"
                 yield (
                     _subject(each),
                     f"{each.facts.who} is {where} behind on {each.facts.channel.name}.",
@@ -148,7 +148,7 @@ class SignalConditions:
         for each in self._of("follower", wanted):
             count = 0 if each.follower is None else each.follower.refusals(now)
             if wanted.holds(count):
-                text = f"{each.facts.who} could not carry out {count} signals"
+                text = f"{each.facts.who} could not carry out {counted_signals(count)}"
                 yield _subject(each), f"{text} of {each.facts.channel.name} within an hour."
 
     def _warned(self, codes: tuple[Code, ...], wanted: Condition) -> Iterator[tuple[str, str]]:

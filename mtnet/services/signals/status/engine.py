@@ -19,6 +19,7 @@ from mtnet.services.signals.status.warnings import (
     Code,
     Finding,
     Judgement,
+    counted_signals,
     duration,
     judgement,
     next_duration,
@@ -126,7 +127,10 @@ def _connection(facts: FollowerFacts, when: int) -> Iterator[Finding]:
         waiting = f": {_size(facts.untaken)} wait for it" if facts.untaken else ""
         yield Finding("slow", {**_ago(facts.stalled, when), "waiting": waiting})
     if _is_older(facts.waits, CATCH_UP, when):
-        names = {"channel": facts.channel.name, "behind": facts.channel.seq - facts.sent}
+        names = {
+            "channel": facts.channel.name,
+            "behind": counted_signals(facts.channel.seq - facts.sent),
+        }
         yield Finding("behind", {**_ago(facts.waits, when), **names})
 
 

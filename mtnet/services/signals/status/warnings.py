@@ -156,8 +156,7 @@ RULES: Mapping[Code, Rule] = {
         34,
         "warning",
         None,
-        "{who} is {behind} signals and {ago} behind on {channel}: if that stays, look at its "
-        "network.",
+        "{who} is {behind} and {ago} behind on {channel}: if that stays, look at its network.",
     ),
     "no_provider": Rule(
         40,
@@ -339,6 +338,11 @@ def duration(milliseconds: int) -> str:
     """Return a duration for a sentence: `40 s`, `12 min`, `3 h`, `2 days`."""
     count, (_, unit) = _unit(milliseconds)
     return f"{count} {unit}"
+
+
+def counted_signals(count: int) -> str:
+    """Return how many signals, for a sentence: `1 signal`, `2 signals`."""
+    return f"{count} signal" if count == 1 else f"{count} signals"
 
 
 def next_duration(milliseconds: int) -> int:

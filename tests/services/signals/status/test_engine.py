@@ -182,6 +182,12 @@ def test_every_sentence_is_whole_and_names_who_or_where():
                 assert any(name in warning.text for name in ("bob", "alice", "gold", "provider"))
 
 
+@pytest.mark.parametrize(("sent", "words"), [(49, "1 signal and"), (40, "10 signals and")])
+def test_a_sentence_counts_signals(sent, words):
+    found = judge(replace(BOB, sent=sent, unsent=NOW - MINUTE), NOW)
+    assert found.about("bob")[0].text.startswith(f"bob is {words} 60 s behind on gold:")
+
+
 def test_a_sentence_says_what_is_held_and_what_to_do():
     facts = replace(BOB, **copies(TICKET, held="0.3", failed=True, right=False, reason="no money"))
     wrong, refused = judge(facts, NOW).about("bob")

@@ -82,7 +82,7 @@ def test_time_that_counts_anew_after_a_start_ends_no_incident(scene, pair, tmp_p
     holds = condition(again, "follower_behind > 300s")
     assert holds() == {"gold/bob/desk": ""}
     clock.advance(300)
-    assert holds()["gold/bob/desk"].startswith("bob/desk is 1 signals and 5 min behind")
+    assert holds()["gold/bob/desk"].startswith("bob/desk is 1 signal and 5 min behind")
 
 
 def test_time_that_counts_anew_after_a_new_connection_ends_no_incident(scene, pair):
