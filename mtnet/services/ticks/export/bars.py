@@ -301,7 +301,7 @@ def _parquet(
 ) -> Iterator[bytes]:
     bases = chosen.bases(history)
     with working(folder) as made:
-        file = GroupFile(made, _write_group)
+        file = GroupFile(made, "bars", _write_group)
         yield file.begin()
         for symbol, bars in chosen.bars(history, bases):
             name = plain_symbol(symbol)

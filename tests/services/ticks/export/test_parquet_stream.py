@@ -161,8 +161,9 @@ def test_row_groups_of_files_are_copied_as_they_are(whole):
     file, written = whole
     with file.open("rb") as opened:
         rows = [each.rows for each in read_metadata(opened, file).groups]
-    # The ticks of today, and before them those of a file without rows, are all that is written.
-    assert (rows, written) == ([2_048, 2_048, 1_904, 2_048, 952, 5], [0, 5])
+    # The ticks of today are all that is written, unless it is the first export: that of no rows.
+    assert rows == [2_048, 2_048, 1_904, 2_048, 952, 5]
+    assert written in ([5], [0, 5])
 
 
 def counted(write, found):
@@ -283,7 +284,7 @@ def test_a_damaged_file_is_told_by_its_name(both, exported, tmp_path):
     ]
     reader = TickReader(both.path)
     found = reader.stretches(EURUSD, MIDNIGHT, MIDNIGHT + DAY_MS)
-    made = GroupFile(tmp_path, partial(parquet.write_group, symbols=["EURUSD"]))
+    made = GroupFile(tmp_path, "ticks", partial(parquet.write_group, symbols=["EURUSD"]))
     runs = partial(
         _Export(reader, made)._runs, found.files, _Ranges(found), (MIDNIGHT, MIDNIGHT + DAY_MS)
     )
