@@ -102,17 +102,20 @@ def demand(session: Session, verb: str, service: str, name: str) -> None:
         raise WireError("denied", f"There is no right {verb}:{service}/{name} here")
 
 
-def refusal(failure: Failure, verb: str, id: str, text: str) -> bytes:
+def refusal(failure: Failure, session: Session, verb: str, id: str, text: str) -> bytes:
     """
     Return the ERROR that answers a request which has failed.
 
     Args:
         id: of the request; empty = it has none.
-        text: the sentence when the disk has failed, or anything else, which is logged.
+        text: the sentence when the disk has failed, or anything else, whose own is for the log.
     """
     error = failure.value
     if not isinstance(error, WireError):
-        if not failure.check(JournalError):
+        if failure.check(JournalError):
+            sentence = "{service}: {peer} is refused {verb}. {error}"
+            session.peer.warn(_log, "server", sentence, verb=verb, error=str(error))
+        else:
             _log.failure("{verb} failed.", failure, verb=verb)
         error = WireError("server", text)
     return messages.error_for(error, Message(verb, {"id": id} if id else {}))
@@ -146,7 +149,8 @@ class LateAnswers:
         self.waiting += 1
         if self.waiting == self._most:
             self._session.throttle.pause(UNANSWERED)
-        frame.addErrback(refusal, verb, id, self._not_stored).addCallback(self._answer)
+        frame.addErrback(refusal, self._session, verb, id, self._not_stored)
+        frame.addCallback(self._answer)
 
     def _answer(self, frame: bytes) -> None:
         self.waiting -= 1

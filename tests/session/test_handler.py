@@ -26,11 +26,15 @@ class FakeSession:
 
     def __init__(self, *granted):
         self.throttle, self.closed, self.sent, self.looks = Throttle(), False, [], 0
+        self.warned = []
         self.peer = self
         self.rights = rights(*granted)
 
     def send(self, frame):
         self.sent.append(frame)
+
+    def warn(self, log, kind, text, **fields):
+        self.warned.append((kind, fields))
 
     def check_finished(self):
         self.looks += 1
@@ -67,6 +71,8 @@ def test_a_disk_that_fails_is_an_error_with_the_id_and_the_sentence_of_the_servi
     done.errback(JournalError("/secret/path: the disk is full"))
     assert session.sent == [b"<<ERROR|code=server|text=It is not stored|id=a>>\r\n"]
     assert answers.waiting == 0
+    reason = {"verb": "SEND", "error": "/secret/path: the disk is full"}
+    assert session.warned == [("server", reason)]
 
 
 def test_a_refusal_is_an_error_with_its_own_sentence(session, answers):

@@ -69,7 +69,7 @@ class FollowedSeries:
 
     def _unread(self, series: Series, failure: Failure) -> None:
         self._leave(series)
-        self._session.send(refusal(failure, "INDICATOR", "", NOT_READ))
+        self._session.send(refusal(failure, self._session, "INDICATOR", "", NOT_READ))
 
     def _read(self, result: object) -> object:
         self._reading -= 1

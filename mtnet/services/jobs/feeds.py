@@ -132,6 +132,7 @@ class Reader:
         if isinstance(result, Failure) and result.check(CancelledError, JournalError) is None:
             result.raiseException()
         if isinstance(result, Failure) and result.check(JournalError):
+            self.log.error("Results cannot be read: {why}", why=result.getErrorMessage())
             self.stop()
             self._failed()
 

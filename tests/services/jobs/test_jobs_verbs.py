@@ -387,6 +387,18 @@ def test_success_is_not_said_of_what_the_disk_does_not_take(daemon, monkeypatch)
     assert results(ann) == done(2, 1)
 
 
+def test_results_that_cannot_be_read_are_explained_in_the_log(daemon, monkeypatch, warnings):
+    def fail(*_):
+        raise JournalError("/srv/jobs.sqlite is gone.")
+
+    ann = enter(daemon, "ann")
+    monkeypatch.setattr(Database, "read", fail)
+    answer = ann(b"<<RESULTS|queue=q|after=0>>")
+    assert answer.startswith(b"<<ERROR|code=server|text=The results cannot be read")
+    assert b"jobs.sqlite" not in answer
+    assert "/srv/jobs.sqlite is gone." in [each.get("why") for each in warnings()]
+
+
 def test_what_is_stored_though_the_disk_failed_at_the_end_ends_once(daemon, monkeypatch):
     real = Database.transaction
 
