@@ -7,13 +7,18 @@ import { named } from "./pauses.js";
 // Lines of the security log, whose form programs read, as sentences.
 const SENTENCES = {
   login_accepted: (row) => `${row.login} has logged in to ${row.service}${from(row)}.`,
-  login_refused: (row) => `A login as ${row.login} at ${row.service} was refused (${row.why})${from(row)}.`,
+  login_refused: (row) => `A login${as(row)} at ${row.service} was refused (${row.why})${from(row)}.`,
   hello_refused: (row) => `A greeting at ${row.service} was refused (${row.why})${from(row)}.`,
   connection_refused: (row) => `A connection to ${row.service} was refused (${row.why})${from(row)}.`,
   ban_begins: (row) => `${row.network ?? "A network"} is banned ${row.seconds === "ever" ? "for ever" : `for ${row.seconds} s`} (${row.why})${by(row)}.`,
   ban_lifted: (row) => `The ban of ${row.what ?? "somebody"} is lifted${by(row)}.`,
   account_changed: (row) => `The account ${row.login} was changed (${row.change})${by(row)}.`,
 };
+
+// A login of which there is no account has no name in the log.
+function as({ login }) {
+  return login === "-" ? "" : ` as ${login}`;
+}
 
 function from({ peer }) {
   return peer ? `, from ${peer}` : "";
