@@ -323,7 +323,7 @@ class Collector:
         if isinstance(result, Failure):
             self.log.failure("Storing ticks failed", result)
         self._writing = None
-        losing = self._losses.report(self._writer.full)
+        losing = self._losses.report(self._writer.full, self._clock.seconds())
         writing.callback(None)
         if self._closing:
             return

@@ -15,6 +15,7 @@ from zope.interface.verify import verifyObject
 
 from mtnet.errors import JournalError
 from mtnet.interfaces import IStatus
+from mtnet.services.ticks.health.losses import SHOWN
 from mtnet.services.ticks.storage.blocks import BLOCK
 from mtnet.services.ticks.storage.schema import OTHERS
 
@@ -243,7 +244,7 @@ def test_a_full_queue_drops_and_counts(harness):
     assert here.rows("SELECT received, dropped FROM source WHERE name = 'desk'") == [(6, 2)]
 
 
-def test_health_is_red_while_ticks_are_dropped_and_comes_back_with_the_next(harness, warnings):
+def test_health_is_red_while_ticks_are_dropped_and_comes_back_some_time_after(harness, warnings):
     here = harness(queue=3)
     here.take(3)
     here.flush()
@@ -254,6 +255,8 @@ def test_health_is_red_while_ticks_are_dropped_and_comes_back_with_the_next(harn
     assert here.health["healthy"] is False
     here.take()
     here.flush()
+    assert here.health["healthy"] is False
+    here.clock.pump([1.0] * int(SHOWN))
     assert here.health["healthy"] is True
     (line,) = warnings()
     assert line["what"] == "2 dropped (the queue was full)"
@@ -526,6 +529,7 @@ def test_datagrams_that_the_kernel_dropped_turn_health_red(harness, warnings):
     here.flush()
     assert here.health["healthy"] is False
     assert warnings()[-1]["what"] == "7 datagrams lost by the kernel", "and nothing of a queue"
-    here.take()
-    here.flush()
+    here.clock.pump([1.0] * int(SHOWN - 1))
+    assert here.health["healthy"] is False, "an event is made of what is there for five seconds"
+    here.clock.advance(1.0)
     assert here.health["healthy"] is True

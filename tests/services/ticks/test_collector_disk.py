@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from refused_symbols import refuse_symbol
 
 from mtnet.errors import JournalError
+from mtnet.services.ticks.health.losses import SHOWN
 from mtnet.services.ticks.model import Batch
 from mtnet.services.ticks.storage.blocks import Series
 
@@ -119,7 +120,7 @@ def test_ticks_that_the_store_will_not_have_are_counted_and_said_and_stop_no_oth
     health = here.health
     assert (health["stored"], health["dropped"], health["waiting"]) == (2, 3, 0)
     assert health["healthy"] is False
-    clock.pump([1.0] * 5)
+    clock.pump([1.0] * int(SHOWN))
     assert here.health["healthy"] is True
     counts = here.rows(
         "SELECT source.name, received, dropped, total.value FROM source LEFT JOIN total"

@@ -6,6 +6,10 @@ from twisted.logger import Logger
 
 from mtnet.services.ticks.sources import Counts
 
+SHOWN = 10.0
+"""Seconds for which a loss is trouble: while nobody waits for events, trouble is looked for every
+five seconds, and what lasts for one flush would be missed."""
+
 
 class LossReport:
     """
@@ -17,7 +21,7 @@ class LossReport:
 
     Attributes:
         rejected: records of symbols beyond `max_symbols` since the last report.
-        losing: whether ticks were lost between the last two reports.
+        losing: whether ticks were lost within `SHOWN` before the last report.
     """
 
     log = Logger()
@@ -28,7 +32,7 @@ class LossReport:
         self._drops_stored = 0
         self._reported = 0, 0, 0
         self.rejected, self._rejecting = 0, False
-        self.losing = False
+        self.losing, self._lost = False, float("-inf")
 
     def add_drop_counter(self, dropped: Callable[[], int]) -> None:
         """Count the datagrams that a port lost: `dropped` returns how many, of all time."""
@@ -44,15 +48,21 @@ class LossReport:
         self._drops_stored += drops
         return drops
 
-    def report(self, disk_is_full: bool) -> bool:
-        """Log the beginning and the end of losses; return whether ticks are being lost."""
+    def report(self, disk_is_full: bool, when: float) -> bool:
+        """
+        Log the beginning and the end of losses; return whether ticks are being lost.
+
+        Args:
+            when: monotonic, seconds.
+        """
         before = self._reported
         after = self._counts.dropped, self.kernel_drops(), self._counts.unstored
         self._reported = after
         dropped, drops, unstored = (new - old for new, old in zip(after, before, strict=True))
-        begins = bool(dropped or drops) and not self.losing
-        ends = self.losing and not (dropped or drops)
-        self.losing = bool(dropped or drops)
+        if dropped or drops:
+            self._lost = when
+        was_losing, self.losing = self.losing, when - self._lost < SHOWN
+        begins, ends = self.losing and not was_losing, was_losing and not self.losing
         if begins:
             self._log_begin(dropped, drops, _reason(unstored, disk_is_full))
         elif ends:
