@@ -174,11 +174,10 @@ class TickSession:
 
     def _sync(self, words: Words) -> "Deferred[None]":
         kept = self._stream.kept
-        return self._collector.sync().addCallbacks(lambda _: self._synced(kept), self._not_synced)
-
-    def _not_synced(self, failure: Failure) -> None:
-        failure.trap(JournalError)  # names files, and is in the log
-        self._connection.send(f"ERR: server {NOT_SYNCED}")
+        return self._collector.sync().addCallbacks(
+            lambda _: self._synced(kept),
+            lambda failure: self._connection.send(_not_synced(failure)),
+        )
 
     def _synced(self, kept: int) -> None:
         lost = self._stream.lost
@@ -187,3 +186,8 @@ class TickSession:
                 f"ERR: tick {lost} of the records were taken, and the store will not have them"
             )
         self._connection.send(f"OK: SYNC {max(0, kept - lost)}")
+
+
+def _not_synced(failure: Failure) -> str:
+    failure.trap(JournalError)  # names files, and is in the log
+    return f"ERR: server {NOT_SYNCED}"
