@@ -43,6 +43,14 @@ class Page:
         found.wait_for(timeout=milliseconds)
         return found
 
+    def hears(self, verb, times):
+        """Wait until so many messages of a verb have come."""
+        for _ in range(500):
+            if sum(each.get("verb") == verb for each in self.heard) >= times:
+                return
+            self.tab.wait_for_timeout(20)
+        raise AssertionError(f"{verb} did not come {times} times")
+
     def trouble(self):
         """Return what the console said, and what the policy forbade."""
         return self.said + self.tab.evaluate("globalThis.violations")

@@ -47,6 +47,7 @@ def admin(people, open_page):
         page.tab.click("#login-open")
         page.log_in(name)
         page.shows("#whom", name)
+        page.hears("WELCOME", 2)  # of the session of the login
         return page
 
     return make
