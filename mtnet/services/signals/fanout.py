@@ -249,8 +249,7 @@ class Fanout(FanoutQueue):
         """Return how many followers a channel has, or all of them together."""
         if channel is None:
             return sum(map(self.count, self.channels()))
-        tails = self._tails[channel].each() if channel in self._tails else ()
-        return sum(map(len, (self._subscribers.get(channel, ()), *tails)))
+        return sum(map(len, (self._subscribers.get(channel, ()), *self._following(channel))))
 
     def channels(self) -> set[str]:
         """Return the channels that have or had followers."""
@@ -271,9 +270,13 @@ class Fanout(FanoutQueue):
     def announce(self, channel: str, frame: bytes) -> None:
         """Send other news of a channel to those who follow every entry."""
         news = methodcaller("announced", Batch([], [frame]))
-        for followers in self._tails[channel].each() if channel in self._tails else ():
+        for followers in self._following(channel):
             self.queue.append(_Delivery(followers, deque(followers), news))
         self.deliver()
+
+    def _following(self, channel: str) -> Iterable[Collection[ITail]]:
+        """Return those who follow every entry of a channel, in parts."""
+        return self._tails[channel].each() if channel in self._tails else ()
 
 
 class _Delivery(NamedTuple):

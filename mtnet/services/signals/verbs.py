@@ -559,7 +559,7 @@ class SignalVerbs:
 
 
 def open_sessions(env: Environment) -> SessionFactory:
-    """Return the factory of sessions with the verbs of some services; `[signals]` limits them."""
+    """Return the factory of sessions, which `[signals]` limits; it has no verbs yet."""
     own = env.section
     settings = SessionSettings(own.heartbeat, own.queue, own.errors, own.codepage, own.frames)
     return SessionFactory(settings, env.clock, env.now.time)

@@ -182,7 +182,7 @@ class Derivation:
         positions = () if held is None else held.positions
         when = max((each.when for each in positions), default=0)
         try:
-            found = store.rebuild(connection, name, partial(state_in, connection))
+            found = store.rebuild(connection, name, held, partial(state_in, connection))
         except (DamageError, sqlite3.DatabaseError) as error:
             if blame(name, error).channel != name:
                 raise

@@ -194,15 +194,21 @@ def begin(name: str, settings: ViewSettings) -> StoredView:
     return StoredView(View(name, settings, numbers), len(numbers) + 1, {})
 
 
-def rebuild(connection: sqlite3.Connection, name: str, states: States) -> StoredView:
+def rebuild(
+    connection: sqlite3.Connection, name: str, state: State | None, states: States
+) -> StoredView:
     """
     Make the ledger of a damaged view anew: what it holds stays, as a part of what its sources hold.
+
+    Args:
+        state: of its own channel.
+        states: returns that of a source.
 
     Raises:
         DamageError: its settings are not what was written.
     """
     head, settings = _read_head(connection, name)
-    seq, held = _standing(states(name))
+    seq, held = _standing(state)
     view = View(name, settings, head.numbers, seq)
     view.mode, view.struck = head.mode, head.struck
     view.show(held)
