@@ -31,10 +31,8 @@ class AlertCommands:
         mutes, watch, heartbeats = self._mutes, self._watch, self._heartbeats
         return {
             "alerts list": lambda asked: self._alerts.rows(),
-            "alerts mute": lambda asked: mutes.add(_name(asked), _seconds(asked)).addCallback(
-                _none
-            ),
-            "alerts unmute": lambda asked: mutes.remove(_name(asked)).addCallback(_none),
+            "alerts mute": lambda asked: mutes.add(_name(asked), _seconds(asked)),
+            "alerts unmute": lambda asked: mutes.remove(_name(asked)),
             "alerts test": lambda asked: watch.test(_name(asked)).addCallback(list),
             "alerts heartbeats": lambda asked: heartbeats.rows(),
             "alerts heartbeat add": lambda asked: Deferred.fromCoroutine(
@@ -44,10 +42,6 @@ class AlertCommands:
                 heartbeats.remove(asked.get("name"))
             ),
         }
-
-
-def _none(_: object) -> None:
-    """Return the answer of a command that has no other."""
 
 
 def _name(asked: Asked) -> str:

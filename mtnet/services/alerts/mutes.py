@@ -1,7 +1,6 @@
 """Mutes: alerts of which nobody is told for some time."""
 
 from collections.abc import Callable, Collection, Iterable
-from typing import Any
 
 from twisted.internet.defer import Deferred
 
@@ -40,7 +39,7 @@ class Mutes:
         now = self._now()
         return {a: until for a, until in self._until.items() if until is None or until > now}
 
-    def add(self, alert: str, seconds: float | None) -> "Deferred[Any]":
+    def add(self, alert: str, seconds: float | None) -> "Deferred[None]":
         """Tell nobody of an alert for some seconds, at most `MAX_MUTE`; None = until `remove`."""
         check_name(alert, self._alerts)
         if seconds is not None and not 0 < seconds <= MAX_MUTE:  # nan is neither
@@ -52,11 +51,14 @@ class Mutes:
         done = self._in_thread(self._store.mute, alert, until)
         return done.addCallback(lambda _: self._until.update({alert: until}))
 
-    def remove(self, alert: str) -> "Deferred[Any]":
+    def remove(self, alert: str) -> "Deferred[None]":
         """Tell people of an alert again, first of what still holds."""
         check_name(alert, self._alerts)
         done = self._in_thread(self._store.unmute, alert)
-        return done.addCallback(lambda _: self._until.pop(alert, None))
+        return done.addCallback(self._removed, alert)
+
+    def _removed(self, _: object, alert: str) -> None:
+        self._until.pop(alert, None)
 
 
 def check_name(alert: str, known: Iterable[str]) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 from msgspec import Struct
 from twisted.internet.defer import Deferred
 
+from mtnet.access.rights import ADMIN
 from mtnet.net.http.route import Answer, HttpRequest, Route, refuse_disk
 from mtnet.services.alerts.heartbeats import Heartbeats
 from mtnet.services.alerts.listing import AlertList
@@ -84,7 +85,7 @@ class AlertResources:
                 path="/v1/alerts",
                 handler=lambda request: self._alerts.rows(),
                 summary="The alerts, with the incidents that go on.",
-                right="admin",
+                right=ADMIN,
                 login=True,
                 answers={200: list[dict[str, Any]]},
             ),
@@ -95,7 +96,7 @@ class AlertResources:
                 summary="Tell nobody of an alert for some time.",
                 params=Name,
                 body=Mute,
-                right="admin",
+                right=ADMIN,
                 login=True,
             ),
         ]
@@ -103,7 +104,7 @@ class AlertResources:
     def _mute(self, request: HttpRequest, asked: Name, body: Mute) -> "Deferred[Any]":
         name, seconds = asked.name, body.seconds
         done = self._mutes.add(name, seconds) if seconds != 0 else self._mutes.remove(name)
-        return done.addCallbacks(lambda _: None, refuse_disk, errbackArgs=(NOT_STORED,))
+        return done.addErrback(refuse_disk, NOT_STORED)
 
 
 def _unknown_token(may_guess: bool) -> Answer:

@@ -118,8 +118,11 @@ class ParticipantDetector:
         if over:
             present = {(service, *each.name) for service, all in found.items() for each in all}
             self._end(over, present)
-        fresh = self._since.keys() - self._recorded.keys()
-        begun = [key for key in self._since if key in fresh and now - self._since[key] >= BRIEF]
+        begun = [
+            key
+            for key, since in self._since.items()
+            if key not in self._recorded and now - since >= BRIEF
+        ]
         self._begin({key: troubled[key].row() for key in begun})
 
     def _begin(self, rows: Mapping[Key, Mapping[str, Any]]) -> None:

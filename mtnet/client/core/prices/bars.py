@@ -107,7 +107,7 @@ class BarCore(SessionCore):
     def receive(self, data: bytes, when: float) -> Iterator[BarEvent]:
         """Take what the server has sent."""
         for answer in self.session.receive(data, when):
-            if isinstance(answer, messages.Welcome) and "ticks" in (answer.services or ()):
+            if isinstance(answer, messages.Welcome) and self.session.offers("ticks"):
                 self.session.send(self._progress.request(when))
                 continue
             for event in self._progress.take(answer, when):
