@@ -2,6 +2,7 @@
 
 import { ask } from "./api.js";
 import { moment } from "./format.js";
+import { paused } from "./status.js";
 
 const KINDS = ["channel_paused", "channel_frozen", "channel_flattened"];
 const WORDS = { close_only: "paused", frozen: "frozen" };
@@ -33,8 +34,8 @@ export class Pauses {
   of(name, rows) {
     const observed = this.signals.channels.get(name);
     const status = rows.parts.status.get(`service/signals/channels/${name}`);
-    const code = rows.crew(name).flatMap((row) => row.warnings).find((each) => each.code in CODES);
-    const mode = observed?.synced ? observed.paused : (status?.paused ?? CODES[code?.code]);
+    const code = rows.crew(name).map(paused).find(Boolean);
+    const mode = observed?.synced ? observed.paused : (status?.paused ?? CODES[code]);
     if (!mode) return null;
     const { who, time } = this.event(name, rows) ?? {};
     return { mode, word: WORDS[mode] ?? mode, who: who ? `by ${named(who)}` : "by whom is not known", when: time ? moment(time) : "" };

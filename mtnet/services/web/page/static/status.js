@@ -10,7 +10,7 @@ const CHANNEL = new Set(["frozen", "paused", "damaged", "diverged", "no_provider
 const PROVIDER = /^provider_/;
 
 // The pauses of a channel by the codes that stand at all who take part in it.
-const PAUSED = { paused: "paused", frozen: "frozen" };
+const PAUSED = new Set(["paused", "frozen"]);
 
 // Codes that say that nobody here knows.
 export const UNSURE = new Set(["other_volume", "untold", "unconfirmed"]);
@@ -23,7 +23,7 @@ export function sorted(row) {
 
 // Returns how the channel of somebody is paused; empty = it is not. Who takes part is well all the same.
 export function paused({ warnings }) {
-  return PAUSED[warnings.find((each) => each.code in PAUSED)?.code] ?? "";
+  return warnings.find((each) => PAUSED.has(each.code))?.code ?? "";
 }
 
 const RESUME = /: `mtnet signals resume \S+` ends it\.$/;
