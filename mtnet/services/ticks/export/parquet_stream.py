@@ -243,6 +243,8 @@ class _Export:
                 yield from self.file.copy(run.file, each.group, run.path)
                 self._count(each.group.rows)
                 at = each.last + 1
+            if self.left == 0:
+                return
         yield from read(high)
 
     def _count(self, ticks: int) -> None:

@@ -193,6 +193,18 @@ def test_other_readers_find_the_same(large, whole, reader):
     assert found["seq"] == list(range(1, 9_006))
 
 
+def test_no_file_behind_the_last_tick_of_a_limit_is_looked_at(large, exported, monkeypatch):
+    looked = []
+
+    def read(file, path):
+        looked.append(path)
+        return read_metadata(file, path)
+
+    monkeypatch.setattr(parquet_stream, "read_metadata", read)
+    assert len(of_file(exported(large, limit=6_000))) == 6_000
+    assert len(looked) == 1
+
+
 def test_the_first_bytes_come_before_all_is_read(large, tmp_path, monkeypatch):
     pieces = parquet_stream.parquet_stream(
         TickReader(large.path), Selection([EURUSD]), folders(tmp_path)
