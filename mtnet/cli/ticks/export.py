@@ -6,7 +6,6 @@ from argparse import Namespace
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import mkdtemp
 from typing import TYPE_CHECKING, BinaryIO
 
 from mtnet.callbacks import noop
@@ -133,6 +132,8 @@ def write(pieces: Iterator[bytes], path: Path | None) -> None:
 
 def working_folder() -> Path:
     """Make a folder for what an export as Parquet holds back: some megabytes."""
+    from tempfile import mkdtemp
+
     return Path(mkdtemp(prefix="mtnet-"))
 
 
