@@ -7,9 +7,9 @@ from mtnet.services.ticks.cold.catalog import ColdFile, files_of
 from mtnet.services.ticks.cold.layout import FOLDER
 from mtnet.services.ticks.export.parquet_reader import Part, tables_of_files
 from mtnet.services.ticks.export.table import Table, joined, table_of_blocks
-from mtnet.services.ticks.storage.overlay import hot_blocks, read_segments, show
+from mtnet.services.ticks.storage.overlay import hot_blocks, show, snapshot_with_log
 from mtnet.services.ticks.storage.reader import EARLIEST, LATEST
-from mtnet.services.ticks.storage.snapshot import StaleSnapshotError, snapshot
+from mtnet.services.ticks.storage.snapshot import snapshot
 
 _BLOCKS = """
 SELECT block.id, data FROM block JOIN symbol ON symbol.id = block.symbol
@@ -33,11 +33,7 @@ def read_table(
     low, high = EARLIEST if start is None else start, LATEST if stop is None else stop
     asked = (symbol.decode(), low, high)
     while True:
-        with snapshot(path) as connection:
-            try:
-                segments = read_segments(path, connection)
-            except StaleSnapshotError:
-                continue
+        with snapshot_with_log(path) as (connection, segments):
             blocks = connection.execute(_BLOCKS, asked).fetchall()
             files = files_of(connection, *asked)
             show(connection, segments)

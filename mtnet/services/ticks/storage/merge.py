@@ -143,7 +143,7 @@ def ticks_of(symbol: bytes, segments: Iterable[bytes], low: int, high: int) -> l
     Return the ticks of one symbol, in order of arrival, from segments in order.
 
     Args:
-        low, high: order times: segments are left out that have none between.
+        low, high: order times: segments and blocks are left out that have none between.
     """
     builder, reader = BlockBuilder(symbol), BlockReader(symbol)
     for data in segments:
@@ -152,7 +152,7 @@ def ticks_of(symbol: bytes, segments: Iterable[bytes], low: int, high: int) -> l
             for record in read_records(data, found.records):
                 for piece in reader.pieces(record):
                     builder.add(piece)
-    return builder.take()
+    return [each for each in builder.take() if each.last >= low and each.first < high]
 
 
 def _last_chunk(found: Scan) -> int:

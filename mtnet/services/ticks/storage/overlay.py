@@ -5,6 +5,8 @@ Pure. The writer may be another process, and go on meanwhile.
 """
 
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from zlib import compress
 
@@ -50,6 +52,19 @@ def read_segments(path: Path, connection: sqlite3.Connection) -> list[bytes]:
     return found
 
 
+@contextmanager
+def snapshot_with_log(path: Path) -> Iterator[tuple[sqlite3.Connection, list[bytes]]]:
+    """Open a snapshot, with the segments of the log that are not in its blocks."""
+    while True:
+        with snapshot(path) as connection:
+            try:
+                found = read_segments(path, connection)
+            except StaleSnapshotError:
+                continue
+            yield connection, found
+            return
+
+
 def hot_blocks(
     symbol: bytes, segments: list[bytes], low: int, high: int
 ) -> list[tuple[int, int, bytes]]:
@@ -57,7 +72,6 @@ def hot_blocks(
     return [
         (number, block.first, compress(block.data, FAST))
         for number, block in enumerate(ticks_of(symbol, segments, low, high), HOT)
-        if block.last >= low and block.first < high
     ]
 
 

@@ -29,7 +29,7 @@ from mtnet.services.ticks.cold.reading import merged, read_files
 from mtnet.services.ticks.storage.blocks import unpack
 from mtnet.services.ticks.storage.commits import UNSTORED, unstored_of
 from mtnet.services.ticks.storage.merge import ticks_of
-from mtnet.services.ticks.storage.overlay import hot_blocks, read_segments, show
+from mtnet.services.ticks.storage.overlay import hot_blocks, read_segments, show, snapshot_with_log
 from mtnet.services.ticks.storage.schema import (
     SCHEMA,
     SMALL_BLOCKS_ARE_LARGE,
@@ -238,21 +238,12 @@ class TickReader:
     def stretches(self, symbol: bytes, low: int, high: int) -> Stretches:
         """Return where the ticks of a span of order times lie now; `high` is not included."""
         asked = (symbol.decode(), low, high)
-        while True:
-            with self._snapshot() as connection:
-                try:
-                    segments = read_segments(self._path, connection)
-                except StaleSnapshotError:
-                    continue
-                files = files_of(connection, *asked)
-                blocks = [(row[0], row[1]) for row in connection.execute(_BOUNDS, asked)]
-                found = connection.execute(_NUMBERED, asked[:1]).fetchone()
-            newest = (
-                (each.first, each.last)
-                for each in ticks_of(symbol, segments, low, high)
-                if each.last >= low and each.first < high
-            )
-            return Stretches(files, [*blocks, *newest], found[0] if found else 0)
+        with snapshot_with_log(self._path) as (connection, segments):
+            files = files_of(connection, *asked)
+            blocks = [(row[0], row[1]) for row in connection.execute(_BOUNDS, asked)]
+            found = connection.execute(_NUMBERED, asked[:1]).fetchone()
+        newest = [(each.first, each.last) for each in ticks_of(symbol, segments, low, high)]
+        return Stretches(files, blocks + newest, found[0] if found else 0)
 
     def stores(
         self, symbol: bytes, low: int, high: int
@@ -352,14 +343,9 @@ class TickReader:
     @contextmanager
     def _all(self) -> Iterator[sqlite3.Connection]:
         """Open a snapshot with what the log adds to the tables."""
-        while True:
-            with self._snapshot() as connection:
-                try:
-                    show(connection, read_segments(self._path, connection))
-                except StaleSnapshotError:
-                    continue
-                yield connection
-                return
+        with snapshot_with_log(self._path) as (connection, segments):
+            show(connection, segments)
+            yield connection
 
     def _snapshot(self) -> AbstractContextManager[sqlite3.Connection]:
         return snapshot(self._path)
